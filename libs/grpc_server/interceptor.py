@@ -1,0 +1,156 @@
+"""The one interceptor of every server: identity, access, validation, errors and the access log.
+
+Nothing else turns an exception into a status. An error that is not of our tree is INTERNAL, logged with its
+traceback, and tells the caller nothing but the request id.
+"""
+
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+from grpc_status import rpc_status
+
+from libs.grpc_server import validation
+from libs.grpc_server.access import MethodAccess
+from libs.grpc_server.call import Call, answering
+from libs.grpc_server.errors import (
+    FieldViolation,
+    InvalidArgumentError,
+    PermissionDeniedError,
+    ServiceError,
+    UnauthenticatedError,
+)
+from libs.grpc_server.identity import Principal, TokenVerifier
+from libs.ids import new_id
+
+log = logging.getLogger("grpc")
+
+_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,100}$")
+_IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
+_CONSISTENCY_TOKEN = re.compile(r"^[0-9A-F]{1,8}/[0-9A-F]{1,8}$")
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Handler = Callable[[Any, Context], Awaitable[Any]]
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor[Any, Any]):
+    """Answers a call only for a principal who may make it, with a request that keeps its proto's rules."""
+
+    def __init__(self, access: Mapping[str, MethodAccess], verifier: TokenVerifier) -> None:
+        self._access = access
+        self._verifier = verifier
+        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any] | None] = {}
+
+    async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """Return the method's handler, wrapped once; health and reflection pass as they are."""
+        method = str(handler_call_details.method)
+        if method not in self._access:
+            return await continuation(handler_call_details)
+        if method not in self._handlers:
+            self._handlers[method] = self._wrap(method, await continuation(handler_call_details))
+        return self._handlers[method]
+
+    def _wrap(self, method: str, handler: Any) -> Any:
+        if handler is None:
+            return None
+        access = self._access[method]
+        codec = {
+            "request_deserializer": handler.request_deserializer,
+            "response_serializer": handler.response_serializer,
+        }
+        if handler.unary_unary:
+            return grpc.unary_unary_rpc_method_handler(self._unary(method, access, handler.unary_unary), **codec)
+        if handler.stream_unary:
+            return grpc.stream_unary_rpc_method_handler(self._stream(method, access, handler.stream_unary), **codec)
+        raise TypeError(f"{method}: only unary and client-streaming methods are supported")
+
+    def _unary(self, method: str, access: MethodAccess, handler: Handler) -> Handler:
+        async def checked(request: Message, context: Context) -> Any:
+            validation.check(request)
+            return await handler(request, context)
+
+        return self._answer(method, access, checked)
+
+    def _stream(self, method: str, access: MethodAccess, handler: Handler) -> Handler:
+        async def checked(requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
+            async for request in requests:
+                validation.check(request)
+                yield request
+
+        async def streamed(requests: AsyncIterator[Message], context: Context) -> Any:
+            return await handler(checked(requests), context)
+
+        return self._answer(method, access, streamed)
+
+    def _answer(self, method: str, access: MethodAccess, handler: Handler) -> Handler:
+        async def answer(request: Any, context: Context) -> Any:
+            started = time.perf_counter()
+            metadata = {str(key): value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+            call = Call(method, _request_id(metadata), None, traceparent=metadata.get("traceparent", ""))
+            code = "OK"
+            try:
+                call.caller = None if access.anonymous else self._authenticate(metadata, access)
+                call.idempotency_key = _checked(metadata, "idempotency-key", _IDEMPOTENCY_KEY)
+                call.consistency_token = _checked(metadata, "consistency-token", _CONSISTENCY_TOKEN)
+                with answering(call):
+                    response = await handler(request, context)
+            except ServiceError as error:
+                code = error.code.name
+                _set_trailing(context, call)
+                await _abort(context, error.status())
+            except Exception:
+                code = "INTERNAL"
+                log.exception("call failed", extra={"method": method, "request_id": call.request_id})
+                unknown = ServiceError(f"internal error; quote request id {call.request_id}")
+                await _abort(context, unknown.status())
+            else:
+                _set_trailing(context, call)
+                return response
+            finally:
+                elapsed_ms = round((time.perf_counter() - started) * 1000, 2)
+                if log.isEnabledFor(logging.DEBUG):
+                    fields = {"method": method, "request_id": call.request_id, "code": code, "elapsed_ms": elapsed_ms}
+                    log.debug("call", extra=fields)
+
+        return answer
+
+    def _authenticate(self, metadata: Mapping[str, str], access: MethodAccess) -> Principal:
+        scheme, _, token = metadata.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise UnauthenticatedError("send metadata 'authorization: Bearer <access token>'")
+        principal = self._verifier.verify(token.strip())
+        if principal.role not in access.roles:
+            allowed = ", ".join(sorted(access.roles))
+            raise PermissionDeniedError(
+                f"this is for {allowed}; the caller is {principal.role}", reason="ROLE_NOT_ALLOWED"
+            )
+        return principal
+
+
+def _request_id(metadata: Mapping[str, str]) -> str:
+    given = metadata.get("x-request-id", "")
+    return given if _REQUEST_ID.match(given) else str(new_id())
+
+
+def _checked(metadata: Mapping[str, str], name: str, pattern: re.Pattern[str]) -> str | None:
+    value = metadata.get(name)
+    if value is None:
+        return None
+    if not pattern.match(value):
+        violation = FieldViolation(name, f"does not match {pattern.pattern}", "metadata.pattern")
+        raise InvalidArgumentError.of(violation)
+    return value
+
+
+async def _abort(context: Any, status: status_pb2.Status) -> None:
+    # `context: Any`: the published stubs do not know abort_with_status.
+    await context.abort_with_status(rpc_status.to_status(status))
+
+
+def _set_trailing(context: Context, call: Call) -> None:
+    context.set_trailing_metadata((("x-request-id", call.request_id), *call.response_metadata.items()))

@@ -1,0 +1,33 @@
+"""Checks requests against the buf.validate rules of their protos, and names every field that breaks one."""
+
+from google.protobuf.message import Message
+from protovalidate import Validator
+from protovalidate import Violation as RuleViolation
+
+from libs.grpc_server.errors import FieldViolation, InvalidArgumentError
+
+VIOLATIONS_MAX = 100
+_validator = Validator()
+
+
+def violations_of(message: Message, prefix: str = "") -> list[FieldViolation]:
+    """Return every broken rule of `message`, at most VIOLATIONS_MAX; `prefix` starts the field paths."""
+    return [_translate(found, prefix) for found in _validator.collect_violations(message)[:VIOLATIONS_MAX]]
+
+
+def check(message: Message) -> None:
+    """Raise InvalidArgumentError naming every broken rule of `message`."""
+    violations = violations_of(message)
+    if violations:
+        raise InvalidArgumentError.of(*violations)
+
+
+def _translate(found: RuleViolation, prefix: str) -> FieldViolation:
+    proto = found.proto
+    path = prefix
+    for element in proto.field.elements if proto.field else ():
+        path += f".{element.field_name}" if path else (element.field_name or "")
+        subscript = element.subscript
+        if subscript is not None:
+            path += f"[{subscript.value!r}]" if subscript.field != "index" else f"[{subscript.value}]"
+    return FieldViolation(path, proto.message or "is not valid", proto.rule_id or "rule")

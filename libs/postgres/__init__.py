@@ -1,0 +1,1 @@
+"""PostgreSQL: pools, migrations, micro-batched writes, and queries on the standby."""
