@@ -1,0 +1,230 @@
+"""The platform as a context manager, for tests and benchmarks: real servers, random free ports, gone afterwards.
+
+with EmbeddedServers(tmp_path / "home") as servers:
+    pool = await asyncpg.create_pool(servers.dsn("assignment_api"))
+
+with RunningStack(tmp_path / "home") as stack:
+    httpx.get(f"{stack.base_url}/healthz")
+    stack.kill("assignment-matcher", signal.SIGKILL)
+"""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from libs.embedded.errors import NotReadyError
+from libs.embedded.layout import plan_layout
+from libs.embedded.postgres import DATABASE
+from libs.embedded.process_info import port_is_free
+from libs.embedded.secret_store import OWNER_ROLE, REDIS, SecretStore
+from libs.embedded.settings import POSTGRES_DSN_FIELDS, PlatformSettings, load_settings, variable
+from libs.embedded.state import PlatformState, ProcessState, read_state
+
+# Below what the kernel hands out to outgoing connections.
+PORTS_MIN, PORTS_MAX = 20_000, 32_000
+PORT_FIELDS = (
+    "gateway_http_port",
+    "gateway_grpc_port",
+    "assignment_port",
+    "matcher_port",
+    "postgres_port",
+    "standby_port",
+    "redis_port",
+)
+POLL_S = 0.05
+LOG_LINES_SHOWN = 40
+
+
+class _Stack:
+    """A supervisor as a subprocess, in a home of its own."""
+
+    servers_only = False
+
+    def __init__(self, home: Path, environment: Mapping[str, str] | None = None) -> None:
+        """`environment` adds to or overrides the LASTMILE_* variables; nothing of that name is inherited."""
+        self._given = dict(environment or {})
+        self._ports = {variable(field): str(port) for field, port in zip(PORT_FIELDS, free_ports(), strict=True)}
+        self._home = home
+        self._process: subprocess.Popen[bytes] | None = None
+        self.settings: PlatformSettings = self._load()
+        self.layout = plan_layout(self.settings)
+        self._secrets = SecretStore(self.layout.secrets)
+
+    def start(self) -> Self:
+        """Start, and return when everything is ready; raises NotReadyError with the end of the log otherwise."""
+        self.layout.home.mkdir(parents=True, exist_ok=True)
+        output = (self.layout.home / "up.log").open("ab")
+        arguments = [sys.executable, "-m", "libs.embedded", *(["--servers-only"] if self.servers_only else [])]
+        with output:
+            self._process = subprocess.Popen(
+                arguments, env=self.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def wait_ready(self, timeout_s: float | None = None) -> None:
+        """Return when the supervisor has said that everything was ready, and every process is ready now."""
+        deadline_s = time.monotonic() + (timeout_s or self.settings.ready_timeout_s)
+        while not self._is_ready():
+            ended = self._process is None or self._process.poll() is not None
+            if ended or time.monotonic() > deadline_s:
+                end = "\n".join(self.log_text().splitlines()[-LOG_LINES_SHOWN:])
+                raise NotReadyError(f"the platform {'ended' if ended else 'was not ready in time'}:\n{end}")
+            time.sleep(POLL_S)
+
+    def stop(self) -> None:
+        """Stop everything in order and return when it is gone. The data stays: start() goes on with it."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait(self.settings.server_grace_s * 3)
+            self._process = None
+
+    def remove_data(self) -> None:
+        """Remove what lives outside the home. Only while stopped."""
+        if self.layout.relocated:
+            shutil.rmtree(self.layout.servers, ignore_errors=True)
+
+    def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
+        """Send a signal to a process by its name, or to `supervisor`; returns the number of the process it went to."""
+        state = self.state()
+        pid = state.pid if name == "supervisor" else state.process(name).pid
+        if pid is None:
+            raise NotReadyError(f"{name} is not running")
+        os.kill(pid, number)
+        if name == "supervisor" and self._process is not None:
+            self._process.wait()
+            self._process = None
+        return pid
+
+    def state(self) -> PlatformState:
+        """What the supervisor last wrote down."""
+        state = read_state(self.layout)
+        if state is None:
+            raise NotReadyError("the platform has not started")
+        return state
+
+    def process(self, name: str) -> ProcessState:
+        """A supervised process."""
+        return self.state().process(name)
+
+    def log_text(self) -> str:
+        """Everything the supervisor has shown so far."""
+        path = self.layout.home / "up.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment for commands that should meet this platform (`lastmile status`)."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("LASTMILE_")}
+        return kept | self._ports | {"LASTMILE_HOME": str(self._home.resolve())} | self._given
+
+    @property
+    def redis_url(self) -> str:
+        """Valkey's URL, with its password."""
+        return f"redis://:{self._secrets.password(REDIS)}@{self.settings.host}:{self.settings.redis_port}/0"
+
+    def dsn(self, role: str = OWNER_ROLE, *, standby: bool = False, database: str = DATABASE) -> str:
+        """The DSN of `role` (lastmile, assignment_api, assignment_matcher or gateway) on the primary or the standby."""
+        port = self.settings.standby_port if standby else self.settings.postgres_port
+        return f"postgresql://{role}:{self._secrets.password(role)}@{self.settings.host}:{port}/{database}"
+
+    def _load(self) -> PlatformSettings:
+        # The settings of the subprocess, read the way it reads them.
+        kept = dict(os.environ)
+        os.environ.clear()
+        os.environ.update(self.environment)
+        try:
+            return load_settings()
+        finally:
+            os.environ.clear()
+            os.environ.update(kept)
+
+    def _is_ready(self) -> bool:
+        state = read_state(self.layout)
+        return (
+            state is not None
+            and state.is_live
+            and state.ready_at_s is not None
+            and all(process.state == "ready" for process in state.processes)
+        )
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        self.remove_data()
+
+
+class EmbeddedServers(_Stack):
+    """PostgreSQL with its standby, and Valkey; roles and tables made, no services. Ready in about three seconds."""
+
+    servers_only = True
+
+    @property
+    def service_environment(self) -> dict[str, str]:
+        """What the services read: every DSN, the Redis URL, the token keys, the bootstrap key."""
+        dsns = {
+            "migration_dsn": self.dsn(),
+            "assignment_dsn": self.dsn("assignment_api"),
+            "assignment_query_dsn": self.dsn("assignment_api", standby=True),
+            "matcher_dsn": self.dsn("assignment_matcher"),
+            "gateway_dsn": self.dsn("gateway"),
+            "gateway_query_dsn": self.dsn("gateway", standby=True),
+        }
+        return {
+            **{variable(field): dsns[field] for field in POSTGRES_DSN_FIELDS},
+            "LASTMILE_REDIS_URL": self.redis_url,
+            "LASTMILE_TOKEN_PUBLIC_KEY_FILE": str(self._secrets.token_public_key_file),
+            "LASTMILE_TOKEN_PRIVATE_KEY_FILE": str(self._secrets.token_private_key_file),
+            "LASTMILE_GATEWAY_BOOTSTRAP_OPS_KEY_FILE": str(self._secrets.ops_api_key_file),
+        }
+
+
+class RunningStack(_Stack):
+    """The whole platform, as `lastmile up` runs it, without the demo's traffic unless it is asked for."""
+
+    def __init__(self, home: Path, environment: Mapping[str, str] | None = None) -> None:
+        """As for EmbeddedServers; LASTMILE_DEMO_RATE_PER_MIN is 0 unless given."""
+        super().__init__(home, {"LASTMILE_DEMO_RATE_PER_MIN": "0"} | dict(environment or {}))
+
+    @property
+    def base_url(self) -> str:
+        """The gateway's URL, without a slash at its end."""
+        return f"http://{self.settings.host}:{self.settings.gateway_http_port}"
+
+    @property
+    def grpc_target(self) -> str:
+        """The assignment api's gRPC address."""
+        return f"{self.settings.host}:{self.settings.assignment_port}"
+
+    @property
+    def access_target(self) -> str:
+        """The gateway's gRPC address (AccessService)."""
+        return f"{self.settings.host}:{self.settings.gateway_grpc_port}"
+
+    @property
+    def ops_api_key(self) -> str:
+        """The first ops API key."""
+        return self._secrets.ops_api_key_file.read_text().strip()
+
+
+def free_ports(count: int = len(PORT_FIELDS)) -> list[int]:
+    """Ports that are free now, chosen at random so that stacks started at once seldom meet."""
+    candidates = random.SystemRandom().sample(range(PORTS_MIN, PORTS_MAX), 400)
+    free = (port for port in candidates if port_is_free("127.0.0.1", port))
+    return [next(free) for _ in range(count)]
