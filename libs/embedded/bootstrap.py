@@ -8,6 +8,7 @@ from pathlib import Path
 import asyncpg
 
 from libs.embedded.errors import PlatformError
+from libs.embedded.polling import until
 from libs.embedded.postgres import DATABASE, MAINTENANCE_DATABASE, PostgresServers
 from libs.embedded.secret_store import OWNER_ROLE, REPLICATION_ROLE, SERVICE_ROLES
 from libs.postgres.migrate import MigrationError, migrate
@@ -130,8 +131,8 @@ class Bootstrap:
             await connection.close()
         standby = await asyncpg.connect(self.servers.dsn(OWNER_ROLE, standby=True))
         try:
-            while not await standby.fetchval("SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn", target):
-                await asyncio.sleep(POLL_S)
+            query = "SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn"
+            await until(lambda: standby.fetchval(query, target), POLL_S)
         finally:
             await standby.close()
 

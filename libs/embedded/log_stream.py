@@ -43,7 +43,7 @@ class LineCutter:
 
 
 class LogFile:
-    """An appended file that never grows beyond `bytes_max`: then it becomes `.1`, `.1` becomes `.2`, the oldest goes."""
+    """An appended file of at most `bytes_max`: a full one becomes `.1`, `.1` becomes `.2`, the oldest goes."""
 
     def __init__(self, path: Path, bytes_max: int, files_max: int) -> None:
         self._path, self._bytes_max, self._files_max = path, bytes_max, files_max

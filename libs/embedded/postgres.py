@@ -161,18 +161,16 @@ class PostgresServers:
         try:
             own = str(await connection.fetchval("SELECT system_identifier FROM pg_control_system()"))
             query = "SELECT wal_status FROM pg_replication_slots WHERE slot_name = $1"
-            slot = await connection.fetchrow(query, STANDBY_SLOT)
+            slot = await connection.fetchval(query, STANDBY_SLOT)
         finally:
             await connection.close()
-        if slot is None:
-            return "the primary no longer keeps the log for the standby"
-        if slot["wal_status"] == "lost":
-            return "the standby was away for so long that the primary dropped the log it needs"
-        if not (data / "standby.signal").exists():
-            return "the standby's data is not a standby's"
-        if await self._system_identifier(data) != own:
-            return "the standby's data is not a copy of this primary"
-        return ""
+        reasons = {
+            "the primary no longer keeps the log for the standby": slot is None,
+            "the standby was away for so long that the primary dropped the log it needs": slot == "lost",
+            "the standby's data is not a standby's": not (data / "standby.signal").exists(),
+            "the standby's data is not a copy of this primary": await self._system_identifier(data) != own,
+        }
+        return next((reason for reason, holds in reasons.items() if holds), "")
 
     async def _system_identifier(self, data: Path) -> str:
         try:

@@ -90,7 +90,7 @@ def port_holder(port: int) -> str:
     except psutil.AccessDenied:
         return "a process this user may not see"
     for connection in connections:
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+        if connection.pid and _is_listener(connection, port):
             try:
                 command = " ".join(psutil.Process(connection.pid).cmdline()[:3])
             except (psutil.NoSuchProcess, psutil.AccessDenied):
@@ -102,9 +102,11 @@ def port_holder(port: int) -> str:
 def listens(pid: int, port: int) -> bool:
     """Whether the process itself listens on the port (several may share one)."""
     try:
-        return any(
-            connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
-            for connection in psutil.Process(pid).net_connections(kind="tcp")
-        )
+        return any(_is_listener(connection, port) for connection in psutil.Process(pid).net_connections(kind="tcp"))
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False
+
+
+def _is_listener(connection: "psutil._ntuples.sconn | psutil._ntuples.pconn", port: int) -> bool:
+    address = connection.laddr
+    return connection.status == psutil.CONN_LISTEN and bool(address) and address[1] == port

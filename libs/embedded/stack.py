@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +24,8 @@ from typing import Self
 from libs.embedded.errors import NotReadyError
 from libs.embedded.layout import plan_layout
 from libs.embedded.postgres import DATABASE
-from libs.embedded.process_info import port_is_free
+from libs.embedded.orphans import end_orphans
+from libs.embedded.process_info import identify, is_alive, port_is_free
 from libs.embedded.secret_store import OWNER_ROLE, REDIS, SecretStore
 from libs.embedded.settings import POSTGRES_DSN_FIELDS, PlatformSettings, load_settings, variable
 from libs.embedded.state import PlatformState, ProcessState, read_state
@@ -62,10 +64,12 @@ class _Stack:
         """Start, and return when everything is ready; raises NotReadyError with the end of the log otherwise."""
         self.layout.home.mkdir(parents=True, exist_ok=True)
         output = (self.layout.home / "up.log").open("ab")
-        arguments = [sys.executable, "-m", "libs.embedded", *(["--servers-only"] if self.servers_only else [])]
+        # Its input is never written to: its end tells that this process is gone, even by SIGKILL.
+        arguments = [sys.executable, "-m", "libs.embedded", "--until-stdin-ends"]
+        arguments += ["--servers-only"] if self.servers_only else []
         with output:
-            self._process = subprocess.Popen(
-                arguments, env=self.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                arguments, env=self.environment, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT
             )
         try:
             self.wait_ready()
@@ -88,8 +92,8 @@ class _Stack:
         """Stop everything in order and return when it is gone. The data stays: start() goes on with it."""
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
-            self._process.wait(self.settings.server_grace_s * 3)
-            self._process = None
+        self._forget_supervisor()
+        end_orphans(self.layout, self.settings, lambda _: None)
 
     def remove_data(self) -> None:
         """Remove what lives outside the home. Only while stopped."""
@@ -97,15 +101,21 @@ class _Stack:
             shutil.rmtree(self.layout.servers, ignore_errors=True)
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
-        """Send a signal to a process by its name, or to `supervisor`; returns the number of the process it went to."""
+        """Send a signal to a process by its name, or to `supervisor`; returns the number of the process it went to.
+
+        After SIGKILL it is gone when this returns; wait_ready() then waits for its successor.
+        """
         state = self.state()
         pid = state.pid if name == "supervisor" else state.process(name).pid
         if pid is None:
             raise NotReadyError(f"{name} is not running")
+        identity = identify(pid)
         os.kill(pid, number)
-        if name == "supervisor" and self._process is not None:
-            self._process.wait()
-            self._process = None
+        if number == signal.SIGKILL and identity is not None:
+            while is_alive(identity):  # the kernel is about to end it
+                time.sleep(POLL_S)
+            if name == "supervisor":
+                self._forget_supervisor()
         return pid
 
     def state(self) -> PlatformState:
@@ -128,7 +138,8 @@ class _Stack:
     def environment(self) -> dict[str, str]:
         """The environment for commands that should meet this platform (`lastmile status`)."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("LASTMILE_")}
-        return kept | self._ports | {"LASTMILE_HOME": str(self._home.resolve())} | self._given
+        own = {"LASTMILE_HOME": str(self._home.resolve()), "LASTMILE_SERVER_DATA_PARENT": tempfile.gettempdir()}
+        return kept | self._ports | own | self._given
 
     @property
     def redis_url(self) -> str:
@@ -151,13 +162,20 @@ class _Stack:
             os.environ.clear()
             os.environ.update(kept)
 
+    def _forget_supervisor(self) -> None:
+        if self._process is not None:
+            self._process.wait(self.settings.server_grace_s * 3)
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+            self._process = None
+
     def _is_ready(self) -> bool:
         state = read_state(self.layout)
         return (
             state is not None
             and state.is_live
             and state.ready_at_s is not None
-            and all(process.state == "ready" for process in state.processes)
+            and all(process.state == "ready" and process.is_live for process in state.processes)
         )
 
     def __enter__(self) -> Self:

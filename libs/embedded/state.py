@@ -31,9 +31,14 @@ class ProcessState(BaseModel):
     ports: tuple[int, ...]
     last_exit: str | None
 
+    @property
+    def is_live(self) -> bool:
+        """Whether this very process runs."""
+        return self.pid is not None and self.token is not None and is_alive(ProcessIdentity(self.pid, self.token))
+
 
 class PlatformState(BaseModel):
-    """The supervisor and its processes. Times are seconds since the epoch; `ready_at_s` is None before all are ready."""
+    """The supervisor and its processes. Times are seconds since the epoch; `ready_at_s` is None until all were."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -19,6 +19,7 @@ from libs.embedded.backoff import BackoffPolicy
 from libs.embedded.errors import NotReadyError, PlatformError
 from libs.embedded.layout import Account, Layout
 from libs.embedded.log_stream import Console, LineCutter, LogFile
+from libs.embedded.polling import until
 from libs.embedded.process_info import identify
 from libs.embedded.settings import PlatformSettings
 from libs.embedded.state import PlatformState, ProcessState, forget_process, remember_process, write_state
@@ -144,7 +145,7 @@ class Supervisor:
         self._stop_requests += 1
         if self._stop_requests == 1:
             self.say("stopping")
-        elif self._stop_requests == 2:  # noqa: PLR2004 - the second time
+        elif self._stop_requests == 2:
             self.say("asked twice: killing what is left")
             for supervised in self._processes.values():
                 _send(supervised.process, signal.SIGKILL)
@@ -186,8 +187,8 @@ class Supervisor:
         except TimeoutError:
             missing = ", ".join(name for name, ready in self._ready.items() if not ready.is_set())
             self.say(
-                f"not ready after {self.settings.ready_timeout_s:.0f} s: {missing}. Still trying; see {self.layout.logs} "
-                "and `lastmile doctor`"
+                f"not ready after {self.settings.ready_timeout_s:.0f} s: {missing}. Still trying; "
+                f"see {self.layout.logs} and `lastmile doctor`"
             )
             await self._wait_for(tuple(self._ready))
         self._ready_at_s = time.time()
@@ -276,8 +277,7 @@ class Supervisor:
         assert process is not None  # noqa: S101 - just spawned
         try:
             async with asyncio.timeout(spec.ready_timeout_s):
-                while not await spec.is_ready(process.pid):
-                    await asyncio.sleep(PROBE_EVERY_S)
+                await until(lambda: spec.is_ready(process.pid), PROBE_EVERY_S)
         except TimeoutError:
             raise NotReadyError(f"was not ready within {spec.ready_timeout_s:.0f} s") from None
         self._set_state(supervised, "ready")
