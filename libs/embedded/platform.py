@@ -14,7 +14,7 @@ from libs.embedded.errors import PortTakenError
 from libs.embedded.layout import Layout, create_layout, plan_layout
 from libs.embedded.log_stream import Console
 from libs.embedded.orphans import end_orphans
-from libs.embedded.postgres import MAINTENANCE_DATABASE, PostgresServers
+from libs.embedded.postgres import MAINTENANCE_DATABASE, PRIMARY, STANDBY, PostgresServers
 from libs.embedded.process_info import port_holder, port_is_free
 from libs.embedded.readiness import accepts_queries
 from libs.embedded.secret_store import OWNER_ROLE, SecretStore
@@ -25,7 +25,7 @@ from libs.embedded.state import home_lock
 from libs.embedded.supervisor import ProcessSpec, StepSpec, Supervisor
 from libs.embedded.valkey import CONFIG_NAME, ValkeyServer
 
-PRIMARY, STANDBY, VALKEY = "postgres", "postgres-standby", "valkey"
+VALKEY = "valkey"
 ROLES, TABLES, CAUGHT_UP = "roles", "tables", "standby-caught-up"
 SERVER_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 

@@ -29,6 +29,8 @@ from libs.embedded.settings import PlatformSettings
 
 DATABASE = "lastmile"
 MAINTENANCE_DATABASE = "postgres"
+# The servers' names as processes.
+PRIMARY, STANDBY = "postgres", "postgres-standby"
 LINGER_TIMEOUT_S = 5.0
 POLL_S = 0.05
 _SYSTEM_IDENTIFIER = re.compile(r"^Database system identifier:\s+(\d+)$", re.MULTILINE)

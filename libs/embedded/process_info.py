@@ -40,20 +40,21 @@ def is_alive(identity: ProcessIdentity) -> bool:
     return identify(identity.pid) == identity
 
 
-def memory_bytes(pid: int) -> tuple[int, int]:
-    """(resident, proportional) bytes of a process and its descendants; zeros for what cannot be read.
+def memory_bytes(pid: int, *, descendants: bool = True) -> tuple[int, int]:
+    """(resident, proportional) bytes of a process, with its descendants or not; zeros for what cannot be read.
 
     Proportional counts a page shared by n processes as 1/n in each, which is what can be added up.
     """
     resident = proportional = 0
     try:
-        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        process = psutil.Process(pid)
+        family = [process, *(process.children(recursive=True) if descendants else ())]
     except psutil.NoSuchProcess:
         return 0, 0
-    for process in family:
+    for member in family:
         try:
-            resident += process.memory_info().rss
-            proportional += process.memory_full_info().pss
+            resident += member.memory_info().rss
+            proportional += getattr(member.memory_full_info(), "pss", 0)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     return resident, proportional
@@ -108,5 +109,4 @@ def listens(pid: int, port: int) -> bool:
 
 
 def _is_listener(connection: "psutil._ntuples.sconn | psutil._ntuples.pconn", port: int) -> bool:
-    address = connection.laddr
-    return connection.status == psutil.CONN_LISTEN and bool(address) and address[1] == port
+    return connection.status == psutil.CONN_LISTEN and list(connection.laddr)[1:2] == [port]

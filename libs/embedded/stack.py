@@ -23,8 +23,8 @@ from typing import Self
 
 from libs.embedded.errors import NotReadyError
 from libs.embedded.layout import plan_layout
-from libs.embedded.postgres import DATABASE
 from libs.embedded.orphans import end_orphans
+from libs.embedded.postgres import DATABASE
 from libs.embedded.process_info import identify, is_alive, port_is_free
 from libs.embedded.secret_store import OWNER_ROLE, REDIS, SecretStore
 from libs.embedded.settings import POSTGRES_DSN_FIELDS, PlatformSettings, load_settings, variable

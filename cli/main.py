@@ -1,0 +1,15 @@
+"""The `lastmile` command: each group of commands is a file, each command is registered here."""
+
+import typer
+
+from cli import platform
+
+app = typer.Typer(
+    name="lastmile", help="Run Lastmile, fill it, look at it.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+
+app.command()(platform.up)
+app.command()(platform.down)
+app.command()(platform.status)
+app.command()(platform.doctor)
+app.command()(platform.migrate)
