@@ -14,10 +14,12 @@ ServiceError
 │   ├── IllegalTransitionError        metadata names the legal next states
 │   ├── OfferEndedError
 │   ├── NotMatchedYetError
-│   └── PartnerBusyError              the partner carries what forbids the change
+│   ├── PartnerBusyError              the partner carries what forbids the change
+│   └── PartnerTakenError             matcher only: the partner went offline or is full by now
 ├── AbortedError
 │   ├── IdempotencyKeyInFlightError   retry
-│   └── VersionConflictError          read again, then retry
+│   ├── VersionConflictError          read again, then retry
+│   └── LeaseLostError                matcher only: another one holds the city by now
 ├── ResourceExhaustedError
 │   └── ProblemTooLargeError          fix: send a smaller problem
 └── UnavailableError
@@ -106,6 +108,18 @@ class PartnerBusyError(FailedPreconditionError):
     """What the partner carries forbids the change."""
 
     reason = "PARTNER_BUSY"
+
+
+class PartnerTakenError(FailedPreconditionError):
+    """The partner has gone offline, or has no capacity left, since the window read it."""
+
+    reason = "PARTNER_TAKEN"
+
+
+class LeaseLostError(AbortedError):
+    """Another matcher holds the city by now; the window's commit changes nothing."""
+
+    reason = "LEASE_LOST"
 
 
 class IdempotencyKeyInFlightError(AbortedError):

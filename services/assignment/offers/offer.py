@@ -1,0 +1,68 @@
+"""What an offer and a move are: plain values."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from services.assignment.deliveries.delivery import Change, Delivery, Point
+from services.assignment.deliveries.lifecycle import Actor, DeliveryState, OfferState
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A proposed assignment; once accepted, the assignment itself."""
+
+    id: UUID
+    delivery_id: UUID
+    partner_id: UUID
+    window_id: UUID
+    city_code: str
+    state: OfferState
+    cost_s: float
+    offered_at: datetime
+    expires_at: datetime | None
+    answered_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewOffer:
+    """The offer that a move makes. Without `expires_at` it needs no answer and is accepted at once."""
+
+    id: UUID
+    partner_id: UUID
+    window_id: UUID
+    cost_s: float
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A wish to move a delivery on. What is None is not asked for.
+
+    `only_partner_id`: refuse unless this partner has it. `only_merchant_id`: likewise. `expected_version`: refuse
+    when the delivery has changed since. `offer_id`: refuse unless this is the live offer. `offer_becomes` replaces
+    what the lifecycle's table says of the live offer.
+    """
+
+    delivery_id: UUID
+    to_state: DeliveryState
+    actor: Actor
+    occurred_at: datetime | None = None
+    only_partner_id: UUID | None = None
+    location: Point | None = None
+    reason: str = ""
+    note: str = ""
+    new_offer: NewOffer | None = None
+    offer_id: UUID | None = None
+    offer_becomes: OfferState | None = None
+    expected_version: int | None = None
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A move that was made: the delivery after it, the step in its history, and the offer that it concerned."""
+
+    delivery: Delivery
+    change: Change
+    offer: Offer | None

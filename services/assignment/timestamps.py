@@ -1,0 +1,24 @@
+"""Timestamps between protobuf and datetime, with the ones that are no moment refused by name."""
+
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from libs.grpc_server.errors import FieldViolation
+
+# What PostgreSQL and every client can hold, and far beyond any delivery.
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def from_timestamp(proto: Timestamp, field: str, violations: list[FieldViolation]) -> datetime | None:
+    """Return the moment, or None after adding to `violations` that it is none or lies outside 2000 to 2200."""
+    try:
+        at = proto.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        violations.append(FieldViolation(field, "is not a moment in time", "timestamp.valid"))
+        return None
+    if not EARLIEST <= at < LATEST:
+        violations.append(FieldViolation(field, "must lie between the years 2000 and 2200", "timestamp.range"))
+        return None
+    return at
