@@ -8,6 +8,7 @@ from typing import Annotated
 
 import asyncpg
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -109,30 +110,32 @@ def _errors_as_text() -> Iterator[None]:
 
 
 def _show_status(found: PlatformStatus) -> None:
-    console = Console()
+    console = Console(soft_wrap=True)
     if not found.running:
         console.print(f"not running in {found.home}", highlight=False)
         if found.leftovers:
             console.print(f"left behind by a supervisor that was killed: {', '.join(found.leftovers)}")
         return
-    table = Table(title="ready" if found.ready else "not everything is ready", title_justify="left")
-    for column in ("process", "state", "pid", "restarts", "uptime", "RSS MB", "PSS MB", "ports", "last exit"):
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("process", "state", "pid", "restarts", "uptime", "RSS MB", "PSS MB", "ports"):
         right = column in {"pid", "restarts", "uptime", "RSS MB", "PSS MB"}
-        table.add_column(column, justify="right" if right else "left")
+        table.add_column(column, justify="right" if right else "left", no_wrap=True)
     for process in found.processes:
         table.add_row(*_cells(process))
     table.add_section()
-    table.add_row("total", "", "", "", "", "", f"{found.proportional_bytes / MEGABYTE:,.0f}", "", "")
+    table.add_row("total", "", "", "", "", "", f"{found.proportional_bytes / MEGABYTE:,.0f}", "")
+    console.print("ready" if found.ready else "not everything is ready")
     console.print(table)
+    for process in found.processes:
+        if process.last_exit:
+            console.print(f"{process.name} last {process.last_exit}", markup=False, highlight=False)
     if found.replication is not None:
         lag = found.replication
         behind = f", {lag.lag_bytes:,} bytes and {lag.lag_s:.2f} s behind" if lag.lag_s is not None else ""
         console.print(f"standby: {lag.state}{behind}", highlight=False)
-    console.print(f"home: {found.home}", highlight=False, soft_wrap=True)
+    console.print(f"home: {found.home}", highlight=False)
     if found.relocated:
-        console.print(
-            f"data: {found.servers} (the servers' account cannot enter LASTMILE_HOME)", highlight=False, soft_wrap=True
-        )
+        console.print(f"data: {found.servers} (the servers' account cannot enter LASTMILE_HOME)", highlight=False)
 
 
 def _cells(process: ProcessStatus) -> tuple[str, ...]:
@@ -146,7 +149,6 @@ def _cells(process: ProcessStatus) -> tuple[str, ...]:
         f"{process.resident_bytes / MEGABYTE:,.0f}",
         f"{process.proportional_bytes / MEGABYTE:,.0f}",
         ", ".join(str(port) for port in process.ports) or "-",
-        process.last_exit or "",
     )
 
 

@@ -52,7 +52,8 @@ def examine(settings: PlatformSettings, layout: Layout) -> Iterator[Finding]:
     except PlatformError as error:
         yield Finding("home", Level.FAIL, str(error), "make LASTMILE_HOME a directory that this user owns")
         return
-    yield Finding("home", Level.OK, f"{layout.home} is writable")
+    elsewhere = f", the servers' data in {layout.servers}" if layout.relocated else ""
+    yield Finding("home", Level.OK, f"{layout.home} is writable{elsewhere}")
     yield _disk(settings, layout)
     yield from _binaries(settings, layout)
     yield _secrets(layout)

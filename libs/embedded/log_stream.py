@@ -1,5 +1,6 @@
 """The processes' output: cut into lines, kept in files of bounded size, shown with the process's name in front."""
 
+import contextlib
 import os
 import queue
 import sys
@@ -50,12 +51,12 @@ class LogFile:
         self._open()
 
     def write(self, line: str) -> None:
-        """Append a line."""
+        """Append a line; a full disk loses lines here, and must not stop whoever writes them."""
         data = (line + "\n").encode(errors="replace")
-        if self._size and self._size + len(data) > self._bytes_max:
-            self._rotate()
-        self._file.write(data)
-        self._size += len(data)
+        with contextlib.suppress(OSError):
+            if self._size and self._size + len(data) > self._bytes_max:
+                self._rotate()
+            self._size += self._file.write(data)
 
     def close(self) -> None:
         """Close the file."""

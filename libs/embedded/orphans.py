@@ -38,5 +38,6 @@ def _send(orphan: Orphan, number: int) -> None:
     if is_alive(orphan.identity):
         try:
             os.kill(orphan.pid, number)
+            os.kill(orphan.pid, signal.SIGCONT)  # one that is suspended takes no other signal
         except ProcessLookupError:
             return

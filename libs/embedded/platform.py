@@ -83,13 +83,9 @@ class _Plan:
         )
         self._supervisor = supervisor
         self._began_s = time.monotonic()
-        keeper = StandbyKeeper(self._postgres, supervisor, STANDBY) if self._postgres else None
-        watch = asyncio.create_task(keeper.watch()) if keeper else None
-        try:
-            await supervisor.run()
-        finally:
-            if watch:
-                watch.cancel()
+        if self._postgres:
+            supervisor.watchers.append(StandbyKeeper(self._postgres, supervisor, STANDBY).watch)
+        await supervisor.run()
 
     def _nodes(self) -> list[ProcessSpec | StepSpec]:
         nodes: list[ProcessSpec | StepSpec] = []

@@ -5,7 +5,8 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,8 +33,13 @@ MAINTENANCE_DATABASE = "postgres"
 # The servers' names as processes.
 PRIMARY, STANDBY = "postgres", "postgres-standby"
 LINGER_TIMEOUT_S = 5.0
+SLOT_RELEASE_S = 5
 POLL_S = 0.05
 _SYSTEM_IDENTIFIER = re.compile(r"^Database system identifier:\s+(\d+)$", re.MULTILINE)
+
+
+class PrimaryAwayError(PlatformError):
+    """The primary cannot be asked now."""
 
 
 @dataclass(frozen=True)
@@ -81,15 +87,12 @@ class PostgresServers:
 
     async def is_streaming(self) -> bool | None:
         """Whether the primary sends to the standby now; None when the primary cannot be asked."""
+        query = "SELECT count(*) FROM pg_stat_replication WHERE application_name = $1 AND state = 'streaming'"
         try:
-            connection = await self._connect_primary()
-        except (OSError, asyncpg.PostgresError, TimeoutError):
+            async with self._primary() as connection:
+                return bool(await connection.fetchval(query, STANDBY_APPLICATION))
+        except PrimaryAwayError:
             return None
-        try:
-            query = "SELECT count(*) FROM pg_stat_replication WHERE application_name = $1 AND state = 'streaming'"
-            return bool(await connection.fetchval(query, STANDBY_APPLICATION))
-        finally:
-            await connection.close()
 
     async def _make_cluster(self, data: Path) -> None:
         draft = data.with_name(data.name + ".new")
@@ -118,11 +121,8 @@ class PostgresServers:
         _sync_directory(data.parent)
 
     async def _copy_primary(self, data: Path) -> None:
-        connection = await self._connect_primary()
-        try:
+        async with self._primary() as connection:
             await _recreate_slot(connection)
-        finally:
-            await connection.close()
         draft = data.with_name(data.name + ".new")
         for old in (data, draft):
             shutil.rmtree(old, ignore_errors=True)
@@ -157,15 +157,12 @@ class PostgresServers:
         if self._distrusted.exists():
             return "the standby could not follow the primary"
         try:
-            connection = await self._connect_primary()
-        except (OSError, asyncpg.PostgresError, TimeoutError):
+            async with self._primary() as connection:
+                own = str(await connection.fetchval("SELECT system_identifier FROM pg_control_system()"))
+                query = "SELECT wal_status FROM pg_replication_slots WHERE slot_name = $1"
+                slot = await connection.fetchval(query, STANDBY_SLOT)
+        except PrimaryAwayError:
             return ""
-        try:
-            own = str(await connection.fetchval("SELECT system_identifier FROM pg_control_system()"))
-            query = "SELECT wal_status FROM pg_replication_slots WHERE slot_name = $1"
-            slot = await connection.fetchval(query, STANDBY_SLOT)
-        finally:
-            await connection.close()
         reasons = {
             "the primary no longer keeps the log for the standby": slot is None,
             "the standby was away for so long that the primary dropped the log it needs": slot == "lost",
@@ -185,9 +182,19 @@ class PostgresServers:
         match = _SYSTEM_IDENTIFIER.search(output)
         return match[1] if match else ""
 
-    async def _connect_primary(self) -> asyncpg.Connection:
+    @asynccontextmanager
+    async def _primary(self) -> AsyncIterator[asyncpg.Connection]:
+        """The owner's connection to the primary; raises PrimaryAwayError when it cannot be used (any more)."""
         dsn = self.dsn(OWNER_ROLE, database=MAINTENANCE_DATABASE)
-        return await asyncpg.connect(dsn, timeout=self.settings.probe_timeout_s)
+        timeout_s = self.settings.probe_timeout_s
+        try:
+            connection = await asyncpg.connect(dsn, timeout=timeout_s, command_timeout=timeout_s + SLOT_RELEASE_S)
+            try:
+                yield connection
+            finally:
+                connection.terminate()
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise PrimaryAwayError(f"the primary does not answer: {error}") from error
 
     def _configure(self, data: Path, config: dict[str, str]) -> None:
         write_private(data / "postgresql.conf", config_text(config), self.layout)
@@ -219,8 +226,8 @@ class PostgresServers:
 
 async def _recreate_slot(connection: asyncpg.Connection) -> None:
     """Make the standby's slot, reserving the log from now on; an old one goes, with whoever still holds it."""
-    holder = "SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots WHERE slot_name = $1 AND active"
-    await connection.execute(holder, STANDBY_SLOT)
+    holder = "SELECT pg_terminate_backend(active_pid, $2) FROM pg_replication_slots WHERE slot_name = $1 AND active"
+    await connection.fetch(holder, STANDBY_SLOT, SLOT_RELEASE_S * 1000)
     old = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1"
     await connection.execute(old, STANDBY_SLOT)
     await connection.execute("SELECT pg_create_physical_replication_slot($1, true)", STANDBY_SLOT)

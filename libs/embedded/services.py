@@ -15,7 +15,7 @@ from libs.embedded.valkey import ValkeyServer
 
 API, MATCHER, GATEWAY, DEMO = "assignment-api", "assignment-matcher", "gateway", "demo"
 # What a service needs of the shell it was started from; anything named LASTMILE_ or OTEL_ is passed on besides.
-PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "SSL_CERT_FILE", "NO_COLOR")
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "SSL_CERT_FILE", "NO_COLOR")
 PASSED_ON_PREFIXES = ("LASTMILE_", "OTEL_")
 SECRET_VARIABLES = (
     *(variable(field) for field in POSTGRES_DSN_FIELDS),

@@ -11,7 +11,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from libs.embedded.state import PlatformState, ProcessState, forget_process, rem
 
 SUPERVISOR = "lastmile"
 LAUNCHER = Path(__file__).with_name("launch.py")
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 READ_BYTES = 65_536
 PROBE_EVERY_S = 0.05
 DRAIN_TIMEOUT_S = 1.0
@@ -91,6 +92,7 @@ class Supervisor:
     nodes: Sequence[ProcessSpec | StepSpec]
     on_ready: Callable[[], None]
     servers_only: bool = False
+    watchers: list[Callable[[], Coroutine[None, None, None]]] = field(default_factory=list)
     _processes: dict[str, _Supervised] = field(default_factory=dict)
     _ready: dict[str, asyncio.Event] = field(default_factory=dict)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -120,7 +122,7 @@ class Supervisor:
         Raises the PlatformError of a step that failed, after everything is stopped.
         """
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in STOP_SIGNALS:
             loop.add_signal_handler(number, self.request_stop)
         self._write_state()
         async with asyncio.TaskGroup() as group:
@@ -132,10 +134,13 @@ class Supervisor:
                 else:
                     tasks.append(group.create_task(self._run_step(node)))
             tasks.append(group.create_task(self._announce()))
+            tasks += [group.create_task(watch()) for watch in self.watchers]
             await self._stop.wait()
             for task in tasks:
                 task.cancel()
             await self._stop_all()
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)
         self.say("stopped")
         if self._failure is not None:
             raise self._failure
@@ -326,6 +331,7 @@ class Supervisor:
         if process is None:
             return
         _send(process, spec.stop_signal)
+        _send(process, signal.SIGCONT)  # one that is suspended takes no other signal
         try:
             await asyncio.wait_for(process.wait(), spec.grace_s)
         except TimeoutError:
@@ -350,7 +356,10 @@ class Supervisor:
             servers_only=self.servers_only,
             processes=tuple(_process_state(supervised) for supervised in self._processes.values()),
         )
-        write_state(self.layout, state)
+        try:
+            write_state(self.layout, state)
+        except OSError as error:  # a full disk: the platform goes on, `status` lags behind
+            self.say(f"cannot write the state: {error}")
 
     def _log_file(self, name: str) -> LogFile:
         path = self.layout.logs / f"{name}.log"
