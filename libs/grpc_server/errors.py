@@ -140,7 +140,7 @@ class ResourceExhaustedError(ServiceError):
 
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
     reason = "RESOURCE_EXHAUSTED"
-    retry_after_s = RETRY_AFTER_S_DEFAULT
+    retry_after_s: float | None = RETRY_AFTER_S_DEFAULT
 
 
 class UnavailableError(ServiceError):

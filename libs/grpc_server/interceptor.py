@@ -41,8 +41,14 @@ Handler = Callable[[Any, Context], Awaitable[Any]]
 class CallInterceptor(grpc.aio.ServerInterceptor[Any, Any]):
     """Answers a call only for a principal who may make it, with a request that keeps its proto's rules."""
 
-    def __init__(self, access: Mapping[str, MethodAccess], verifier: TokenVerifier) -> None:
+    def __init__(
+        self,
+        access: Mapping[str, MethodAccess],
+        verifier: TokenVerifier,
+        translate: Callable[[Exception], ServiceError | None],
+    ) -> None:
         self._access = access
+        self._translate = translate
         self._verifier = verifier
         self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any] | None] = {}
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -10,6 +10,7 @@ from grpc_reflection.v1alpha import reflection
 from pydantic import BaseModel, ConfigDict, Field
 
 from libs.grpc_server.access import access_table
+from libs.grpc_server.errors import ServiceError
 from libs.grpc_server.identity import TokenVerifier
 from libs.grpc_server.interceptor import CallInterceptor
 
@@ -32,11 +33,17 @@ class GrpcServer:
     """A grpc.aio server whose services declare their access, with standard health and reflection."""
 
     def __init__(
-        self, address: str, service_names: Sequence[str], verifier: TokenVerifier | None, limits: ServerLimits
+        self,
+        address: str,
+        service_names: Sequence[str],
+        verifier: TokenVerifier | None,
+        limits: ServerLimits,
+        translate: Callable[[Exception], ServiceError | None] = lambda _: None,
     ) -> None:
+        """`translate` turns a library's exception into an error of our tree, or None where it is a bug."""
         self._limits = limits
         self._service_names = tuple(service_names)
-        interceptors = [CallInterceptor(access_table(service_names), verifier)] if verifier else []
+        interceptors = [CallInterceptor(access_table(service_names), verifier, translate)] if verifier else []
         self.server = grpc.aio.server(
             interceptors=interceptors,
             maximum_concurrent_rpcs=limits.concurrent_calls_max,

@@ -31,3 +31,8 @@ def _translate(found: RuleViolation, prefix: str) -> FieldViolation:
         if subscript is not None:
             path += f"[{subscript.value!r}]" if subscript.field != "index" else f"[{subscript.value}]"
     return FieldViolation(path, proto.message or "is not valid", proto.rule_id or "rule")
+
+
+def warm(message: Message) -> None:
+    """Compile the rules of `message` now: the first use costs milliseconds that no call should pay."""
+    _validator.collect_violations(message)

@@ -1,7 +1,7 @@
 """The lifecycle of a delivery: a table of states and transitions, with who may make each and what it does to the offer.
 
 Invariants: every state is reachable from PENDING; DELIVERED, RETURNED and CANCELLED have no way out; a delivery holds
-its partner's capacity exactly from the transition that has no `ends_offer` after an offer or match, to the one that has.
+its partner's capacity from the offer or match until a transition whose `offer_becomes` ends the offer.
 """
 
 from collections.abc import Mapping

@@ -7,11 +7,12 @@ from uuid import UUID
 
 import asyncpg
 
+from libs.grpc_server.errors import FieldViolation, InvalidArgumentError
 from libs.ids import floor_at
 from libs.postgres.log_messages import emit
 from services.assignment.deliveries.delivery import Amount, Change, Delivery, Details, Point
 from services.assignment.deliveries.lifecycle import Actor, DeliveryState
-from services.assignment.errors import MerchantNotFoundError, ReferenceTakenError
+from services.assignment.errors import ReferenceTakenError
 from services.assignment.events import LOG_PREFIX
 
 # Served by delivery_references_pkey. Sorted by the caller, so that two batches never wait for each other in a ring.
@@ -94,9 +95,10 @@ async def create(connection: asyncpg.Connection, rows: Sequence[NewDelivery]) ->
     """
     try:
         async with connection.transaction():
-            return await _create(connection, rows)
+            results = await _create(connection, rows)
     except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError):
-        return [await _create_alone(connection, row) for row in rows]
+        results = [await _create_alone(connection, row) for row in rows]
+    return results
 
 
 async def get(connection: asyncpg.Connection, delivery_id: UUID) -> Delivery | None:
@@ -165,13 +167,15 @@ async def _create(connection: asyncpg.Connection, rows: Sequence[NewDelivery]) -
 async def _create_alone(connection: asyncpg.Connection, row: NewDelivery) -> Exception | None:
     try:
         async with connection.transaction():
-            return (await _create(connection, [row]))[0]
+            result = (await _create(connection, [row]))[0]
     except asyncpg.ForeignKeyViolationError as error:
         if "merchant" in (error.constraint_name or ""):
-            return MerchantNotFoundError(f"no merchant has the id {row.delivery.details.merchant_id}")
+            unknown = f"no merchant has the id {row.delivery.details.merchant_id}"
+            return InvalidArgumentError.of(FieldViolation("details.merchant_id", unknown, "merchant.known"))
         return error
     except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError) as error:
         return error
+    return result
 
 
 async def _insert(connection: asyncpg.Connection, rows: Sequence[NewDelivery]) -> None:

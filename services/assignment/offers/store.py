@@ -112,7 +112,8 @@ async def transition(
     waiting = list(range(len(moves)))
     while waiting:
         taken: set[UUID] = set()
-        this_round, later = [], []
+        this_round: list[int] = []
+        later: list[int] = []
         for place in waiting:
             (later if moves[place].delivery_id in taken else this_round).append(place)
             taken.add(moves[place].delivery_id)

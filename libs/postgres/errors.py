@@ -1,0 +1,32 @@
+"""What PostgreSQL's exceptions mean to a caller: retry, or fix the request."""
+
+import asyncpg
+
+from libs.grpc_server.errors import InvalidArgumentError, ServiceError, UnavailableError
+
+_UNREACHABLE = (
+    ConnectionError,
+    TimeoutError,
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+
+
+class DatabaseUnavailableError(UnavailableError):
+    """The database cannot be reached or has given the statement up; the same request may succeed later."""
+
+    reason = "DATABASE_UNAVAILABLE"
+
+
+def translate(error: Exception) -> ServiceError | None:
+    """Return the error for the caller, or None for a bug of ours."""
+    if isinstance(error, _UNREACHABLE):
+        return DatabaseUnavailableError("the database did not answer; try again")
+    if isinstance(error, asyncpg.CharacterNotInRepertoireError | asyncpg.UntranslatableCharacterError):
+        return InvalidArgumentError("text may not contain the character NUL", reason="INVALID_TEXT")
+    return None

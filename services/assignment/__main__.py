@@ -1,0 +1,47 @@
+"""The assignment service's processes: `python -m services.assignment api|matcher`."""
+
+import argparse
+import sys
+
+import uvloop
+from pydantic import ValidationError
+
+from libs.telemetry import configure
+
+
+async def _api() -> None:
+    from services.assignment.app import serve_api, stop_on_signals  # noqa: PLC0415 - each process loads its own part
+    from services.assignment.settings import ApiSettings  # noqa: PLC0415
+
+    settings = ApiSettings()
+    configure("assignment-api", settings.log_level)
+    await serve_api(settings, stop_on_signals())
+
+
+async def _matcher() -> None:
+    from services.assignment.windows.matcher import MatcherSettings, run_matcher  # noqa: PLC0415
+
+    from services.assignment.app import stop_on_signals  # noqa: PLC0415
+
+    settings = MatcherSettings()
+    configure("assignment-matcher", settings.log_level)
+    await run_matcher(settings, stop_on_signals())
+
+
+def main() -> int:
+    """Run the named process until it is told to stop."""
+    parser = argparse.ArgumentParser(prog="python -m services.assignment", description=__doc__)
+    parser.add_argument("process", choices=("api", "matcher"))
+    process = parser.parse_args().process
+    try:
+        uvloop.run(_api() if process == "api" else _matcher())
+    except ValidationError as error:
+        for problem in error.errors():
+            name = "LASTMILE_" + "__".join(str(part) for part in problem["loc"]).upper()
+            sys.stderr.write(f"{name}: {problem['msg']}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

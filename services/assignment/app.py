@@ -1,0 +1,99 @@
+"""The one place where the assignment api is wired."""
+
+import asyncio
+import signal
+
+import redis.asyncio as redis
+from lastmile.assignment.v1 import (
+    assignment_pb2,
+    assignment_pb2_grpc,
+    city_pb2,
+    city_pb2_grpc,
+    delivery_pb2,
+    delivery_pb2_grpc,
+    merchant_pb2,
+    merchant_pb2_grpc,
+    partner_pb2,
+    partner_pb2_grpc,
+)
+from services.assignment.cities.directory import CityDirectory
+from services.assignment.cities.servicer import CityServicer
+from services.assignment.database import Database
+from services.assignment.merchants.servicer import MerchantServicer
+from services.assignment.partners.positions import PositionBook
+from services.assignment.partners.servicer import PartnerServicer
+from services.assignment.windows.servicer import AssignmentServicer
+
+from libs.grpc_server.identity import TokenVerifier
+from libs.grpc_server.server import GrpcServer
+from libs.grpc_server.validation import warm
+from libs.postgres.errors import translate
+from libs.postgres.pool import create_pool
+from libs.postgres.replica import QueryPool
+from services.assignment.deliveries.servicer import DeliveryServicer
+from services.assignment.deliveries.writer import DeliveryWriter
+from services.assignment.offers.answers import OfferAnswers
+from services.assignment.offers.codec import moved_event
+from services.assignment.settings import ApiSettings
+
+SERVICES = tuple(
+    module.DESCRIPTOR.services_by_name[name].full_name
+    for module, name in (
+        (city_pb2, "CityService"),
+        (merchant_pb2, "MerchantService"),
+        (partner_pb2, "PartnerService"),
+        (delivery_pb2, "DeliveryService"),
+        (assignment_pb2, "AssignmentService"),
+    )
+)
+
+
+async def serve_api(settings: ApiSettings, stop: asyncio.Event) -> None:
+    """Answer the assignment service's calls until `stop` is set, then drain."""
+    dsn, query_dsn = str(settings.assignment_dsn), str(settings.assignment_query_dsn)
+    async with (
+        await create_pool(dsn, settings.assignment_primary_pool, "assignment-api") as primary,
+        await create_pool(query_dsn, settings.assignment_query_pool, "assignment-api-query") as standby,
+        await create_pool(dsn, settings.assignment_fallback_pool, "assignment-api-fallback") as fallback,
+        redis.from_url(str(settings.redis_url)) as positions_store,
+    ):
+        database = Database(primary, QueryPool(standby, fallback, settings.assignment_replica))
+        directory = CityDirectory(database, settings.city_refresh_s)
+        writer = DeliveryWriter(primary, settings.assignment_writer, moved_event)
+        positions = PositionBook(positions_store, settings.assignment_positions)
+        server = GrpcServer(
+            f"{settings.host}:{settings.assignment_port}",
+            SERVICES,
+            TokenVerifier(settings.token_public_key_file),
+            settings.assignment_server,
+            translate,
+        )
+        answers = OfferAnswers(database, writer)
+        grpc_server = server.server
+        city_pb2_grpc.add_CityServiceServicer_to_server(CityServicer(database, directory), grpc_server)
+        merchant_pb2_grpc.add_MerchantServiceServicer_to_server(MerchantServicer(database), grpc_server)
+        partner_pb2_grpc.add_PartnerServiceServicer_to_server(
+            PartnerServicer(database, directory, positions), grpc_server
+        )
+        delivery_pb2_grpc.add_DeliveryServiceServicer_to_server(
+            DeliveryServicer(database, directory, writer), grpc_server
+        )
+        assignment_pb2_grpc.add_AssignmentServiceServicer_to_server(
+            AssignmentServicer(database, answers, settings), grpc_server
+        )
+        warm(delivery_pb2.CreateDeliveryRequest())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(writer.run())
+            group.create_task(positions.run())
+            await server.serve(stop)
+            await writer.close()
+            await positions.close()
+
+
+def stop_on_signals() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop

@@ -1,0 +1,110 @@
+"""Answers to offers, and their list: the part of AssignmentService that partners use."""
+
+from uuid import UUID
+
+from lastmile.assignment.v1 import assignment_pb2
+from services.assignment.database import Database
+
+from libs.grpc_server import paging
+from libs.grpc_server.call import Call
+from libs.grpc_server.errors import FieldViolation, InvalidArgumentError
+from libs.grpc_server.identity import Role
+from services.assignment.deliveries.lifecycle import Actor, DeliveryState, OfferState
+from services.assignment.deliveries.writer import DeliveryWriter, StateMove, finish
+from services.assignment.errors import IllegalTransitionError, OfferNotFoundError
+from services.assignment.idempotency.command import command_of
+from services.assignment.offers import store
+from services.assignment.offers.codec import OFFER_STATES_BY_NUMBER, offer_to
+from services.assignment.offers.offer import Move, Moved, Offer
+
+
+class OfferAnswers:
+    """Accepts, rejects and lists offers."""
+
+    def __init__(self, database: Database, writer: DeliveryWriter) -> None:
+        self._database = database
+        self._writer = writer
+
+    async def accept(
+        self, request: assignment_pb2.AcceptOfferRequest, call: Call
+    ) -> assignment_pb2.AcceptOfferResponse:
+        """Take an offered delivery on; accepting again answers the same."""
+        offer = await self._find(request.offer_id, call)
+        if offer.state is OfferState.ACCEPTED:
+            return assignment_pb2.AcceptOfferResponse(offer=offer_to(offer))
+
+        def respond(moved: Moved) -> bytes:
+            return assignment_pb2.AcceptOfferResponse(offer=_offer_of(moved)).SerializeToString()
+
+        move = self._move(offer, call, DeliveryState.ASSIGNED, "")
+        command = command_of(call, request)
+        try:
+            written = await self._writer.move(call.principal, StateMove(move, respond, command, None))
+        except IllegalTransitionError:
+            # Another accept of the same offer was faster by a moment: the answer is the same.
+            offer = await self._find(request.offer_id, call)
+            if offer.state is not OfferState.ACCEPTED:
+                raise
+            return assignment_pb2.AcceptOfferResponse(offer=offer_to(offer))
+        return assignment_pb2.AcceptOfferResponse.FromString(finish(call, written))
+
+    async def reject(
+        self, request: assignment_pb2.RejectOfferRequest, call: Call
+    ) -> assignment_pb2.RejectOfferResponse:
+        """Decline an offered delivery, or hand an accepted one back before its pickup."""
+        offer = await self._find(request.offer_id, call)
+
+        def respond(moved: Moved) -> bytes:
+            return assignment_pb2.RejectOfferResponse(offer=_offer_of(moved)).SerializeToString()
+
+        move = self._move(offer, call, DeliveryState.PENDING, request.reason or "OFFER_REJECTED")
+        command = command_of(call, request)
+        written = await self._writer.move(call.principal, StateMove(move, respond, command, None))
+        return assignment_pb2.RejectOfferResponse.FromString(finish(call, written))
+
+    async def search(self, request: assignment_pb2.ListOffersRequest, call: Call) -> assignment_pb2.ListOffersResponse:
+        """List offers, newest first."""
+        own = call.principal.partner_id
+        if own is not None and request.partner_id not in ("", own):
+            raise InvalidArgumentError.of(FieldViolation("partner_id", "is not you; leave it empty", "partner_id.own"))
+        filters: dict[str, object] = {}
+        if partner_id := own or request.partner_id:
+            filters["partner_id"] = UUID(partner_id)
+        if request.delivery_id:
+            filters["delivery_id"] = UUID(request.delivery_id)
+        if request.city_code:
+            filters["city_code"] = request.city_code
+        if request.states:
+            filters["states"] = [OFFER_STATES_BY_NUMBER[number].value for number in request.states]
+        size = paging.page_size(request)
+        async with self._database.query(call.principal, call.consistency_token) as connection:
+            found = await store.search(
+                connection, before_id=paging.decode_id(request), rows_max=size + 1, filters=filters
+            )
+        page = found[:size]
+        token = paging.encode(request, str(page[-1].id)) if len(found) > size else ""
+        return assignment_pb2.ListOffersResponse(offers=map(offer_to, page), next_page_token=token)
+
+    async def _find(self, offer_id: str, call: Call) -> Offer:
+        """Find whose delivery the offer is of; the move re-checks everything under the delivery's lock."""
+        async with self._database.command(call.principal) as connection:
+            offer = await store.get(connection, UUID(offer_id))
+        partner_id = call.principal.partner_id
+        if offer is None or (partner_id is not None and str(offer.partner_id) != partner_id):
+            raise OfferNotFoundError(f"no offer that you may see has the id {offer_id}")
+        return offer
+
+    def _move(self, offer: Offer, call: Call, to_state: DeliveryState, reason: str) -> Move:
+        actor = Actor.PARTNER if call.principal.role is Role.PARTNER else Actor.OPS
+        return Move(
+            delivery_id=offer.delivery_id,
+            to_state=to_state,
+            actor=actor,
+            reason=reason,
+            offer_id=offer.id,
+            traceparent=call.traceparent,
+        )
+
+
+def _offer_of(moved: Moved) -> assignment_pb2.Offer | None:
+    return offer_to(moved.offer) if moved.offer else None

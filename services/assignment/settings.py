@@ -1,0 +1,42 @@
+"""The api's settings: read from the environment once, validated, and frozen. A missing one stops the start."""
+
+from pathlib import Path
+
+from pydantic import Field, PostgresDsn, RedisDsn
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from services.assignment.partners.positions import PositionLimits
+
+from libs.grpc_server.server import ServerLimits
+from libs.postgres.pool import PoolLimits
+from libs.postgres.replica import ReplicaLimits
+from services.assignment.deliveries.writer import WriterLimits
+
+
+class ApiSettings(BaseSettings):
+    """What `python -m services.assignment api` is told. Nested ones are set as LASTMILE_ASSIGNMENT__WRITER__WRITERS."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LASTMILE_", env_nested_delimiter="__", frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on")
+    assignment_port: int = Field(15051, ge=1, le=65535, description="Port of the gRPC server")
+    assignment_dsn: PostgresDsn = Field(description="Commands: the PostgreSQL primary, as role assignment_api")
+    assignment_query_dsn: PostgresDsn = Field(description="Queries: the hot standby, as role assignment_api")
+    redis_url: RedisDsn = Field(description="Where live positions are kept")
+    token_public_key_file: Path = Field(description="Ed25519 public key that access tokens are verified with")
+    log_level: str = Field("INFO", description="Least level of the log lines that are written")
+    city_refresh_s: float = Field(5.0, gt=0, description="Cities and their policies are read again after this")
+    match_pairs_max: int = Field(4_000_000, gt=0, description="Package-partner pairs of one Match call")
+    matches_at_once_max: int = Field(2, gt=0, description="Match calls solved at once; others wait")
+    match_wait_s: float = Field(5.0, gt=0, description="Longest wait of a Match call for its turn")
+    assignment_primary_pool: PoolLimits = Field(PoolLimits(connections_max=12), description="Pool for commands")
+    assignment_query_pool: PoolLimits = Field(PoolLimits(connections_max=12), description="Pool for queries")
+    assignment_fallback_pool: PoolLimits = Field(
+        PoolLimits(connections_min=0, connections_max=4),
+        description="Primary's pool for queries the standby lags behind",
+    )
+    assignment_replica: ReplicaLimits = Field(ReplicaLimits(), description="Waiting for one's own write")
+    assignment_server: ServerLimits = Field(ServerLimits(), description="Limits of the gRPC server")
+    assignment_writer: WriterLimits = Field(WriterLimits(), description="Limits of the micro-batched writes")
+    assignment_positions: PositionLimits = Field(PositionLimits(), description="Limits of the position book")
