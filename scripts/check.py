@@ -33,7 +33,13 @@ def run(name: str) -> tuple[str, bool, str, float]:
     # buf keeps a cache; the checkout is the only place that we write to.
     environment = os.environ | {"BUF_CACHE_DIR": str(ROOT / "build" / "buf-cache"), "PYTHONPATH": str(ROOT)}
     result = subprocess.run(  # noqa: S603 - our own arguments
-        CHECKS[name], check=False, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        CHECKS[name],
+        check=False,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     return name, result.returncode == 0, result.stdout, time.monotonic() - started
 

@@ -84,7 +84,9 @@ def compile_lock(name: str, extras: tuple[str, ...] | None, upgrade: bool) -> No
 def main() -> int:
     """Write the locks, or with --check say what is wrong with them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a lock does not fit pyproject")
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; exit 1 when a lock does not fit pyproject"
+    )
     parser.add_argument("--upgrade", action="store_true", help="take the newest versions instead of those locked now")
     arguments = parser.parse_args()
     if not arguments.check:

@@ -23,10 +23,15 @@ def generate(out: Path) -> None:
     ]  # fmt: skip
     bin_dir = Path(sys.executable).parent
     plugins = [f"--plugin=protoc-gen-{name}={bin_dir / f'protoc-gen-{name}'}" for name in ("mypy", "mypy_grpc")]
-    outputs = [f"--python_out={out}", f"--grpc_python_out={out}", f"--mypy_out=quiet:{out}", f"--mypy_grpc_out=quiet:{out}"]
+    outputs = [
+        f"--python_out={out}",
+        f"--grpc_python_out={out}",
+        f"--mypy_out=quiet:{out}",
+        f"--mypy_grpc_out=quiet:{out}",
+    ]
     subprocess.run([*command, *plugins, *outputs, *lastmile], check=True)  # noqa: S603 - our own arguments
     # buf.validate has messages only; google.api comes from googleapis-common-protos.
-    subprocess.run([*command, *plugins, *outputs[:1], outputs[2], "buf/validate/validate.proto"], check=True)  # noqa: S603
+    subprocess.run([*command, *plugins, *outputs[:1], outputs[2], "buf/validate/validate.proto"], check=True)  # noqa: S603 - as above
     for directory in sorted(p for p in out.rglob("*") if p.is_dir()):
         if any(directory.glob("*.py")) and directory.name.startswith("v"):
             (directory / "__init__.py").touch()
@@ -37,11 +42,15 @@ def generate(out: Path) -> None:
 
 def differences(left: Path, right: Path) -> list[str]:
     """Name every file that differs between two trees of stubs."""
-    names = {str(p.relative_to(base)) for base in (left, right) for p in base.rglob("*.py*") if "__pycache__" not in p.parts}
+    names = {
+        str(p.relative_to(base)) for base in (left, right) for p in base.rglob("*.py*") if "__pycache__" not in p.parts
+    }
     return sorted(
         name
         for name in names
-        if not ((left / name).exists() and (right / name).exists() and filecmp.cmp(left / name, right / name, shallow=False))
+        if not (
+            (left / name).exists() and (right / name).exists() and filecmp.cmp(left / name, right / name, shallow=False)
+        )
     )
 
 
