@@ -6,11 +6,12 @@ import sys
 import uvloop
 from pydantic import ValidationError
 
+from libs.grpc_server.lifetime import stop_on_signals
 from libs.telemetry import configure
 
 
 async def _api() -> None:
-    from services.assignment.app import serve_api, stop_on_signals  # noqa: PLC0415 - each process loads its own part
+    from services.assignment.app import serve_api  # noqa: PLC0415 - each process loads its own part
     from services.assignment.settings import ApiSettings  # noqa: PLC0415
 
     settings = ApiSettings()
@@ -20,8 +21,6 @@ async def _api() -> None:
 
 async def _matcher() -> None:
     from services.assignment.windows.matcher import MatcherSettings, run_matcher  # noqa: PLC0415
-
-    from services.assignment.app import stop_on_signals  # noqa: PLC0415
 
     settings = MatcherSettings()
     configure("assignment-matcher", settings.log_level)

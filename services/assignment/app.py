@@ -1,7 +1,6 @@
 """The one place where the assignment api is wired."""
 
 import asyncio
-import signal
 
 import redis.asyncio as redis
 from lastmile.assignment.v1 import (
@@ -16,13 +15,6 @@ from lastmile.assignment.v1 import (
     partner_pb2,
     partner_pb2_grpc,
 )
-from services.assignment.cities.directory import CityDirectory
-from services.assignment.cities.servicer import CityServicer
-from services.assignment.database import Database
-from services.assignment.merchants.servicer import MerchantServicer
-from services.assignment.partners.positions import PositionBook
-from services.assignment.partners.servicer import PartnerServicer
-from services.assignment.windows.servicer import AssignmentServicer
 
 from libs.grpc_server.identity import TokenVerifier
 from libs.grpc_server.server import GrpcServer
@@ -30,11 +22,18 @@ from libs.grpc_server.validation import warm
 from libs.postgres.errors import translate
 from libs.postgres.pool import create_pool
 from libs.postgres.replica import QueryPool
+from services.assignment.cities.directory import CityDirectory
+from services.assignment.cities.servicer import CityServicer
+from services.assignment.database import Database
 from services.assignment.deliveries.servicer import DeliveryServicer
 from services.assignment.deliveries.writer import DeliveryWriter
+from services.assignment.merchants.servicer import MerchantServicer
 from services.assignment.offers.answers import OfferAnswers
 from services.assignment.offers.codec import moved_event
+from services.assignment.partners.positions import PositionBook
+from services.assignment.partners.servicer import PartnerServicer
 from services.assignment.settings import ApiSettings
+from services.assignment.windows.servicer import AssignmentServicer
 
 SERVICES = tuple(
     module.DESCRIPTOR.services_by_name[name].full_name
@@ -88,12 +87,3 @@ async def serve_api(settings: ApiSettings, stop: asyncio.Event) -> None:
             await server.serve(stop)
             await writer.close()
             await positions.close()
-
-
-def stop_on_signals() -> asyncio.Event:
-    """Return an event that SIGTERM and SIGINT set."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from pydantic import Field, PostgresDsn, RedisDsn
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from services.assignment.partners.positions import PositionLimits
 
 from libs.grpc_server.server import ServerLimits
 from libs.postgres.pool import PoolLimits
 from libs.postgres.replica import ReplicaLimits
 from services.assignment.deliveries.writer import WriterLimits
+from services.assignment.partners.positions import PositionLimits
 
 
 class ApiSettings(BaseSettings):
@@ -34,7 +34,7 @@ class ApiSettings(BaseSettings):
     assignment_query_pool: PoolLimits = Field(PoolLimits(connections_max=12), description="Pool for queries")
     assignment_fallback_pool: PoolLimits = Field(
         PoolLimits(connections_min=0, connections_max=4),
-        description="Primary's pool for queries the standby lags behind",
+        description="Pool for queries that outran the standby",
     )
     assignment_replica: ReplicaLimits = Field(ReplicaLimits(), description="Waiting for one's own write")
     assignment_server: ServerLimits = Field(ServerLimits(), description="Limits of the gRPC server")

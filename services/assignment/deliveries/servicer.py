@@ -7,8 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from lastmile.assignment.v1 import delivery_pb2, delivery_pb2_grpc, partner_pb2
-from services.assignment.cities.directory import CityDirectory
-from services.assignment.database import Database
 
 from libs.grpc_server import paging
 from libs.grpc_server.call import Call, current_call
@@ -17,6 +15,8 @@ from libs.grpc_server.identity import Principal, Role
 from libs.grpc_server.validation import violations_of
 from libs.ids import new_id
 from libs.postgres.errors import translate
+from services.assignment.cities.directory import CityDirectory
+from services.assignment.database import Database
 from services.assignment.deliveries import rules, store
 from services.assignment.deliveries.codec import (
     STATES_BY_NUMBER,

@@ -3,12 +3,12 @@
 from uuid import UUID
 
 from lastmile.assignment.v1 import assignment_pb2
-from services.assignment.database import Database
 
 from libs.grpc_server import paging
 from libs.grpc_server.call import Call
 from libs.grpc_server.errors import FieldViolation, InvalidArgumentError
 from libs.grpc_server.identity import Role
+from services.assignment.database import Database
 from services.assignment.deliveries.lifecycle import Actor, DeliveryState, OfferState
 from services.assignment.deliveries.writer import DeliveryWriter, StateMove, finish
 from services.assignment.errors import IllegalTransitionError, OfferNotFoundError

@@ -1,0 +1,112 @@
+"""What a move does, and how it is refused."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.grpc_server.errors import InvalidArgumentError, ServiceError
+from libs.ids import new_id
+from services.assignment.deliveries.delivery import Delivery
+from services.assignment.deliveries.lifecycle import TERMINAL, Actor, DeliveryState, OfferState
+from services.assignment.errors import (
+    DeliveryNotFoundError,
+    IllegalTransitionError,
+    OfferEndedError,
+    TransitionNotYoursError,
+    VersionConflictError,
+)
+from services.assignment.offers.decision import HOLDING, decide
+from services.assignment.offers.offer import Move, NewOffer, Offer
+from tests.factories import delivery
+
+NOW = datetime.now(UTC)
+
+
+def live_offer(of: Delivery, state: OfferState = OfferState.OPEN) -> Offer:
+    answered = NOW if state is OfferState.ACCEPTED else None
+    return Offer(new_id(), of.id, of.partner_id or new_id(), new_id(), "BLR", state, 90.0, NOW, None, answered)
+
+
+def test_accepting_an_offer_assigns_the_delivery_and_keeps_the_load() -> None:
+    offered = delivery(DeliveryState.OFFERED, new_id())
+    offer = live_offer(offered)
+    decision = decide(Move(offered.id, DeliveryState.ASSIGNED, Actor.PARTNER, offer_id=offer.id), offered, offer, NOW)
+    assert decision.moved.delivery.state is DeliveryState.ASSIGNED
+    assert decision.moved.offer is not None
+    assert decision.moved.offer.state is OfferState.ACCEPTED
+    assert decision.ended_offer is None
+
+
+def test_an_illegal_move_names_what_is_legal() -> None:
+    pending = delivery()
+    with pytest.raises(IllegalTransitionError) as refused:
+        decide(Move(pending.id, DeliveryState.DELIVERED, Actor.OPS), pending, None, NOW)
+    assert refused.value.metadata["legal_next_states"] == "offered,assigned,cancelled"
+
+
+def test_another_roles_move_is_not_yours() -> None:
+    pending = delivery()
+    with pytest.raises(TransitionNotYoursError):
+        decide(Move(pending.id, DeliveryState.CANCELLED, Actor.PARTNER), pending, None, NOW)
+
+
+def test_another_partners_delivery_is_not_found() -> None:
+    assigned = delivery(DeliveryState.ASSIGNED, new_id())
+    move = Move(assigned.id, DeliveryState.PICKED_UP, Actor.PARTNER, only_partner_id=new_id())
+    with pytest.raises(DeliveryNotFoundError):
+        decide(move, assigned, live_offer(assigned, OfferState.ACCEPTED), NOW)
+
+
+def test_an_offer_that_is_not_the_live_one_has_ended() -> None:
+    offered = delivery(DeliveryState.OFFERED, new_id())
+    with pytest.raises(OfferEndedError):
+        decide(
+            Move(offered.id, DeliveryState.ASSIGNED, Actor.PARTNER, offer_id=new_id()),
+            offered,
+            live_offer(offered),
+            NOW,
+        )
+
+
+def test_a_delivery_that_changed_since_it_was_read_is_refused() -> None:
+    changed = replace(delivery(), version=5)
+    with pytest.raises(VersionConflictError):
+        decide(Move(changed.id, DeliveryState.CANCELLED, Actor.OPS, expected_version=4), changed, None, NOW)
+
+
+@pytest.mark.parametrize("off", [timedelta(hours=1), timedelta(days=-1)])
+def test_a_time_in_the_future_or_before_the_last_change_is_refused(off: timedelta) -> None:
+    assigned = delivery(DeliveryState.ASSIGNED, new_id())
+    move = Move(assigned.id, DeliveryState.PICKED_UP, Actor.OPS, occurred_at=datetime.now(UTC) + off)
+    with pytest.raises(InvalidArgumentError) as refused:
+        decide(move, assigned, live_offer(assigned, OfferState.ACCEPTED), datetime.now(UTC))
+    assert refused.value.violations[0].field == "occurred_at"
+
+
+@given(st.lists(st.tuples(st.sampled_from(DeliveryState), st.sampled_from(Actor)), max_size=40))
+def test_any_sequence_of_moves_keeps_version_history_and_load_consistent(
+    steps: list[tuple[DeliveryState, Actor]],
+) -> None:
+    current, live, held = delivery(), None, 0
+    version = current.version
+    for to_state, actor in steps:
+        matched = to_state in (DeliveryState.OFFERED, DeliveryState.ASSIGNED) and current.state is DeliveryState.PENDING
+        new_offer = NewOffer(new_id(), UUID(int=1), new_id(), 1.0, None) if matched else None
+        try:
+            decision = decide(
+                Move(current.id, to_state, actor, reason="BECAUSE", new_offer=new_offer), current, live, NOW
+            )
+        except ServiceError:
+            continue
+        held += (decision.made_offer is not None) - (decision.ended_offer is not None)
+        current = decision.moved.delivery
+        version += 1
+        assert decision.moved.change.sequence == current.version == version
+        offer = decision.moved.offer
+        live = offer if offer is not None and offer.state in HOLDING else None
+        assert held == (live is not None) == (current.state not in TERMINAL | {DeliveryState.PENDING})
+        assert current.partner_id is not None or current.state in (DeliveryState.PENDING, DeliveryState.CANCELLED)
