@@ -17,6 +17,7 @@ CHECKS: dict[str, list[str]] = {
     "mypy": [str(BIN / "mypy"), "cli", "libs", "services", "scripts"],
     "tidy": [PYTHON, "-m", "pytest", "-p", "no:cacheprovider", "tests/unit/test_tidy.py"],
     "proto": [PYTHON, "scripts/proto.py", "--check"],
+    "lifecycle": [PYTHON, "scripts/lifecycle.py", "--check"],
     "imports": [str(BIN / "lint-imports"), "--no-logo"],
     "ruff": [str(BIN / "ruff"), "check", "."],
     "format": [str(BIN / "ruff"), "format", "--check", "."],
