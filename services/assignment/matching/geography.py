@@ -1,0 +1,53 @@
+"""Distances on the sphere and geohash cells, vectorized.
+
+Geohash: Niemeyer 2008; a cell of precision p is the first 5p bits of interleaved longitude and latitude.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+EARTH_RADIUS_M = 6_371_008.8
+ZONE_PRECISION_MAX = 7
+_ALPHABET = "0123456789bcdefghjkmnpqrstuvwxyz"
+_BITS = 5 * ZONE_PRECISION_MAX
+_LNG_BITS, _LAT_BITS = (_BITS + 1) // 2, _BITS // 2
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+def distance_m(lat_1: Floats, lng_1: Floats, lat_2: Floats, lng_2: Floats) -> Floats:
+    """Return great-circle distances in metres (haversine); inputs in degrees, broadcast against each other."""
+    phi_1, phi_2 = np.radians(lat_1), np.radians(lat_2)
+    half_chord = np.sin((phi_2 - phi_1) / 2) ** 2
+    half_chord = half_chord + np.cos(phi_1) * np.cos(phi_2) * np.sin(np.radians(lng_2 - lng_1) / 2) ** 2
+    result: Floats = 2 * EARTH_RADIUS_M * np.arcsin(np.sqrt(np.minimum(1.0, half_chord)))
+    return result
+
+
+def cells(lat: Floats, lng: Floats) -> Ints:
+    """Return each point's geohash cell of precision ZONE_PRECISION_MAX as an integer."""
+    lng_cell = np.minimum(((lng + 180) / 360 * (1 << _LNG_BITS)).astype(np.int64), (1 << _LNG_BITS) - 1)
+    lat_cell = np.minimum(((lat + 90) / 180 * (1 << _LAT_BITS)).astype(np.int64), (1 << _LAT_BITS) - 1)
+    cell = np.zeros(np.broadcast(lng_cell, lat_cell).shape, dtype=np.int64)
+    for place in range(_BITS):
+        # Bits alternate, longitude first, from the highest.
+        source, index, width = (
+            (lng_cell, place // 2, _LNG_BITS) if place % 2 == 0 else (lat_cell, place // 2, _LAT_BITS)
+        )
+        cell = (cell << 1) | ((source >> (width - 1 - index)) & 1)
+    return cell
+
+
+def zone_cell(prefix: str) -> int:
+    """Return a geohash prefix as the integer of its own precision; ValueError for another alphabet."""
+    cell = 0
+    for character in prefix[:ZONE_PRECISION_MAX]:
+        cell = cell << 5 | _ALPHABET.index(character)
+    return cell
+
+
+def shortened(cell: Ints, precision: Ints) -> Ints:
+    """Return cells of ZONE_PRECISION_MAX cut to `precision` characters."""
+    result: Ints = cell >> (5 * (ZONE_PRECISION_MAX - precision))
+    return result
