@@ -60,7 +60,7 @@ async def pending_migrations(dsn: str) -> list[str]:
             table = f"{schema}.schema_migrations"
             exists = await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", table)
             # The schema's name is one of ours.
-            rows = await connection.fetch(f"SELECT version FROM {table}") if exists else []  # noqa: S608
+            rows = await connection.fetch(f"SELECT version FROM {table}") if exists else []  # noqa: S608 - as above
             known = {row["version"] for row in rows}
             files = sorted(migrations_of(schema).glob("[0-9]*.sql"))
             pending += [f"{schema}/{path.name}" for path in files if int(path.name[:4]) not in known]

@@ -13,6 +13,7 @@ from libs.embedded.bootstrap import Bootstrap, migrate_all, persistently
 from libs.embedded.errors import PortTakenError
 from libs.embedded.layout import Layout, create_layout, plan_layout
 from libs.embedded.log_stream import Console
+from libs.embedded.nodes import ProcessSpec, StepSpec
 from libs.embedded.orphans import end_orphans
 from libs.embedded.postgres import MAINTENANCE_DATABASE, PRIMARY, STANDBY, PostgresServers
 from libs.embedded.process_info import port_holder, port_is_free
@@ -22,7 +23,7 @@ from libs.embedded.services import connections, demo_spec, service_specs
 from libs.embedded.settings import PlatformSettings
 from libs.embedded.standby_keeper import StandbyKeeper
 from libs.embedded.state import home_lock
-from libs.embedded.supervisor import ProcessSpec, StepSpec, Supervisor
+from libs.embedded.supervisor import Supervisor
 from libs.embedded.valkey import CONFIG_NAME, ValkeyServer
 
 VALKEY = "valkey"

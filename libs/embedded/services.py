@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from libs.embedded.layout import Layout
+from libs.embedded.nodes import ProcessSpec
 from libs.embedded.postgres import PostgresServers
 from libs.embedded.readiness import Probe, grpc_health, http_ok
 from libs.embedded.secret_store import SecretStore
 from libs.embedded.settings import POSTGRES_DSN_FIELDS, PlatformSettings, variable
-from libs.embedded.supervisor import ProcessSpec
 from libs.embedded.valkey import ValkeyServer
 
 API, MATCHER, GATEWAY, DEMO = "assignment-api", "assignment-matcher", "gateway", "demo"

@@ -28,59 +28,71 @@ class PlatformSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True, extra="ignore")
 
-    home: Path = Path(".lastmile")
-    host: IPv4Address = IPv4Address("127.0.0.1")
+    home: Path = Field(Path(".lastmile"), description="Where everything lives: data, secrets, logs")
+    host: IPv4Address = Field(IPv4Address("127.0.0.1"), description="Loopback address that everything listens on")
 
-    gateway_http_port: Port = 8080
-    gateway_grpc_port: Port = 15052
-    assignment_port: Port = 15051
-    matcher_port: Port = 15053
-    postgres_port: Port = 15432
-    standby_port: Port = 15433
-    redis_port: Port = 16379
+    gateway_http_port: Port = Field(8080, description="REST")
+    gateway_grpc_port: Port = Field(15052, description="gRPC of the gateway: API keys and access tokens")
+    assignment_port: Port = Field(15051, description="gRPC of the assignment api")
+    matcher_port: Port = Field(15053, description="Health of the first matcher; each further one takes the next port")
+    postgres_port: Port = Field(15432, description="PostgreSQL primary")
+    standby_port: Port = Field(15433, description="PostgreSQL hot standby")
+    redis_port: Port = Field(16379, description="Valkey")
 
     # Servers that are given are not started here. For PostgreSQL it is all of them or none.
-    migration_dsn: SecretStr | None = None
-    assignment_dsn: SecretStr | None = None
-    assignment_query_dsn: SecretStr | None = None
-    matcher_dsn: SecretStr | None = None
-    gateway_dsn: SecretStr | None = None
-    gateway_query_dsn: SecretStr | None = None
-    redis_url: SecretStr | None = None
+    migration_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as the owner of the database")
+    assignment_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as assignment_api")
+    assignment_query_dsn: SecretStr | None = Field(None, description="PostgreSQL standby, as assignment_api")
+    matcher_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as assignment_matcher")
+    gateway_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as gateway")
+    gateway_query_dsn: SecretStr | None = Field(None, description="PostgreSQL standby, as gateway")
+    redis_url: SecretStr | None = Field(None, description="Redis or Valkey")
 
-    # As root, where the servers' own account cannot reach LASTMILE_HOME, their data goes below this directory.
-    server_data_parent: Path = Path("/var/lib")
+    server_data_parent: Path = Field(
+        Path("/var/lib"),
+        description="As root, where the servers' account cannot reach LASTMILE_HOME: their data goes below this",
+    )
 
-    assignment_api_processes: int = Field(default=1, ge=1, le=32)
-    matcher_processes: int = Field(default=1, ge=1, le=32)
-    # Deliveries a minute of synthetic traffic; 0 starts none.
-    demo_rate_per_min: int = Field(default=12, ge=0, le=60_000)
+    assignment_api_processes: int = Field(1, ge=1, le=32, description="Processes of the assignment api")
+    matcher_processes: int = Field(1, ge=1, le=32, description="Matchers")
+    demo_rate_per_min: int = Field(
+        12, ge=0, le=60_000, description="Deliveries a minute of synthetic traffic; 0 starts none"
+    )
 
-    postgres_connections_max: int = Field(default=100, ge=20, le=1_000)
-    postgres_shared_buffers_mb: int = Field(default=128, ge=16, le=65_536)
-    # How much write-ahead log a standby that is away may hold back before it has to be built anew.
-    postgres_slot_wal_mb_max: int = Field(default=4_096, ge=256, le=1_048_576)
-    # Off only where losing the data in a power cut is of no matter.
-    postgres_fsync: bool = True
-    redis_memory_mb_max: int = Field(default=256, ge=16, le=65_536)
+    postgres_connections_max: int = Field(100, ge=20, le=1_000, description="Connections to each PostgreSQL server")
+    postgres_shared_buffers_mb: int = Field(
+        128, ge=16, le=65_536, description="Memory that each PostgreSQL server caches pages in"
+    )
+    postgres_slot_wal_mb_max: int = Field(
+        4_096,
+        ge=256,
+        le=1_048_576,
+        description="Log that a standby that is away may hold back before it has to be built anew",
+    )
+    postgres_fsync: bool = Field(True, description="Off only where losing the data in a power cut is of no matter")
+    redis_memory_mb_max: int = Field(256, ge=16, le=65_536, description="Memory of Valkey")
 
-    ready_timeout_s: Seconds = 120
-    service_ready_timeout_s: Seconds = 60
-    probe_timeout_s: Seconds = 2
-    service_grace_s: Seconds = 15
-    server_grace_s: Seconds = 30
-    command_timeout_s: Seconds = 600
-    restart_backoff_s_min: Seconds = 0.2
-    restart_backoff_s_max: Seconds = 15
-    # A process that ran this long has recovered: its next restart waits the shortest time again.
-    stable_run_s: Seconds = 30
-    # A standby that is up but receives nothing for this long is built anew.
-    standby_rebuild_after_s: Seconds = 30
+    ready_timeout_s: Seconds = Field(120, description="After this, `up` says what is not ready yet")
+    service_ready_timeout_s: Seconds = Field(60, description="A service that is not ready by then is started again")
+    probe_timeout_s: Seconds = Field(2, description="Longest wait for one answer of a readiness probe")
+    service_grace_s: Seconds = Field(15, description="How long a service may take to stop before it is killed")
+    server_grace_s: Seconds = Field(30, description="How long a server may take to stop before it is killed")
+    command_timeout_s: Seconds = Field(
+        600, description="Longest run of a server's own tool, such as a copy of the primary"
+    )
+    restart_backoff_s_min: Seconds = Field(0.2, description="Wait before the first restart of what died")
+    restart_backoff_s_max: Seconds = Field(15, description="Longest wait before a restart")
+    stable_run_s: Seconds = Field(
+        30, description="A process that ran this long has recovered: its next restart waits the shortest time again"
+    )
+    standby_rebuild_after_s: Seconds = Field(
+        30, description="A standby that is up but receives nothing for this long is built anew"
+    )
 
-    log_file_bytes_max: int = Field(default=10_000_000, ge=10_000)
-    log_files_max: int = Field(default=3, ge=1, le=100)
-    log_line_bytes_max: int = Field(default=16_384, ge=256)
-    disk_free_mb_min: int = Field(default=1_024, ge=1)
+    log_file_bytes_max: int = Field(10_000_000, ge=10_000, description="A log file is rotated at this size")
+    log_files_max: int = Field(3, ge=1, le=100, description="Log files kept for each process")
+    log_line_bytes_max: int = Field(16_384, ge=256, description="A longer log line is cut")
+    disk_free_mb_min: int = Field(1_024, ge=1, description="Free disk below which doctor warns")
 
     @field_validator("host")
     @classmethod

@@ -11,14 +11,15 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from libs.embedded.backoff import BackoffPolicy
 from libs.embedded.errors import NotReadyError, PlatformError
-from libs.embedded.layout import Account, Layout
+from libs.embedded.layout import Layout
 from libs.embedded.log_stream import Console, LineCutter, LogFile
+from libs.embedded.nodes import ProcessSpec, StepSpec, depths_of
 from libs.embedded.polling import until
 from libs.embedded.process_info import identify
 from libs.embedded.settings import PlatformSettings
@@ -30,42 +31,6 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 READ_BYTES = 65_536
 PROBE_EVERY_S = 0.05
 DRAIN_TIMEOUT_S = 1.0
-
-
-async def _nothing() -> None:
-    return None
-
-
-async def _at_once(_pid: int) -> bool:
-    return True
-
-
-@dataclass(frozen=True)
-class ProcessSpec:
-    """A process to keep running. `prepare` runs before every start; `is_ready` is asked with the process's number."""
-
-    name: str
-    arguments: tuple[str, ...]
-    environment: Mapping[str, str]
-    cwd: Path
-    needs: tuple[str, ...] = ()
-    ports: tuple[int, ...] = ()
-    account: Account | None = None
-    prepare: Callable[[], Awaitable[None]] = _nothing
-    is_ready: Callable[[int], Awaitable[bool]] = _at_once
-    # None waits for ever: a database may have a lot of log to replay.
-    ready_timeout_s: float | None = None
-    stop_signal: signal.Signals = signal.SIGTERM
-    grace_s: float = 15.0
-
-
-@dataclass(frozen=True)
-class StepSpec:
-    """Something to do once, when its needs are ready. If it raises a PlatformError, the platform stops."""
-
-    name: str
-    run: Callable[[], Awaitable[None]]
-    needs: tuple[str, ...] = ()
 
 
 @dataclass
@@ -108,7 +73,7 @@ class Supervisor:
             settings.restart_backoff_s_min, settings.restart_backoff_s_max, settings.stable_run_s
         )
         # Spreads restarts; nothing about it has to be repeatable or secret.
-        self._random = random.Random()  # noqa: S311
+        self._random = random.Random()  # noqa: S311 - not secret
         self.console.register(SUPERVISOR)
         for node in self.nodes:
             self._ready[node.name] = asyncio.Event()
@@ -309,7 +274,7 @@ class Supervisor:
 
     async def _stop_all(self) -> None:
         """Stop level by level: whoever needs others stops before them."""
-        depths = _depths(self.nodes)
+        depths = depths_of(self.nodes)
         for depth in sorted({depths[name] for name in self._processes}, reverse=True):
             level = [supervised for name, supervised in self._processes.items() if depths[name] == depth]
             await asyncio.gather(*(self._stop_one(supervised) for supervised in level))
@@ -379,21 +344,6 @@ def _process_state(supervised: _Supervised) -> ProcessState:
         ports=supervised.spec.ports,
         last_exit=supervised.last_exit,
     )
-
-
-def _depths(nodes: Sequence[ProcessSpec | StepSpec]) -> dict[str, int]:
-    """How many nodes each stands on, along its longest chain of needs."""
-    by_name = {node.name: node for node in nodes}
-    depths: dict[str, int] = {}
-
-    def depth(name: str) -> int:
-        if name not in depths:
-            depths[name] = 1 + max((depth(need) for need in by_name[name].needs), default=0)
-        return depths[name]
-
-    for name in by_name:
-        depth(name)
-    return depths
 
 
 def _describe_exit(code: int) -> str:
