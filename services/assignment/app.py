@@ -30,6 +30,7 @@ from services.assignment.deliveries.writer import DeliveryWriter
 from services.assignment.merchants.servicer import MerchantServicer
 from services.assignment.offers.answers import OfferAnswers
 from services.assignment.offers.codec import moved_event
+from services.assignment.partners.position_intake import PositionIntake
 from services.assignment.partners.positions import PositionBook
 from services.assignment.partners.servicer import PartnerServicer
 from services.assignment.settings import ApiSettings
@@ -72,7 +73,7 @@ async def serve_api(settings: ApiSettings, stop: asyncio.Event) -> None:
         city_pb2_grpc.add_CityServiceServicer_to_server(CityServicer(database, directory), grpc_server)
         merchant_pb2_grpc.add_MerchantServiceServicer_to_server(MerchantServicer(database), grpc_server)
         partner_pb2_grpc.add_PartnerServiceServicer_to_server(
-            PartnerServicer(database, directory, positions), grpc_server
+            PartnerServicer(database, directory, PositionIntake(database, directory, positions)), grpc_server
         )
         delivery_pb2_grpc.add_DeliveryServiceServicer_to_server(
             DeliveryServicer(database, directory, writer), grpc_server

@@ -29,7 +29,7 @@ from lastmile.common.v1 import access_pb2 as lastmile_dot_common_dot_v1_dot_acce
 from lastmile.common.v1 import geo_pb2 as lastmile_dot_common_dot_v1_dot_geo__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!lastmile/assignment/v1/city.proto\x12\x16lastmile.assignment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flastmile/common/v1/access.proto\x1a\x1clastmile/common/v1/geo.proto\"\xa9\x02\n\x04\x43ity\x12,\n\x04\x63ode\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Z][A-Z0-9_-]{1,15}$\x12\x17\n\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1c\n\ttime_zone\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x34\n\x06\x63\x65nter\x18\x04 \x01(\x0b\x32\x1c.lastmile.common.v1.LocationB\x06\xbaH\x03\xc8\x01\x01\x12\x1e\n\x08radius_m\x18\x05 \x01(\x05\x42\x0c\xbaH\t\x1a\x07\x18\xc0\x9a\x0c(\xe8\x07\x12\x36\n\x06policy\x18\x06 \x01(\x0b\x32&.lastmile.assignment.v1.MatchingPolicy\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf6\x01\n\x0eMatchingPolicy\x12\x1e\n\twindow_ms\x18\x01 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\xcf$(2\x12)\n\x15window_deliveries_max\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xd0\x0f(\x01\x12*\n\x15pickup_distance_m_max\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x9a\x0c(d\x12\x1f\n\x0boffer_ttl_s\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90\x1c(\x01\x12\'\n\x12\x64ispatch_horizon_s\x18\x05 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\xf5$(\x00\x12#\n\x0ezone_penalty_s\x18\x06 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\xa3\x05(\x00\"G\n\x11\x43reateCityRequest\x12\x32\n\x04\x63ity\x18\x01 \x01(\x0b\x32\x1c.lastmile.assignment.v1.CityB\x06\xbaH\x03\xc8\x01\x01\"@\n\x12\x43reateCityResponse\x12*\n\x04\x63ity\x18\x01 \x01(\x0b\x32\x1c.lastmile.assignment.v1.City\">\n\x0eGetCityRequest\x12,\n\x04\x63ode\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Z][A-Z0-9_-]{1,15}$\"=\n\x0fGetCityResponse\x12*\n\x04\x63ity\x18\x01 \x01(\x0b\x32\x1c.lastmile.assignment.v1.City\"P\n\x11ListCitiesRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"[\n\x12ListCitiesResponse\x12,\n\x06\x63ities\x18\x01 \x03(\x0b\x32\x1c.lastmile.assignment.v1.City\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x87\x01\n\x17UpdateCityPolicyRequest\x12,\n\x04\x63ode\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Z][A-Z0-9_-]{1,15}$\x12>\n\x06policy\x18\x02 \x01(\x0b\x32&.lastmile.assignment.v1.MatchingPolicyB\x06\xbaH\x03\xc8\x01\x01\"F\n\x18UpdateCityPolicyResponse\x12*\n\x04\x63ity\x18\x01 \x01(\x0b\x32\x1c.lastmile.assignment.v1.City2\xb2\x04\n\x0b\x43ityService\x12\x81\x01\n\nCreateCity\x12).lastmile.assignment.v1.CreateCityRequest\x1a*.lastmile.assignment.v1.CreateCityResponse\"\x1c\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x0f\"\n/v1/cities:\x01*\x12y\n\x07GetCity\x12&.lastmile.assignment.v1.GetCityRequest\x1a\'.lastmile.assignment.v1.GetCityResponse\"\x1d\x8a\xe7\x18\x00\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/cities/{code}\x12{\n\nListCities\x12).lastmile.assignment.v1.ListCitiesRequest\x1a*.lastmile.assignment.v1.ListCitiesResponse\"\x16\x8a\xe7\x18\x00\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/cities\x12\xa6\x01\n\x10UpdateCityPolicy\x12/.lastmile.assignment.v1.UpdateCityPolicyRequest\x1a\x30.lastmile.assignment.v1.UpdateCityPolicyResponse\"/\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\"\x1a\x18/v1/cities/{code}/policy:\x06policyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!lastmile/assignment/v1/city.proto\x12\x16lastmile.assignment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flastmile/common/v1/access.proto\x1a\x1clastmile/common/v1/geo.proto\"\xe5\x02\n\x04\x43ity\x12,\n\x04\x63ode\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Z][A-Z0-9_-]{1,15}$\x12\x35\n\x04name\x18\x02 \x01(\tB\'\xbaH$r\"\x10\x01\x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12:\n\ttime_zone\x18\x03 \x01(\tB\'\xbaH$r\"\x10\x01\x18@2\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12\x34\n\x06\x63\x65nter\x18\x04 \x01(\x0b\x32\x1c.lastmile.common.v1.LocationB\x06\xbaH\x03\xc8\x01\x01\x12\x1e\n\x08radius_m\x18\x05 \x01(\x05\x42\x0c\xbaH\t\x1a\x07\x18\xc0\x9a\x0c(\xe8\x07\x12\x36\n\x06policy\x18\x06 \x01(\x0b\x32&.lastmile.assignment.v1.MatchingPolicy\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf6\x01\n\x0eMatchingPolicy\x12\x1e\n\twindow_ms\x18\x01 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\xcf$(2\x12)\n\x15window_deliveries_max\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xd0\x0f(\x01\x12*\n\x15pickup_distance_m_max\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x9a\x0c(d\x12\x1f\n\x0boffer_ttl_s\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90\x1c(\x01\x12\'\n\x12\x64ispatch_horizon_s\x18\x05 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\xf5$(\x00\x12#\n\x0ezone_penalty_s\x18\x06 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\xa3\x05(\x00\"G\n\x11\x43reateCityRequest\x12\x32\n\x04\x63ity\x18\x01 \x01(\x0b\x32\x1c.lastmile.assignment.v1.CityB\x06\xbaH\x03\xc8\x01\x01\"@\n\x12\x43reateCityResponse\x12*\n\x04\x63ity\x18\x01 \x01(\x0b\x32\x1c.lastmile.assignment.v1.City\">\n\x0eGetCityRequest\x12,\n\x04\x63ode\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Z][A-Z0-9_-]{1,15}$\"=\n\x0fGetCityResponse\x12*\n\x04\x63ity\x18\x01 \x01(\x0b\x32\x1c.lastmile.assignment.v1.City\"n\n\x11ListCitiesRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12:\n\npage_token\x18\x02 \x01(\tB&\xbaH#r!\x18\x80\x04\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"[\n\x12ListCitiesResponse\x12,\n\x06\x63ities\x18\x01 \x03(\x0b\x32\x1c.lastmile.assignment.v1.City\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x87\x01\n\x17UpdateCityPolicyRequest\x12,\n\x04\x63ode\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Z][A-Z0-9_-]{1,15}$\x12>\n\x06policy\x18\x02 \x01(\x0b\x32&.lastmile.assignment.v1.MatchingPolicyB\x06\xbaH\x03\xc8\x01\x01\"F\n\x18UpdateCityPolicyResponse\x12*\n\x04\x63ity\x18\x01 \x01(\x0b\x32\x1c.lastmile.assignment.v1.City2\xb2\x04\n\x0b\x43ityService\x12\x81\x01\n\nCreateCity\x12).lastmile.assignment.v1.CreateCityRequest\x1a*.lastmile.assignment.v1.CreateCityResponse\"\x1c\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x0f\"\n/v1/cities:\x01*\x12y\n\x07GetCity\x12&.lastmile.assignment.v1.GetCityRequest\x1a\'.lastmile.assignment.v1.GetCityResponse\"\x1d\x8a\xe7\x18\x00\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/cities/{code}\x12{\n\nListCities\x12).lastmile.assignment.v1.ListCitiesRequest\x1a*.lastmile.assignment.v1.ListCitiesResponse\"\x16\x8a\xe7\x18\x00\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/cities\x12\xa6\x01\n\x10UpdateCityPolicy\x12/.lastmile.assignment.v1.UpdateCityPolicyRequest\x1a\x30.lastmile.assignment.v1.UpdateCityPolicyResponse\"/\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\"\x1a\x18/v1/cities/{code}/policy:\x06policyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,9 +39,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CITY'].fields_by_name['code']._loaded_options = None
   _globals['_CITY'].fields_by_name['code']._serialized_options = b'\272H\033r\0312\027^[A-Z][A-Z0-9_-]{1,15}$'
   _globals['_CITY'].fields_by_name['name']._loaded_options = None
-  _globals['_CITY'].fields_by_name['name']._serialized_options = b'\272H\006r\004\020\001\030d'
+  _globals['_CITY'].fields_by_name['name']._serialized_options = b'\272H$r\"\020\001\030d2\034^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$'
   _globals['_CITY'].fields_by_name['time_zone']._loaded_options = None
-  _globals['_CITY'].fields_by_name['time_zone']._serialized_options = b'\272H\006r\004\020\001\030@'
+  _globals['_CITY'].fields_by_name['time_zone']._serialized_options = b'\272H$r\"\020\001\030@2\034^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$'
   _globals['_CITY'].fields_by_name['center']._loaded_options = None
   _globals['_CITY'].fields_by_name['center']._serialized_options = b'\272H\003\310\001\001'
   _globals['_CITY'].fields_by_name['radius_m']._loaded_options = None
@@ -65,7 +65,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTCITIESREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTCITIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
   _globals['_LISTCITIESREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_LISTCITIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
+  _globals['_LISTCITIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H#r!\030\200\0042\034^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$'
   _globals['_UPDATECITYPOLICYREQUEST'].fields_by_name['code']._loaded_options = None
   _globals['_UPDATECITYPOLICYREQUEST'].fields_by_name['code']._serialized_options = b'\272H\033r\0312\027^[A-Z][A-Z0-9_-]{1,15}$'
   _globals['_UPDATECITYPOLICYREQUEST'].fields_by_name['policy']._loaded_options = None
@@ -79,25 +79,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CITYSERVICE'].methods_by_name['UpdateCityPolicy']._loaded_options = None
   _globals['_CITYSERVICE'].methods_by_name['UpdateCityPolicy']._serialized_options = b'\212\347\030\003\n\001\002\202\323\344\223\002\"\032\030/v1/cities/{code}/policy:\006policy'
   _globals['_CITY']._serialized_start=217
-  _globals['_CITY']._serialized_end=514
-  _globals['_MATCHINGPOLICY']._serialized_start=517
-  _globals['_MATCHINGPOLICY']._serialized_end=763
-  _globals['_CREATECITYREQUEST']._serialized_start=765
-  _globals['_CREATECITYREQUEST']._serialized_end=836
-  _globals['_CREATECITYRESPONSE']._serialized_start=838
-  _globals['_CREATECITYRESPONSE']._serialized_end=902
-  _globals['_GETCITYREQUEST']._serialized_start=904
-  _globals['_GETCITYREQUEST']._serialized_end=966
-  _globals['_GETCITYRESPONSE']._serialized_start=968
-  _globals['_GETCITYRESPONSE']._serialized_end=1029
-  _globals['_LISTCITIESREQUEST']._serialized_start=1031
-  _globals['_LISTCITIESREQUEST']._serialized_end=1111
-  _globals['_LISTCITIESRESPONSE']._serialized_start=1113
-  _globals['_LISTCITIESRESPONSE']._serialized_end=1204
-  _globals['_UPDATECITYPOLICYREQUEST']._serialized_start=1207
-  _globals['_UPDATECITYPOLICYREQUEST']._serialized_end=1342
-  _globals['_UPDATECITYPOLICYRESPONSE']._serialized_start=1344
-  _globals['_UPDATECITYPOLICYRESPONSE']._serialized_end=1414
-  _globals['_CITYSERVICE']._serialized_start=1417
-  _globals['_CITYSERVICE']._serialized_end=1979
+  _globals['_CITY']._serialized_end=574
+  _globals['_MATCHINGPOLICY']._serialized_start=577
+  _globals['_MATCHINGPOLICY']._serialized_end=823
+  _globals['_CREATECITYREQUEST']._serialized_start=825
+  _globals['_CREATECITYREQUEST']._serialized_end=896
+  _globals['_CREATECITYRESPONSE']._serialized_start=898
+  _globals['_CREATECITYRESPONSE']._serialized_end=962
+  _globals['_GETCITYREQUEST']._serialized_start=964
+  _globals['_GETCITYREQUEST']._serialized_end=1026
+  _globals['_GETCITYRESPONSE']._serialized_start=1028
+  _globals['_GETCITYRESPONSE']._serialized_end=1089
+  _globals['_LISTCITIESREQUEST']._serialized_start=1091
+  _globals['_LISTCITIESREQUEST']._serialized_end=1201
+  _globals['_LISTCITIESRESPONSE']._serialized_start=1203
+  _globals['_LISTCITIESRESPONSE']._serialized_end=1294
+  _globals['_UPDATECITYPOLICYREQUEST']._serialized_start=1297
+  _globals['_UPDATECITYPOLICYREQUEST']._serialized_end=1432
+  _globals['_UPDATECITYPOLICYRESPONSE']._serialized_start=1434
+  _globals['_UPDATECITYPOLICYRESPONSE']._serialized_end=1504
+  _globals['_CITYSERVICE']._serialized_start=1507
+  _globals['_CITYSERVICE']._serialized_end=2069
 # @@protoc_insertion_point(module_scope)

@@ -33,7 +33,7 @@ from lastmile.common.v1 import parcel_pb2 as lastmile_dot_common_dot_v1_dot_parc
 from lastmile.common.v1 import time_pb2 as lastmile_dot_common_dot_v1_dot_time__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%lastmile/assignment/v1/delivery.proto\x12\x16lastmile.assignment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$lastmile/assignment/v1/partner.proto\x1a\x1flastmile/common/v1/access.proto\x1a\x1clastmile/common/v1/geo.proto\x1a\x1elastmile/common/v1/money.proto\x1a\x1flastmile/common/v1/parcel.proto\x1a\x1dlastmile/common/v1/time.proto\"\xe7\x04\n\x0f\x44\x65liveryDetails\x12 \n\x0bmerchant_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12#\n\x12merchant_reference\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x31\n\tcity_code\x18\x03 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Z][A-Z0-9_-]{1,15}$\x12\x34\n\x06pickup\x18\x04 \x01(\x0b\x32\x1c.lastmile.common.v1.LocationB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x04\x64rop\x18\x05 \x01(\x0b\x32\x1c.lastmile.common.v1.LocationB\x06\xbaH\x03\xc8\x01\x01\x12:\n\ndimensions\x18\x06 \x01(\x0b\x32\x1e.lastmile.common.v1.DimensionsB\x06\xbaH\x03\xc8\x01\x01\x12\x1d\n\x08weight_g\x18\x07 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01\x12,\n\x08ready_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x0b\x64rop_window\x18\t \x01(\x0b\x32\x1e.lastmile.common.v1.TimeWindowB\x06\xbaH\x03\xc8\x01\x01\x12\x31\n\x0e\x64\x65\x63lared_value\x18\n \x01(\x0b\x32\x19.lastmile.common.v1.Money\x12\x33\n\x10\x63\x61sh_on_delivery\x18\x0b \x01(\x0b\x32\x19.lastmile.common.v1.Money\x12\x42\n\x08vehicles\x18\x0c \x03(\x0e\x32\x1b.lastmile.common.v1.VehicleB\x13\xbaH\x10\x92\x01\r\x10\x06\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\"\xbf\x02\n\x08\x44\x65livery\x12\n\n\x02id\x18\x01 \x01(\t\x12\x38\n\x07\x64\x65tails\x18\x02 \x01(\x0b\x32\'.lastmile.assignment.v1.DeliveryDetails\x12\x34\n\x05state\x18\x03 \x01(\x0e\x32%.lastmile.assignment.v1.DeliveryState\x12\x12\n\npartner_id\x18\x04 \x01(\t\x12\x19\n\x11unassigned_reason\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\x03\x12\x17\n\x0f\x61ttempts_failed\x18\x07 \x01(\x05\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Y\n\x15\x43reateDeliveryRequest\x12@\n\x07\x64\x65tails\x18\x01 \x01(\x0b\x32\'.lastmile.assignment.v1.DeliveryDetailsB\x06\xbaH\x03\xc8\x01\x01\"L\n\x16\x43reateDeliveryResponse\x12\x32\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32 .lastmile.assignment.v1.Delivery\"q\n\x1c\x42\x61tchCreateDeliveriesRequest\x12Q\n\x08requests\x18\x01 \x03(\x0b\x32-.lastmile.assignment.v1.CreateDeliveryRequestB\x10\xbaH\r\x92\x01\n\x08\x01\x10\xe8\x07\"\x03\xd8\x01\x03\"^\n\x1d\x42\x61tchCreateDeliveriesResponse\x12=\n\x07results\x18\x01 \x03(\x0b\x32,.lastmile.assignment.v1.CreateDeliveryResult\"\x8a\x01\n\x14\x43reateDeliveryResult\x12\x34\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32 .lastmile.assignment.v1.DeliveryH\x00\x12\x31\n\x05\x65rror\x18\x02 \x01(\x0b\x32 .lastmile.assignment.v1.RowErrorH\x00\x42\t\n\x07outcome\"3\n\x12GetDeliveryRequest\x12\x1d\n\x0b\x64\x65livery_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"I\n\x13GetDeliveryResponse\x12\x32\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32 .lastmile.assignment.v1.Delivery\"\xa3\x03\n\x15ListDeliveriesRequest\x12 \n\x0bmerchant_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x34\n\tcity_code\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^([A-Z][A-Z0-9_-]{1,15})?$\x12J\n\x06states\x18\x03 \x03(\x0e\x32%.lastmile.assignment.v1.DeliveryStateB\x13\xbaH\x10\x92\x01\r\x10\n\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x1f\n\npartner_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x30\n\x0c\x63reated_from\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcreated_until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x12merchant_reference\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1d\n\tpage_size\x18\x08 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\t \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"g\n\x16ListDeliveriesResponse\x12\x34\n\ndeliveries\x18\x01 \x03(\x0b\x32 .lastmile.assignment.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\":\n\x19GetDeliveryHistoryRequest\x12\x1d\n\x0b\x64\x65livery_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"U\n\x1aGetDeliveryHistoryResponse\x12\x37\n\x07\x63hanges\x18\x01 \x03(\x0b\x32&.lastmile.assignment.v1.DeliveryChange\"\x88\x03\n\x0e\x44\x65liveryChange\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x39\n\nfrom_state\x18\x02 \x01(\x0e\x32%.lastmile.assignment.v1.DeliveryState\x12\x37\n\x08to_state\x18\x03 \x01(\x0e\x32%.lastmile.assignment.v1.DeliveryState\x12,\n\x05\x61\x63tor\x18\x04 \x01(\x0e\x32\x1d.lastmile.assignment.v1.Actor\x12\x12\n\npartner_id\x18\x05 \x01(\t\x12/\n\x0boccurred_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecorded_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x08location\x18\x08 \x01(\x0b\x32\x1c.lastmile.common.v1.Location\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x0c\n\x04note\x18\n \x01(\t\"N\n\x15\x43\x61ncelDeliveryRequest\x12\x1d\n\x0b\x64\x65livery_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x16\n\x04note\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"L\n\x16\x43\x61ncelDeliveryResponse\x12\x32\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32 .lastmile.assignment.v1.Delivery\"\xb1\x02\n\x1bRecordDeliveryStatusRequest\x12\x1d\n\x0b\x64\x65livery_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12H\n\x05state\x18\x02 \x01(\x0e\x32%.lastmile.assignment.v1.DeliveryStateB\x12\xbaH\x0f\x82\x01\x0c\x18\x04\x18\x05\x18\x06\x18\x07\x18\x08\x18\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x08location\x18\x04 \x01(\x0b\x32\x1c.lastmile.common.v1.Location\x12\x30\n\x06reason\x18\x05 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([A-Z][A-Z0-9_]{0,63})?$\x12\x16\n\x04note\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"R\n\x1cRecordDeliveryStatusResponse\x12\x32\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32 .lastmile.assignment.v1.Delivery*\xe1\x02\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_STATE_PENDING\x10\x01\x12\x1a\n\x16\x44\x45LIVERY_STATE_OFFERED\x10\x02\x12\x1b\n\x17\x44\x45LIVERY_STATE_ASSIGNED\x10\x03\x12\x1c\n\x18\x44\x45LIVERY_STATE_PICKED_UP\x10\x04\x12#\n\x1f\x44\x45LIVERY_STATE_OUT_FOR_DELIVERY\x10\x05\x12\x1c\n\x18\x44\x45LIVERY_STATE_DELIVERED\x10\x06\x12!\n\x1d\x44\x45LIVERY_STATE_ATTEMPT_FAILED\x10\x07\x12\x1c\n\x18\x44\x45LIVERY_STATE_RETURNING\x10\x08\x12\x1b\n\x17\x44\x45LIVERY_STATE_RETURNED\x10\t\x12\x1c\n\x18\x44\x45LIVERY_STATE_CANCELLED\x10\n*g\n\x05\x41\x63tor\x12\x15\n\x11\x41\x43TOR_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x41\x43TOR_MERCHANT\x10\x01\x12\x11\n\rACTOR_PARTNER\x10\x02\x12\r\n\tACTOR_OPS\x10\x03\x12\x11\n\rACTOR_MATCHER\x10\x04\x32\x99\t\n\x0f\x44\x65liveryService\x12\x92\x01\n\x0e\x43reateDelivery\x12-.lastmile.assignment.v1.CreateDeliveryRequest\x1a..lastmile.assignment.v1.CreateDeliveryResponse\"!\x8a\xe7\x18\x04\n\x02\x01\x02\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/deliveries:\x01*\x12\xb3\x01\n\x15\x42\x61tchCreateDeliveries\x12\x34.lastmile.assignment.v1.BatchCreateDeliveriesRequest\x1a\x35.lastmile.assignment.v1.BatchCreateDeliveriesResponse\"-\x8a\xe7\x18\x04\n\x02\x01\x02\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/deliveries:batchCreate:\x01*\x12\x90\x01\n\x0bGetDelivery\x12*.lastmile.assignment.v1.GetDeliveryRequest\x1a+.lastmile.assignment.v1.GetDeliveryResponse\"(\x8a\xe7\x18\x00\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/deliveries/{delivery_id}\x12\x8b\x01\n\x0eListDeliveries\x12-.lastmile.assignment.v1.ListDeliveriesRequest\x1a..lastmile.assignment.v1.ListDeliveriesResponse\"\x1a\x8a\xe7\x18\x00\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/deliveries\x12\xad\x01\n\x12GetDeliveryHistory\x12\x31.lastmile.assignment.v1.GetDeliveryHistoryRequest\x1a\x32.lastmile.assignment.v1.GetDeliveryHistoryResponse\"0\x8a\xe7\x18\x00\x82\xd3\xe4\x93\x02&\x12$/v1/deliveries/{delivery_id}/history\x12\xa7\x01\n\x0e\x43\x61ncelDelivery\x12-.lastmile.assignment.v1.CancelDeliveryRequest\x1a..lastmile.assignment.v1.CancelDeliveryResponse\"6\x8a\xe7\x18\x04\n\x02\x01\x02\x82\xd3\xe4\x93\x02(\"#/v1/deliveries/{delivery_id}:cancel:\x01*\x12\xbf\x01\n\x14RecordDeliveryStatus\x12\x33.lastmile.assignment.v1.RecordDeliveryStatusRequest\x1a\x34.lastmile.assignment.v1.RecordDeliveryStatusResponse\"<\x8a\xe7\x18\x04\n\x02\x03\x02\x82\xd3\xe4\x93\x02.\")/v1/deliveries/{delivery_id}:recordStatus:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%lastmile/assignment/v1/delivery.proto\x12\x16lastmile.assignment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$lastmile/assignment/v1/partner.proto\x1a\x1flastmile/common/v1/access.proto\x1a\x1clastmile/common/v1/geo.proto\x1a\x1elastmile/common/v1/money.proto\x1a\x1flastmile/common/v1/parcel.proto\x1a\x1dlastmile/common/v1/time.proto\"\x85\x05\n\x0f\x44\x65liveryDetails\x12 \n\x0bmerchant_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x41\n\x12merchant_reference\x18\x02 \x01(\tB%\xbaH\"r \x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12\x31\n\tcity_code\x18\x03 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Z][A-Z0-9_-]{1,15}$\x12\x34\n\x06pickup\x18\x04 \x01(\x0b\x32\x1c.lastmile.common.v1.LocationB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x04\x64rop\x18\x05 \x01(\x0b\x32\x1c.lastmile.common.v1.LocationB\x06\xbaH\x03\xc8\x01\x01\x12:\n\ndimensions\x18\x06 \x01(\x0b\x32\x1e.lastmile.common.v1.DimensionsB\x06\xbaH\x03\xc8\x01\x01\x12\x1d\n\x08weight_g\x18\x07 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01\x12,\n\x08ready_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x0b\x64rop_window\x18\t \x01(\x0b\x32\x1e.lastmile.common.v1.TimeWindowB\x06\xbaH\x03\xc8\x01\x01\x12\x31\n\x0e\x64\x65\x63lared_value\x18\n \x01(\x0b\x32\x19.lastmile.common.v1.Money\x12\x33\n\x10\x63\x61sh_on_delivery\x18\x0b \x01(\x0b\x32\x19.lastmile.common.v1.Money\x12\x42\n\x08vehicles\x18\x0c \x03(\x0e\x32\x1b.lastmile.common.v1.VehicleB\x13\xbaH\x10\x92\x01\r\x10\x06\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\"\xbf\x02\n\x08\x44\x65livery\x12\n\n\x02id\x18\x01 \x01(\t\x12\x38\n\x07\x64\x65tails\x18\x02 \x01(\x0b\x32\'.lastmile.assignment.v1.DeliveryDetails\x12\x34\n\x05state\x18\x03 \x01(\x0e\x32%.lastmile.assignment.v1.DeliveryState\x12\x12\n\npartner_id\x18\x04 \x01(\t\x12\x19\n\x11unassigned_reason\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\x03\x12\x17\n\x0f\x61ttempts_failed\x18\x07 \x01(\x05\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Y\n\x15\x43reateDeliveryRequest\x12@\n\x07\x64\x65tails\x18\x01 \x01(\x0b\x32\'.lastmile.assignment.v1.DeliveryDetailsB\x06\xbaH\x03\xc8\x01\x01\"L\n\x16\x43reateDeliveryResponse\x12\x32\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32 .lastmile.assignment.v1.Delivery\"q\n\x1c\x42\x61tchCreateDeliveriesRequest\x12Q\n\x08requests\x18\x01 \x03(\x0b\x32-.lastmile.assignment.v1.CreateDeliveryRequestB\x10\xbaH\r\x92\x01\n\x08\x01\x10\xe8\x07\"\x03\xd8\x01\x03\"^\n\x1d\x42\x61tchCreateDeliveriesResponse\x12=\n\x07results\x18\x01 \x03(\x0b\x32,.lastmile.assignment.v1.CreateDeliveryResult\"\x8a\x01\n\x14\x43reateDeliveryResult\x12\x34\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32 .lastmile.assignment.v1.DeliveryH\x00\x12\x31\n\x05\x65rror\x18\x02 \x01(\x0b\x32 .lastmile.assignment.v1.RowErrorH\x00\x42\t\n\x07outcome\"3\n\x12GetDeliveryRequest\x12\x1d\n\x0b\x64\x65livery_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"I\n\x13GetDeliveryResponse\x12\x32\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32 .lastmile.assignment.v1.Delivery\"\xdf\x03\n\x15ListDeliveriesRequest\x12 \n\x0bmerchant_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x34\n\tcity_code\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^([A-Z][A-Z0-9_-]{1,15})?$\x12J\n\x06states\x18\x03 \x03(\x0e\x32%.lastmile.assignment.v1.DeliveryStateB\x13\xbaH\x10\x92\x01\r\x10\n\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x1f\n\npartner_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x30\n\x0c\x63reated_from\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcreated_until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x41\n\x12merchant_reference\x18\x07 \x01(\tB%\xbaH\"r \x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12\x1d\n\tpage_size\x18\x08 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12:\n\npage_token\x18\t \x01(\tB&\xbaH#r!\x18\x80\x04\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"g\n\x16ListDeliveriesResponse\x12\x34\n\ndeliveries\x18\x01 \x03(\x0b\x32 .lastmile.assignment.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\":\n\x19GetDeliveryHistoryRequest\x12\x1d\n\x0b\x64\x65livery_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"U\n\x1aGetDeliveryHistoryResponse\x12\x37\n\x07\x63hanges\x18\x01 \x03(\x0b\x32&.lastmile.assignment.v1.DeliveryChange\"\x88\x03\n\x0e\x44\x65liveryChange\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x39\n\nfrom_state\x18\x02 \x01(\x0e\x32%.lastmile.assignment.v1.DeliveryState\x12\x37\n\x08to_state\x18\x03 \x01(\x0e\x32%.lastmile.assignment.v1.DeliveryState\x12,\n\x05\x61\x63tor\x18\x04 \x01(\x0e\x32\x1d.lastmile.assignment.v1.Actor\x12\x12\n\npartner_id\x18\x05 \x01(\t\x12/\n\x0boccurred_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecorded_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x08location\x18\x08 \x01(\x0b\x32\x1c.lastmile.common.v1.Location\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x0c\n\x04note\x18\n \x01(\t\"l\n\x15\x43\x61ncelDeliveryRequest\x12\x1d\n\x0b\x64\x65livery_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x34\n\x04note\x18\x02 \x01(\tB&\xbaH#r!\x18\xf4\x03\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"L\n\x16\x43\x61ncelDeliveryResponse\x12\x32\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32 .lastmile.assignment.v1.Delivery\"\xcf\x02\n\x1bRecordDeliveryStatusRequest\x12\x1d\n\x0b\x64\x65livery_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12H\n\x05state\x18\x02 \x01(\x0e\x32%.lastmile.assignment.v1.DeliveryStateB\x12\xbaH\x0f\x82\x01\x0c\x18\x04\x18\x05\x18\x06\x18\x07\x18\x08\x18\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x08location\x18\x04 \x01(\x0b\x32\x1c.lastmile.common.v1.Location\x12\x30\n\x06reason\x18\x05 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([A-Z][A-Z0-9_]{0,63})?$\x12\x34\n\x04note\x18\x06 \x01(\tB&\xbaH#r!\x18\xf4\x03\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"R\n\x1cRecordDeliveryStatusResponse\x12\x32\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32 .lastmile.assignment.v1.Delivery*\xe1\x02\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_STATE_PENDING\x10\x01\x12\x1a\n\x16\x44\x45LIVERY_STATE_OFFERED\x10\x02\x12\x1b\n\x17\x44\x45LIVERY_STATE_ASSIGNED\x10\x03\x12\x1c\n\x18\x44\x45LIVERY_STATE_PICKED_UP\x10\x04\x12#\n\x1f\x44\x45LIVERY_STATE_OUT_FOR_DELIVERY\x10\x05\x12\x1c\n\x18\x44\x45LIVERY_STATE_DELIVERED\x10\x06\x12!\n\x1d\x44\x45LIVERY_STATE_ATTEMPT_FAILED\x10\x07\x12\x1c\n\x18\x44\x45LIVERY_STATE_RETURNING\x10\x08\x12\x1b\n\x17\x44\x45LIVERY_STATE_RETURNED\x10\t\x12\x1c\n\x18\x44\x45LIVERY_STATE_CANCELLED\x10\n*g\n\x05\x41\x63tor\x12\x15\n\x11\x41\x43TOR_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x41\x43TOR_MERCHANT\x10\x01\x12\x11\n\rACTOR_PARTNER\x10\x02\x12\r\n\tACTOR_OPS\x10\x03\x12\x11\n\rACTOR_MATCHER\x10\x04\x32\x99\t\n\x0f\x44\x65liveryService\x12\x92\x01\n\x0e\x43reateDelivery\x12-.lastmile.assignment.v1.CreateDeliveryRequest\x1a..lastmile.assignment.v1.CreateDeliveryResponse\"!\x8a\xe7\x18\x04\n\x02\x01\x02\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/deliveries:\x01*\x12\xb3\x01\n\x15\x42\x61tchCreateDeliveries\x12\x34.lastmile.assignment.v1.BatchCreateDeliveriesRequest\x1a\x35.lastmile.assignment.v1.BatchCreateDeliveriesResponse\"-\x8a\xe7\x18\x04\n\x02\x01\x02\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/deliveries:batchCreate:\x01*\x12\x90\x01\n\x0bGetDelivery\x12*.lastmile.assignment.v1.GetDeliveryRequest\x1a+.lastmile.assignment.v1.GetDeliveryResponse\"(\x8a\xe7\x18\x00\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/deliveries/{delivery_id}\x12\x8b\x01\n\x0eListDeliveries\x12-.lastmile.assignment.v1.ListDeliveriesRequest\x1a..lastmile.assignment.v1.ListDeliveriesResponse\"\x1a\x8a\xe7\x18\x00\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/deliveries\x12\xad\x01\n\x12GetDeliveryHistory\x12\x31.lastmile.assignment.v1.GetDeliveryHistoryRequest\x1a\x32.lastmile.assignment.v1.GetDeliveryHistoryResponse\"0\x8a\xe7\x18\x00\x82\xd3\xe4\x93\x02&\x12$/v1/deliveries/{delivery_id}/history\x12\xa7\x01\n\x0e\x43\x61ncelDelivery\x12-.lastmile.assignment.v1.CancelDeliveryRequest\x1a..lastmile.assignment.v1.CancelDeliveryResponse\"6\x8a\xe7\x18\x04\n\x02\x01\x02\x82\xd3\xe4\x93\x02(\"#/v1/deliveries/{delivery_id}:cancel:\x01*\x12\xbf\x01\n\x14RecordDeliveryStatus\x12\x33.lastmile.assignment.v1.RecordDeliveryStatusRequest\x1a\x34.lastmile.assignment.v1.RecordDeliveryStatusResponse\"<\x8a\xe7\x18\x04\n\x02\x03\x02\x82\xd3\xe4\x93\x02.\")/v1/deliveries/{delivery_id}:recordStatus:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,7 +43,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELIVERYDETAILS'].fields_by_name['merchant_id']._loaded_options = None
   _globals['_DELIVERYDETAILS'].fields_by_name['merchant_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_DELIVERYDETAILS'].fields_by_name['merchant_reference']._loaded_options = None
-  _globals['_DELIVERYDETAILS'].fields_by_name['merchant_reference']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_DELIVERYDETAILS'].fields_by_name['merchant_reference']._serialized_options = b'\272H\"r \030d2\034^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$'
   _globals['_DELIVERYDETAILS'].fields_by_name['city_code']._loaded_options = None
   _globals['_DELIVERYDETAILS'].fields_by_name['city_code']._serialized_options = b'\272H\033r\0312\027^[A-Z][A-Z0-9_-]{1,15}$'
   _globals['_DELIVERYDETAILS'].fields_by_name['pickup']._loaded_options = None
@@ -73,17 +73,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTDELIVERIESREQUEST'].fields_by_name['partner_id']._loaded_options = None
   _globals['_LISTDELIVERIESREQUEST'].fields_by_name['partner_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_LISTDELIVERIESREQUEST'].fields_by_name['merchant_reference']._loaded_options = None
-  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['merchant_reference']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['merchant_reference']._serialized_options = b'\272H\"r \030d2\034^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$'
   _globals['_LISTDELIVERIESREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTDELIVERIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
   _globals['_LISTDELIVERIESREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
+  _globals['_LISTDELIVERIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H#r!\030\200\0042\034^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$'
   _globals['_GETDELIVERYHISTORYREQUEST'].fields_by_name['delivery_id']._loaded_options = None
   _globals['_GETDELIVERYHISTORYREQUEST'].fields_by_name['delivery_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_CANCELDELIVERYREQUEST'].fields_by_name['delivery_id']._loaded_options = None
   _globals['_CANCELDELIVERYREQUEST'].fields_by_name['delivery_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_CANCELDELIVERYREQUEST'].fields_by_name['note']._loaded_options = None
-  _globals['_CANCELDELIVERYREQUEST'].fields_by_name['note']._serialized_options = b'\272H\005r\003\030\364\003'
+  _globals['_CANCELDELIVERYREQUEST'].fields_by_name['note']._serialized_options = b'\272H#r!\030\364\0032\034^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$'
   _globals['_RECORDDELIVERYSTATUSREQUEST'].fields_by_name['delivery_id']._loaded_options = None
   _globals['_RECORDDELIVERYSTATUSREQUEST'].fields_by_name['delivery_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_RECORDDELIVERYSTATUSREQUEST'].fields_by_name['state']._loaded_options = None
@@ -91,7 +91,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECORDDELIVERYSTATUSREQUEST'].fields_by_name['reason']._loaded_options = None
   _globals['_RECORDDELIVERYSTATUSREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\035r\0332\031^([A-Z][A-Z0-9_]{0,63})?$'
   _globals['_RECORDDELIVERYSTATUSREQUEST'].fields_by_name['note']._loaded_options = None
-  _globals['_RECORDDELIVERYSTATUSREQUEST'].fields_by_name['note']._serialized_options = b'\272H\005r\003\030\364\003'
+  _globals['_RECORDDELIVERYSTATUSREQUEST'].fields_by_name['note']._serialized_options = b'\272H#r!\030\364\0032\034^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$'
   _globals['_DELIVERYSERVICE'].methods_by_name['CreateDelivery']._loaded_options = None
   _globals['_DELIVERYSERVICE'].methods_by_name['CreateDelivery']._serialized_options = b'\212\347\030\004\n\002\001\002\202\323\344\223\002\023\"\016/v1/deliveries:\001*'
   _globals['_DELIVERYSERVICE'].methods_by_name['BatchCreateDeliveries']._loaded_options = None
@@ -106,46 +106,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELIVERYSERVICE'].methods_by_name['CancelDelivery']._serialized_options = b'\212\347\030\004\n\002\001\002\202\323\344\223\002(\"#/v1/deliveries/{delivery_id}:cancel:\001*'
   _globals['_DELIVERYSERVICE'].methods_by_name['RecordDeliveryStatus']._loaded_options = None
   _globals['_DELIVERYSERVICE'].methods_by_name['RecordDeliveryStatus']._serialized_options = b'\212\347\030\004\n\002\003\002\202\323\344\223\002.\")/v1/deliveries/{delivery_id}:recordStatus:\001*'
-  _globals['_DELIVERYSTATE']._serialized_start=3563
-  _globals['_DELIVERYSTATE']._serialized_end=3916
-  _globals['_ACTOR']._serialized_start=3918
-  _globals['_ACTOR']._serialized_end=4021
+  _globals['_DELIVERYSTATE']._serialized_start=3713
+  _globals['_DELIVERYSTATE']._serialized_end=4066
+  _globals['_ACTOR']._serialized_start=4068
+  _globals['_ACTOR']._serialized_end=4171
   _globals['_DELIVERYDETAILS']._serialized_start=355
-  _globals['_DELIVERYDETAILS']._serialized_end=970
-  _globals['_DELIVERY']._serialized_start=973
-  _globals['_DELIVERY']._serialized_end=1292
-  _globals['_CREATEDELIVERYREQUEST']._serialized_start=1294
-  _globals['_CREATEDELIVERYREQUEST']._serialized_end=1383
-  _globals['_CREATEDELIVERYRESPONSE']._serialized_start=1385
-  _globals['_CREATEDELIVERYRESPONSE']._serialized_end=1461
-  _globals['_BATCHCREATEDELIVERIESREQUEST']._serialized_start=1463
-  _globals['_BATCHCREATEDELIVERIESREQUEST']._serialized_end=1576
-  _globals['_BATCHCREATEDELIVERIESRESPONSE']._serialized_start=1578
-  _globals['_BATCHCREATEDELIVERIESRESPONSE']._serialized_end=1672
-  _globals['_CREATEDELIVERYRESULT']._serialized_start=1675
-  _globals['_CREATEDELIVERYRESULT']._serialized_end=1813
-  _globals['_GETDELIVERYREQUEST']._serialized_start=1815
-  _globals['_GETDELIVERYREQUEST']._serialized_end=1866
-  _globals['_GETDELIVERYRESPONSE']._serialized_start=1868
-  _globals['_GETDELIVERYRESPONSE']._serialized_end=1941
-  _globals['_LISTDELIVERIESREQUEST']._serialized_start=1944
-  _globals['_LISTDELIVERIESREQUEST']._serialized_end=2363
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=2365
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=2468
-  _globals['_GETDELIVERYHISTORYREQUEST']._serialized_start=2470
-  _globals['_GETDELIVERYHISTORYREQUEST']._serialized_end=2528
-  _globals['_GETDELIVERYHISTORYRESPONSE']._serialized_start=2530
-  _globals['_GETDELIVERYHISTORYRESPONSE']._serialized_end=2615
-  _globals['_DELIVERYCHANGE']._serialized_start=2618
-  _globals['_DELIVERYCHANGE']._serialized_end=3010
-  _globals['_CANCELDELIVERYREQUEST']._serialized_start=3012
-  _globals['_CANCELDELIVERYREQUEST']._serialized_end=3090
-  _globals['_CANCELDELIVERYRESPONSE']._serialized_start=3092
-  _globals['_CANCELDELIVERYRESPONSE']._serialized_end=3168
-  _globals['_RECORDDELIVERYSTATUSREQUEST']._serialized_start=3171
-  _globals['_RECORDDELIVERYSTATUSREQUEST']._serialized_end=3476
-  _globals['_RECORDDELIVERYSTATUSRESPONSE']._serialized_start=3478
-  _globals['_RECORDDELIVERYSTATUSRESPONSE']._serialized_end=3560
-  _globals['_DELIVERYSERVICE']._serialized_start=4024
-  _globals['_DELIVERYSERVICE']._serialized_end=5201
+  _globals['_DELIVERYDETAILS']._serialized_end=1000
+  _globals['_DELIVERY']._serialized_start=1003
+  _globals['_DELIVERY']._serialized_end=1322
+  _globals['_CREATEDELIVERYREQUEST']._serialized_start=1324
+  _globals['_CREATEDELIVERYREQUEST']._serialized_end=1413
+  _globals['_CREATEDELIVERYRESPONSE']._serialized_start=1415
+  _globals['_CREATEDELIVERYRESPONSE']._serialized_end=1491
+  _globals['_BATCHCREATEDELIVERIESREQUEST']._serialized_start=1493
+  _globals['_BATCHCREATEDELIVERIESREQUEST']._serialized_end=1606
+  _globals['_BATCHCREATEDELIVERIESRESPONSE']._serialized_start=1608
+  _globals['_BATCHCREATEDELIVERIESRESPONSE']._serialized_end=1702
+  _globals['_CREATEDELIVERYRESULT']._serialized_start=1705
+  _globals['_CREATEDELIVERYRESULT']._serialized_end=1843
+  _globals['_GETDELIVERYREQUEST']._serialized_start=1845
+  _globals['_GETDELIVERYREQUEST']._serialized_end=1896
+  _globals['_GETDELIVERYRESPONSE']._serialized_start=1898
+  _globals['_GETDELIVERYRESPONSE']._serialized_end=1971
+  _globals['_LISTDELIVERIESREQUEST']._serialized_start=1974
+  _globals['_LISTDELIVERIESREQUEST']._serialized_end=2453
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=2455
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=2558
+  _globals['_GETDELIVERYHISTORYREQUEST']._serialized_start=2560
+  _globals['_GETDELIVERYHISTORYREQUEST']._serialized_end=2618
+  _globals['_GETDELIVERYHISTORYRESPONSE']._serialized_start=2620
+  _globals['_GETDELIVERYHISTORYRESPONSE']._serialized_end=2705
+  _globals['_DELIVERYCHANGE']._serialized_start=2708
+  _globals['_DELIVERYCHANGE']._serialized_end=3100
+  _globals['_CANCELDELIVERYREQUEST']._serialized_start=3102
+  _globals['_CANCELDELIVERYREQUEST']._serialized_end=3210
+  _globals['_CANCELDELIVERYRESPONSE']._serialized_start=3212
+  _globals['_CANCELDELIVERYRESPONSE']._serialized_end=3288
+  _globals['_RECORDDELIVERYSTATUSREQUEST']._serialized_start=3291
+  _globals['_RECORDDELIVERYSTATUSREQUEST']._serialized_end=3626
+  _globals['_RECORDDELIVERYSTATUSRESPONSE']._serialized_start=3628
+  _globals['_RECORDDELIVERYSTATUSRESPONSE']._serialized_end=3710
+  _globals['_DELIVERYSERVICE']._serialized_start=4174
+  _globals['_DELIVERYSERVICE']._serialized_end=5351
 # @@protoc_insertion_point(module_scope)

@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from lastmile.common.v1 import access_pb2 as lastmile_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%lastmile/assignment/v1/merchant.proto\x12\x16lastmile.assignment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flastmile/common/v1/access.proto\"g\n\x08Merchant\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\treference\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"O\n\x15\x43reateMerchantRequest\x12\x18\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1c\n\treference\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\"L\n\x16\x43reateMerchantResponse\x12\x32\n\x08merchant\x18\x01 \x01(\x0b\x32 .lastmile.assignment.v1.Merchant\"3\n\x12GetMerchantRequest\x12\x1d\n\x0bmerchant_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"I\n\x13GetMerchantResponse\x12\x32\n\x08merchant\x18\x01 \x01(\x0b\x32 .lastmile.assignment.v1.Merchant\"o\n\x14ListMerchantsRequest\x12\x1a\n\treference\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"e\n\x15ListMerchantsResponse\x12\x33\n\tmerchants\x18\x01 \x03(\x0b\x32 .lastmile.assignment.v1.Merchant\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xc7\x03\n\x0fMerchantService\x12\x90\x01\n\x0e\x43reateMerchant\x12-.lastmile.assignment.v1.CreateMerchantRequest\x1a..lastmile.assignment.v1.CreateMerchantResponse\"\x1f\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x12\"\r/v1/merchants:\x01*\x12\x93\x01\n\x0bGetMerchant\x12*.lastmile.assignment.v1.GetMerchantRequest\x1a+.lastmile.assignment.v1.GetMerchantResponse\"+\x8a\xe7\x18\x04\n\x02\x02\x01\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/merchants/{merchant_id}\x12\x8a\x01\n\rListMerchants\x12,.lastmile.assignment.v1.ListMerchantsRequest\x1a-.lastmile.assignment.v1.ListMerchantsResponse\"\x1c\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/merchantsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%lastmile/assignment/v1/merchant.proto\x12\x16lastmile.assignment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flastmile/common/v1/access.proto\"g\n\x08Merchant\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\treference\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8b\x01\n\x15\x43reateMerchantRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xbaH%r#\x10\x01\x18\xc8\x01\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12:\n\treference\x18\x02 \x01(\tB\'\xbaH$r\"\x10\x01\x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"L\n\x16\x43reateMerchantResponse\x12\x32\n\x08merchant\x18\x01 \x01(\x0b\x32 .lastmile.assignment.v1.Merchant\"3\n\x12GetMerchantRequest\x12\x1d\n\x0bmerchant_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"I\n\x13GetMerchantResponse\x12\x32\n\x08merchant\x18\x01 \x01(\x0b\x32 .lastmile.assignment.v1.Merchant\"\xab\x01\n\x14ListMerchantsRequest\x12\x38\n\treference\x18\x01 \x01(\tB%\xbaH\"r \x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12:\n\npage_token\x18\x03 \x01(\tB&\xbaH#r!\x18\x80\x04\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"e\n\x15ListMerchantsResponse\x12\x33\n\tmerchants\x18\x01 \x03(\x0b\x32 .lastmile.assignment.v1.Merchant\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xc7\x03\n\x0fMerchantService\x12\x90\x01\n\x0e\x43reateMerchant\x12-.lastmile.assignment.v1.CreateMerchantRequest\x1a..lastmile.assignment.v1.CreateMerchantResponse\"\x1f\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x12\"\r/v1/merchants:\x01*\x12\x93\x01\n\x0bGetMerchant\x12*.lastmile.assignment.v1.GetMerchantRequest\x1a+.lastmile.assignment.v1.GetMerchantResponse\"+\x8a\xe7\x18\x04\n\x02\x02\x01\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/merchants/{merchant_id}\x12\x8a\x01\n\rListMerchants\x12,.lastmile.assignment.v1.ListMerchantsRequest\x1a-.lastmile.assignment.v1.ListMerchantsResponse\"\x1c\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/merchantsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,17 +36,17 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lastmile.assignment.v1.merc
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATEMERCHANTREQUEST'].fields_by_name['name']._loaded_options = None
-  _globals['_CREATEMERCHANTREQUEST'].fields_by_name['name']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_CREATEMERCHANTREQUEST'].fields_by_name['name']._serialized_options = b'\272H%r#\020\001\030\310\0012\034^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$'
   _globals['_CREATEMERCHANTREQUEST'].fields_by_name['reference']._loaded_options = None
-  _globals['_CREATEMERCHANTREQUEST'].fields_by_name['reference']._serialized_options = b'\272H\006r\004\020\001\030d'
+  _globals['_CREATEMERCHANTREQUEST'].fields_by_name['reference']._serialized_options = b'\272H$r\"\020\001\030d2\034^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$'
   _globals['_GETMERCHANTREQUEST'].fields_by_name['merchant_id']._loaded_options = None
   _globals['_GETMERCHANTREQUEST'].fields_by_name['merchant_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_LISTMERCHANTSREQUEST'].fields_by_name['reference']._loaded_options = None
-  _globals['_LISTMERCHANTSREQUEST'].fields_by_name['reference']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_LISTMERCHANTSREQUEST'].fields_by_name['reference']._serialized_options = b'\272H\"r \030d2\034^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$'
   _globals['_LISTMERCHANTSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTMERCHANTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
   _globals['_LISTMERCHANTSREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_LISTMERCHANTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
+  _globals['_LISTMERCHANTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H#r!\030\200\0042\034^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$'
   _globals['_MERCHANTSERVICE'].methods_by_name['CreateMerchant']._loaded_options = None
   _globals['_MERCHANTSERVICE'].methods_by_name['CreateMerchant']._serialized_options = b'\212\347\030\003\n\001\002\202\323\344\223\002\022\"\r/v1/merchants:\001*'
   _globals['_MERCHANTSERVICE'].methods_by_name['GetMerchant']._loaded_options = None
@@ -55,18 +55,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MERCHANTSERVICE'].methods_by_name['ListMerchants']._serialized_options = b'\212\347\030\003\n\001\002\202\323\344\223\002\017\022\r/v1/merchants'
   _globals['_MERCHANT']._serialized_start=190
   _globals['_MERCHANT']._serialized_end=293
-  _globals['_CREATEMERCHANTREQUEST']._serialized_start=295
-  _globals['_CREATEMERCHANTREQUEST']._serialized_end=374
-  _globals['_CREATEMERCHANTRESPONSE']._serialized_start=376
-  _globals['_CREATEMERCHANTRESPONSE']._serialized_end=452
-  _globals['_GETMERCHANTREQUEST']._serialized_start=454
-  _globals['_GETMERCHANTREQUEST']._serialized_end=505
-  _globals['_GETMERCHANTRESPONSE']._serialized_start=507
-  _globals['_GETMERCHANTRESPONSE']._serialized_end=580
-  _globals['_LISTMERCHANTSREQUEST']._serialized_start=582
-  _globals['_LISTMERCHANTSREQUEST']._serialized_end=693
-  _globals['_LISTMERCHANTSRESPONSE']._serialized_start=695
-  _globals['_LISTMERCHANTSRESPONSE']._serialized_end=796
-  _globals['_MERCHANTSERVICE']._serialized_start=799
-  _globals['_MERCHANTSERVICE']._serialized_end=1254
+  _globals['_CREATEMERCHANTREQUEST']._serialized_start=296
+  _globals['_CREATEMERCHANTREQUEST']._serialized_end=435
+  _globals['_CREATEMERCHANTRESPONSE']._serialized_start=437
+  _globals['_CREATEMERCHANTRESPONSE']._serialized_end=513
+  _globals['_GETMERCHANTREQUEST']._serialized_start=515
+  _globals['_GETMERCHANTREQUEST']._serialized_end=566
+  _globals['_GETMERCHANTRESPONSE']._serialized_start=568
+  _globals['_GETMERCHANTRESPONSE']._serialized_end=641
+  _globals['_LISTMERCHANTSREQUEST']._serialized_start=644
+  _globals['_LISTMERCHANTSREQUEST']._serialized_end=815
+  _globals['_LISTMERCHANTSRESPONSE']._serialized_start=817
+  _globals['_LISTMERCHANTSRESPONSE']._serialized_end=918
+  _globals['_MERCHANTSERVICE']._serialized_start=921
+  _globals['_MERCHANTSERVICE']._serialized_end=1376
 # @@protoc_insertion_point(module_scope)

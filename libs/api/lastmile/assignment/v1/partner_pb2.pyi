@@ -707,17 +707,12 @@ Global___ReportPositionRequest: _TypeAlias = ReportPositionRequest  # noqa: Y015
 class ReportPositionResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    STORED_FIELD_NUMBER: _builtins.int
-    stored: _builtins.bool
-    """False when a later position was already known."""
     def __init__(
         self,
-        *,
-        stored: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["stored", b"stored"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

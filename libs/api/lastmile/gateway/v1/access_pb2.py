@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from lastmile.common.v1 import access_pb2 as lastmile_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n lastmile/gateway/v1/access.proto\x12\x13lastmile.gateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flastmile/common/v1/access.proto\"\x83\x02\n\x06\x41piKey\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12&\n\x04role\x18\x03 \x01(\x0e\x32\x18.lastmile.common.v1.Role\x12\x13\n\x0bmerchant_id\x18\x04 \x01(\t\x12\x12\n\npartner_id\x18\x05 \x01(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nrevoked_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xdf\x01\n\x13\x43reateApiKeyRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x32\n\x04role\x18\x02 \x01(\x0e\x32\x18.lastmile.common.v1.RoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12 \n\x0bmerchant_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1f\n\npartner_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x38\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x08\xbaH\x05\xb2\x01\x02@\x01\"T\n\x14\x43reateApiKeyResponse\x12,\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x1b.lastmile.gateway.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\"Q\n\x12ListApiKeysRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"]\n\x13ListApiKeysResponse\x12-\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x1b.lastmile.gateway.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"3\n\x13RevokeApiKeyRequest\x12\x1c\n\napi_key_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"D\n\x14RevokeApiKeyResponse\x12,\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x1b.lastmile.gateway.v1.ApiKey\"0\n\x11IssueTokenRequest\x12\x1b\n\x07\x61pi_key\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"Z\n\x12IssueTokenResponse\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x9d\x04\n\rAccessService\x12\x82\x01\n\x0c\x43reateApiKey\x12(.lastmile.gateway.v1.CreateApiKeyRequest\x1a).lastmile.gateway.v1.CreateApiKeyResponse\"\x1d\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x10\"\x0b/v1/apiKeys:\x01*\x12|\n\x0bListApiKeys\x12\'.lastmile.gateway.v1.ListApiKeysRequest\x1a(.lastmile.gateway.v1.ListApiKeysResponse\"\x1a\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/apiKeys\x12\x8c\x01\n\x0cRevokeApiKey\x12(.lastmile.gateway.v1.RevokeApiKeyRequest\x1a).lastmile.gateway.v1.RevokeApiKeyResponse\"\'\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x1a*\x18/v1/apiKeys/{api_key_id}\x12z\n\nIssueToken\x12&.lastmile.gateway.v1.IssueTokenRequest\x1a\'.lastmile.gateway.v1.IssueTokenResponse\"\x1b\x8a\xe7\x18\x02\x10\x01\x82\xd3\xe4\x93\x02\x0f\"\n/v1/tokens:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n lastmile/gateway/v1/access.proto\x12\x13lastmile.gateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flastmile/common/v1/access.proto\"\x83\x02\n\x06\x41piKey\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12&\n\x04role\x18\x03 \x01(\x0e\x32\x18.lastmile.common.v1.Role\x12\x13\n\x0bmerchant_id\x18\x04 \x01(\t\x12\x12\n\npartner_id\x18\x05 \x01(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nrevoked_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xfd\x01\n\x13\x43reateApiKeyRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xbaH$r\"\x10\x01\x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12\x32\n\x04role\x18\x02 \x01(\x0e\x32\x18.lastmile.common.v1.RoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12 \n\x0bmerchant_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1f\n\npartner_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x38\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x08\xbaH\x05\xb2\x01\x02@\x01\"T\n\x14\x43reateApiKeyResponse\x12,\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x1b.lastmile.gateway.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\"o\n\x12ListApiKeysRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12:\n\npage_token\x18\x02 \x01(\tB&\xbaH#r!\x18\x80\x04\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"]\n\x13ListApiKeysResponse\x12-\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x1b.lastmile.gateway.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"3\n\x13RevokeApiKeyRequest\x12\x1c\n\napi_key_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"D\n\x14RevokeApiKeyResponse\x12,\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x1b.lastmile.gateway.v1.ApiKey\"N\n\x11IssueTokenRequest\x12\x39\n\x07\x61pi_key\x18\x01 \x01(\tB(\xbaH%r#\x10\x01\x18\xc8\x01\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"Z\n\x12IssueTokenResponse\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x9d\x04\n\rAccessService\x12\x82\x01\n\x0c\x43reateApiKey\x12(.lastmile.gateway.v1.CreateApiKeyRequest\x1a).lastmile.gateway.v1.CreateApiKeyResponse\"\x1d\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x10\"\x0b/v1/apiKeys:\x01*\x12|\n\x0bListApiKeys\x12\'.lastmile.gateway.v1.ListApiKeysRequest\x1a(.lastmile.gateway.v1.ListApiKeysResponse\"\x1a\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/apiKeys\x12\x8c\x01\n\x0cRevokeApiKey\x12(.lastmile.gateway.v1.RevokeApiKeyRequest\x1a).lastmile.gateway.v1.RevokeApiKeyResponse\"\'\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x1a*\x18/v1/apiKeys/{api_key_id}\x12z\n\nIssueToken\x12&.lastmile.gateway.v1.IssueTokenRequest\x1a\'.lastmile.gateway.v1.IssueTokenResponse\"\x1b\x8a\xe7\x18\x02\x10\x01\x82\xd3\xe4\x93\x02\x0f\"\n/v1/tokens:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,7 +36,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lastmile.gateway.v1.access_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATEAPIKEYREQUEST'].fields_by_name['name']._loaded_options = None
-  _globals['_CREATEAPIKEYREQUEST'].fields_by_name['name']._serialized_options = b'\272H\006r\004\020\001\030d'
+  _globals['_CREATEAPIKEYREQUEST'].fields_by_name['name']._serialized_options = b'\272H$r\"\020\001\030d2\034^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$'
   _globals['_CREATEAPIKEYREQUEST'].fields_by_name['role']._loaded_options = None
   _globals['_CREATEAPIKEYREQUEST'].fields_by_name['role']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_CREATEAPIKEYREQUEST'].fields_by_name['merchant_id']._loaded_options = None
@@ -48,11 +48,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTAPIKEYSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTAPIKEYSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
   _globals['_LISTAPIKEYSREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_LISTAPIKEYSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
+  _globals['_LISTAPIKEYSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H#r!\030\200\0042\034^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$'
   _globals['_REVOKEAPIKEYREQUEST'].fields_by_name['api_key_id']._loaded_options = None
   _globals['_REVOKEAPIKEYREQUEST'].fields_by_name['api_key_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_ISSUETOKENREQUEST'].fields_by_name['api_key']._loaded_options = None
-  _globals['_ISSUETOKENREQUEST'].fields_by_name['api_key']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_ISSUETOKENREQUEST'].fields_by_name['api_key']._serialized_options = b'\272H%r#\020\001\030\310\0012\034^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$'
   _globals['_ACCESSSERVICE'].methods_by_name['CreateApiKey']._loaded_options = None
   _globals['_ACCESSSERVICE'].methods_by_name['CreateApiKey']._serialized_options = b'\212\347\030\003\n\001\002\202\323\344\223\002\020\"\013/v1/apiKeys:\001*'
   _globals['_ACCESSSERVICE'].methods_by_name['ListApiKeys']._loaded_options = None
@@ -64,21 +64,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_APIKEY']._serialized_start=183
   _globals['_APIKEY']._serialized_end=442
   _globals['_CREATEAPIKEYREQUEST']._serialized_start=445
-  _globals['_CREATEAPIKEYREQUEST']._serialized_end=668
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=670
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=754
-  _globals['_LISTAPIKEYSREQUEST']._serialized_start=756
-  _globals['_LISTAPIKEYSREQUEST']._serialized_end=837
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=839
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=932
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=934
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=985
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=987
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=1055
-  _globals['_ISSUETOKENREQUEST']._serialized_start=1057
-  _globals['_ISSUETOKENREQUEST']._serialized_end=1105
-  _globals['_ISSUETOKENRESPONSE']._serialized_start=1107
-  _globals['_ISSUETOKENRESPONSE']._serialized_end=1197
-  _globals['_ACCESSSERVICE']._serialized_start=1200
-  _globals['_ACCESSSERVICE']._serialized_end=1741
+  _globals['_CREATEAPIKEYREQUEST']._serialized_end=698
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=700
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=784
+  _globals['_LISTAPIKEYSREQUEST']._serialized_start=786
+  _globals['_LISTAPIKEYSREQUEST']._serialized_end=897
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=899
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=992
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=994
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1045
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=1047
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=1115
+  _globals['_ISSUETOKENREQUEST']._serialized_start=1117
+  _globals['_ISSUETOKENREQUEST']._serialized_end=1195
+  _globals['_ISSUETOKENRESPONSE']._serialized_start=1197
+  _globals['_ISSUETOKENRESPONSE']._serialized_end=1287
+  _globals['_ACCESSSERVICE']._serialized_start=1290
+  _globals['_ACCESSSERVICE']._serialized_end=1831
 # @@protoc_insertion_point(module_scope)
