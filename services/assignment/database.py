@@ -1,4 +1,4 @@
-"""The service's two ways to the database: commands on the primary, queries on the standby."""
+"""The service's database: commands on the primary, queries on the standby, each seeing what its caller may see."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -8,59 +8,62 @@ import asyncpg
 from google.protobuf.message import Message
 
 from libs.grpc_server.call import Call
-from libs.grpc_server.identity import Principal
+from libs.grpc_server.identity import Principal, Role
 from libs.postgres.replica import QueryPool, position
 from libs.postgres.tenancy import visible
-from services.assignment.idempotency import store as idempotency
 from services.assignment.idempotency.command import command_of
-from services.assignment.visibility import OPERATOR, visibility_of
+from services.assignment.idempotency.store import once
+from services.assignment.visibility import visibility_of
+
+# Who reads when no caller does: caches, and the service's own housekeeping.
+SERVICE = Principal("assignment", Role.OPS)
 
 
 class Database:
-    """Gives transactions that see what their principal may see."""
+    """The pools of one process."""
 
     def __init__(self, primary: asyncpg.Pool, queries: QueryPool) -> None:
-        self._primary = primary
-        self._queries = queries
+        self.primary = primary
+        self.queries = queries
 
     @asynccontextmanager
     async def command(self, principal: Principal) -> AsyncIterator[asyncpg.Connection]:
-        """Yield a connection to the primary, in a transaction."""
-        async with self._primary.acquire() as connection, visible(connection, visibility_of(principal)):
+        """Run a transaction on the primary that sees what `principal` may see."""
+        async with self.primary.acquire() as connection, visible(connection, visibility_of(principal)):
             yield connection
 
     @asynccontextmanager
-    async def query(self, principal: Principal, token: str | None = None) -> AsyncIterator[asyncpg.Connection]:
-        """Yield a connection to the standby, or one that has replayed `token`, in a transaction."""
-        async with self._queries.acquire(token) as connection, visible(connection, visibility_of(principal)):
+    async def query(self, principal: Principal, consistency_token: str | None) -> AsyncIterator[asyncpg.Connection]:
+        """Run a reading transaction that sees what `principal` may see, and the write that gave out the token."""
+        async with (
+            self.queries.acquire(consistency_token) as connection,
+            visible(connection, visibility_of(principal)),
+        ):
             yield connection
 
-    @asynccontextmanager
-    async def reference_data(self, fresh: bool = False) -> AsyncIterator[asyncpg.Connection]:
-        """Yield a connection for what belongs to no merchant, such as cities; `fresh` asks the primary."""
-        if fresh:
-            async with self._primary.acquire() as connection, visible(connection, OPERATOR):
-                yield connection
-        else:
-            async with self._queries.acquire() as connection, visible(connection, OPERATOR):
-                yield connection
+    async def after_commit(self, call: Call) -> None:
+        """Tell the caller the consistency token of what is committed now."""
+        async with self.primary.acquire() as connection:
+            await _tell_position(call, connection)
 
-    async def run(
-        self, call: Call, request: Message, effect: Callable[[asyncpg.Connection, datetime], Awaitable[bytes]]
+    async def run_command(
+        self, call: Call, request: Message, effect: Callable[[asyncpg.Connection], Awaitable[bytes]]
     ) -> bytes:
-        """Run a command once for its idempotency key, and return its serialized answer, or the stored one.
+        """Run `effect` in one transaction with the call's idempotency key; return its serialized answer.
 
-        `effect` works in the command's transaction. The consistency token goes into the call's metadata.
+        A key that came before with the same request has its stored answer returned instead, and the caller is told
+        so. Raises IdempotencyKeyInFlightError, IdempotencyKeyReusedError, and whatever `effect` raises.
         """
-        now = datetime.now(UTC)
-        async with self._primary.acquire() as connection:
+        async with self.primary.acquire() as connection:
             async with visible(connection, visibility_of(call.principal)):
-
-                async def answer() -> bytes:
-                    return await effect(connection, now)
-
-                response, replayed = await idempotency.once(connection, command_of(call, request), now, answer)
-            call.response_metadata["consistency-token"] = await position(connection)
+                response, replayed = await once(
+                    connection, command_of(call, request), datetime.now(UTC), lambda: effect(connection)
+                )
+            await _tell_position(call, connection)
         if replayed:
             call.response_metadata["idempotent-replayed"] = "true"
         return response
+
+
+async def _tell_position(call: Call, connection: asyncpg.Connection) -> None:
+    call.response_metadata["consistency-token"] = await position(connection)
