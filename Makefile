@@ -1,8 +1,8 @@
 # Everything a developer, a continuous integration job or a newcomer does here. A bare `make` prints this help.
 # The recipes need Python 3.11 or newer, git and make; all that they install lands in .venv.
 
-SHELL := /bin/bash
-.SHELLFLAGS := -eu -o pipefail -c
+SHELL := /bin/sh
+.SHELLFLAGS := -euc
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:

@@ -21,7 +21,7 @@ def available() -> dict[str, str]:
 
 
 def main() -> int:
-    """Run the named benchmark in this process; 2 when there is none of that name."""
+    """Run the named benchmark in this process, or list them; 2 when there is none of that name."""
     benchmarks = available()
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name in benchmarks:
@@ -32,7 +32,7 @@ def main() -> int:
     print(f"no benchmark named {name!r}." if name else "Choose a benchmark: make bench NAME=...", file=sys.stderr)
     for known, summary in benchmarks.items():
         print(f"  {known:<12} {summary}", file=sys.stderr)
-    return 2
+    return 2 if name else 0
 
 
 if __name__ == "__main__":

@@ -16,12 +16,16 @@ def benchmarks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("arguments", [[], ["unknown"]])
+@pytest.mark.parametrize(("arguments", "code"), [([], 0), (["unknown"], 2)])
 def test_without_a_known_name_the_benchmarks_are_listed(
-    benchmarks: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    benchmarks: Path,
+    arguments: list[str],
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["bench.py", *arguments])
-    assert bench.main() == 2
+    assert bench.main() == code
     printed = capsys.readouterr().err
     assert "Creates deliveries." in printed
     assert "report" not in printed
