@@ -18,7 +18,7 @@ LONG_FILES: dict[str, str] = {
 # SQL outside store.py: the shelf that stores build on, and the servers' own administration.
 SQL_FOLDERS = ("libs/postgres", "libs/embedded")
 # Tests of the checkout as a whole mirror no source path.
-CHECKOUT_TESTS = {"tests/unit/test_tidy.py", "tests/unit/test_imports.py"}
+CHECKOUT_TESTS = {f"tests/unit/test_{name}.py" for name in ("contracts", "imports", "tidy")}
 
 _SQL = re.compile(
     r"\s*(?:SELECT\s+\S|INSERT INTO\s|UPDATE\s+\S+\s+SET\s|DELETE FROM\s|WITH\s+\w+(?:\s*\([^)]*\))?\s+AS\s*\(|"
