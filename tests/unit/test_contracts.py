@@ -8,27 +8,35 @@ from pathlib import Path
 
 import pytest
 
+from scripts.check import CHECKS
+
 ROOT = Path(__file__).resolve().parents[2]
 BUF_S_MAX = 60
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """Return a copy of the contracts that a test may change."""
-    for name in ("protos", "third_party"):
-        shutil.copytree(ROOT / name, tmp_path / name)
-    shutil.copy(ROOT / "buf.yaml", tmp_path)
-    return tmp_path
-
-
-def breaking(tree: Path) -> subprocess.CompletedProcess[str]:
-    """Compare the contracts of a tree with the released ones."""
-    buf = Path(sys.executable).parent / "buf"
-    command = [buf, "breaking", "protos", "--against", "protos/released.binpb"]
+def buf(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run buf on a tree."""
+    command = [Path(sys.executable).parent / "buf", *arguments]
     environment = os.environ | {"BUF_CACHE_DIR": str(tree / "cache")}
     return subprocess.run(
         command, cwd=tree, env=environment, check=False, capture_output=True, text=True, timeout=BUF_S_MAX
     )
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Return a copy of the contracts that a test may change, released as they are."""
+    for name in ("protos", "third_party"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "buf.yaml", tmp_path)
+    assert buf(tmp_path, "build", "protos", "--output", "protos/released.binpb").returncode == 0
+    return tmp_path
+
+
+def breaking(tree: Path) -> subprocess.CompletedProcess[str]:
+    """Compare the contracts of a tree with the released ones, as `make check` does."""
+    _program, *arguments = CHECKS["buf-breaking"]
+    return buf(tree, *arguments)
 
 
 def change(tree: Path, file: str, old: str, new: str) -> None:
