@@ -11,8 +11,8 @@ from libs.telemetry import configure
 
 
 async def _api() -> None:
-    from services.assignment.app import serve_api  # noqa: PLC0415 - each process loads its own part
-    from services.assignment.settings import ApiSettings  # noqa: PLC0415
+    from services.assignment.app import serve_api
+    from services.assignment.settings import ApiSettings
 
     settings = ApiSettings()
     configure("assignment-api", settings.log_level)
@@ -20,7 +20,8 @@ async def _api() -> None:
 
 
 async def _matcher() -> None:
-    from services.assignment.windows.matcher import MatcherSettings, run_matcher  # noqa: PLC0415
+    from services.assignment.windows.matcher import run_matcher
+    from services.assignment.windows.settings import MatcherSettings
 
     settings = MatcherSettings()
     configure("assignment-matcher", settings.log_level)
