@@ -34,6 +34,7 @@ from services.assignment.partners.position_intake import PositionIntake
 from services.assignment.partners.positions import PositionBook
 from services.assignment.partners.servicer import PartnerServicer
 from services.assignment.settings import ApiSettings
+from services.assignment.windows.on_demand import OnDemandMatcher
 from services.assignment.windows.servicer import AssignmentServicer
 
 SERVICES = tuple(
@@ -69,6 +70,7 @@ async def serve_api(settings: ApiSettings, stop: asyncio.Event) -> None:
             translate,
         )
         answers = OfferAnswers(database, writer)
+        on_demand = OnDemandMatcher(settings.match_pairs_max, settings.matches_at_once_max, settings.match_wait_s)
         grpc_server = server.server
         city_pb2_grpc.add_CityServiceServicer_to_server(CityServicer(database, directory), grpc_server)
         merchant_pb2_grpc.add_MerchantServiceServicer_to_server(MerchantServicer(database), grpc_server)
@@ -79,7 +81,7 @@ async def serve_api(settings: ApiSettings, stop: asyncio.Event) -> None:
             DeliveryServicer(database, directory, writer), grpc_server
         )
         assignment_pb2_grpc.add_AssignmentServiceServicer_to_server(
-            AssignmentServicer(database, answers, settings), grpc_server
+            AssignmentServicer(database, answers, on_demand), grpc_server
         )
         warm(delivery_pb2.CreateDeliveryRequest())
         async with asyncio.TaskGroup() as group:

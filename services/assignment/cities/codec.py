@@ -1,5 +1,6 @@
 """Cities between protobuf and plain values."""
 
+from dataclasses import asdict
 from datetime import datetime
 
 from lastmile.assignment.v1 import city_pb2
@@ -8,13 +9,6 @@ from lastmile.events.v1 import event_pb2
 
 from services.assignment.cities.city import City, MatchingPolicy
 from services.assignment.events import event_text, timestamp
-
-_POLICY_FIELDS = tuple(MatchingPolicy.__dataclass_fields__)
-
-
-def policy_from(proto: city_pb2.MatchingPolicy) -> MatchingPolicy:
-    """Return a policy."""
-    return MatchingPolicy(**{name: getattr(proto, name) for name in _POLICY_FIELDS})
 
 
 def city_from(proto: city_pb2.City, now: datetime) -> City:
@@ -32,6 +26,18 @@ def city_from(proto: city_pb2.City, now: datetime) -> City:
     )
 
 
+def policy_from(proto: city_pb2.MatchingPolicy) -> MatchingPolicy:
+    """Return a policy as it was given."""
+    return MatchingPolicy(
+        window_ms=proto.window_ms,
+        window_deliveries_max=proto.window_deliveries_max,
+        pickup_distance_m_max=proto.pickup_distance_m_max,
+        offer_ttl_s=proto.offer_ttl_s,
+        dispatch_horizon_s=proto.dispatch_horizon_s,
+        zone_penalty_s=proto.zone_penalty_s,
+    )
+
+
 def city_to(city: City) -> city_pb2.City:
     """Return the city as its callers see it."""
     return city_pb2.City(
@@ -40,13 +46,13 @@ def city_to(city: City) -> city_pb2.City:
         time_zone=city.time_zone,
         center=geo_pb2.Location(latitude_deg=city.center_lat, longitude_deg=city.center_lng),
         radius_m=city.radius_m,
-        policy=city_pb2.MatchingPolicy(**{name: getattr(city.policy, name) for name in _POLICY_FIELDS}),
+        policy=city_pb2.MatchingPolicy(**asdict(city.policy)),
         created_at=timestamp(city.created_at),
     )
 
 
 def changed_event(city: City, at: datetime, traceparent: str) -> str:
-    """Return the event of a city's opening or change."""
+    """Return the event of a city's opening or of its new policy."""
     return event_text(
         event_pb2.Event(city_changed=event_pb2.CityChanged(city=city_to(city))),
         subject=f"cities/{city.code}",

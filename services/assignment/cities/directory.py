@@ -1,42 +1,74 @@
-"""Cities by code, kept in memory: every delivery asks for one, and they change a few times a year."""
+"""The cities, kept in the process: every delivery and position is checked against one."""
 
 import asyncio
+import logging
 import time
+from collections.abc import Iterable
+
+import asyncpg
 
 from services.assignment.cities import store
 from services.assignment.cities.city import City
-from services.assignment.database import Database
+from services.assignment.database import SERVICE, Database
+
+log = logging.getLogger("cities")
+
+# The primary is asked about unknown codes at most this often, by however many callers.
+MISS_SPACING_S = 0.1
 
 
 class CityDirectory:
-    """Answers from memory, and reads the cities again after `refresh_s`, or for a code that it does not know."""
+    """Cities by code, read from the standby again after `refresh_s`, and from the primary for an unknown code.
+
+    A city that was created a moment ago anywhere is found at once. While the standby does not answer, the cities
+    that are known stay in use.
+    """
 
     def __init__(self, database: Database, refresh_s: float) -> None:
         self._database = database
         self._refresh_s = refresh_s
         self._cities: dict[str, City] = {}
-        # Unknown codes are remembered too, so that a stream of them cannot keep the primary busy.
-        self._unknown: set[str] = set()
-        self._read_at_s = float("-inf")
-        self._reading = asyncio.Lock()
+        self._stale_at_s = 0.0
+        self._missed_at_s = 0.0
+        self._lock = asyncio.Lock()
 
     async def get(self, code: str) -> City | None:
-        """Return the city, or None when there is none with this code, a just-opened one included."""
-        if time.monotonic() - self._read_at_s > self._refresh_s:
-            await self._read(fresh=False, since_s=self._read_at_s)
-        if code not in self._cities and code not in self._unknown:
-            await self._read(fresh=True, since_s=self._read_at_s)
-            if code not in self._cities:
-                self._unknown.add(code)
-        return self._cities.get(code)
+        """Return a city, or None when no city has this code."""
+        if time.monotonic() >= self._stale_at_s:
+            await self._refresh()
+        city = self._cities.get(code)
+        if city is None:
+            await self._read_primary()
+            city = self._cities.get(code)
+        return city
 
-    async def _read(self, fresh: bool, since_s: float) -> None:
-        async with self._reading:
-            if self._read_at_s > since_s and not fresh:
-                return  # somebody else has just read them
-            async with self._database.reference_data(fresh) as connection:
-                cities = {city.code: city for city in await store.every(connection)}
-            # The standby may not have what was read from the primary a moment ago.
-            self._cities = {**self._cities, **cities}
-            self._unknown.clear()
-            self._read_at_s = time.monotonic()
+    def learn(self, cities: Iterable[City]) -> None:
+        """Take in cities that were just read or written; an older version never replaces a newer one."""
+        for city in cities:
+            known = self._cities.get(city.code)
+            if known is None or known.version <= city.version:
+                self._cities[city.code] = city
+
+    async def _refresh(self) -> None:
+        async with self._lock:
+            if time.monotonic() < self._stale_at_s:
+                return
+            try:
+                async with self._database.query(SERVICE, None) as connection:
+                    self.learn(await store.every(connection))
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                if not self._cities:
+                    raise
+                log.warning("cities were not refreshed", exc_info=True)
+            self._stale_at_s = time.monotonic() + self._refresh_s
+
+    async def _read_primary(self) -> None:
+        asked_at_s = time.monotonic()
+        async with self._lock:
+            if self._missed_at_s > asked_at_s:
+                return  # The primary was read for another caller since, which answers this one too.
+            await asyncio.sleep(max(0.0, self._missed_at_s + MISS_SPACING_S - asked_at_s))
+            started_at_s = time.monotonic()
+            async with self._database.command(SERVICE) as connection:
+                self.learn(await store.every(connection))
+            self._missed_at_s = started_at_s

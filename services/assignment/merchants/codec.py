@@ -4,7 +4,7 @@ from lastmile.assignment.v1 import merchant_pb2
 from lastmile.events.v1 import event_pb2
 
 from services.assignment.events import event_text, timestamp
-from services.assignment.merchants.store import Merchant
+from services.assignment.merchants.merchant import Merchant
 
 
 def merchant_to(merchant: Merchant) -> merchant_pb2.Merchant:
@@ -18,7 +18,7 @@ def merchant_to(merchant: Merchant) -> merchant_pb2.Merchant:
 
 
 def created_event(merchant: Merchant, traceparent: str) -> str:
-    """Return the event of a merchant's registration."""
+    """Return the event of a merchant's registration. A merchant belongs to no city, and never changes."""
     return event_text(
         event_pb2.Event(merchant_created=event_pb2.MerchantCreated(merchant=merchant_to(merchant))),
         subject=f"merchants/{merchant.id}",

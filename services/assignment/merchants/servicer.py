@@ -1,6 +1,6 @@
 """MerchantService: translates between the calls and the noun's store."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,13 +10,11 @@ from lastmile.assignment.v1 import merchant_pb2, merchant_pb2_grpc
 from libs.grpc_server import paging
 from libs.grpc_server.call import current_call
 from libs.ids import new_id
-from libs.postgres.log_messages import emit
 from services.assignment.database import Database
-from services.assignment.errors import MerchantNotFoundError, ReferenceTakenError
-from services.assignment.events import LOG_PREFIX
+from services.assignment.errors import MerchantNotFoundError
 from services.assignment.merchants import store
 from services.assignment.merchants.codec import created_event, merchant_to
-from services.assignment.merchants.store import Merchant
+from services.assignment.merchants.merchant import Merchant
 
 
 class MerchantServicer(merchant_pb2_grpc.MerchantServiceServicer):
@@ -30,22 +28,19 @@ class MerchantServicer(merchant_pb2_grpc.MerchantServiceServicer):
     ) -> merchant_pb2.CreateMerchantResponse:
         """Register a merchant."""
         call = current_call()
+        merchant = Merchant(new_id(), request.name, request.reference, datetime.now(UTC))
 
-        async def effect(connection: asyncpg.Connection, now: datetime) -> bytes:
-            merchant = Merchant(new_id(), request.name, request.reference, now)
-            holder = await store.create(connection, merchant)
-            if holder is not None:
-                said = f"a merchant has the reference {request.reference!r} already"
-                raise ReferenceTakenError(said, metadata={"merchant_id": str(holder)})
-            await emit(connection, LOG_PREFIX, [created_event(merchant, call.traceparent)])
+        async def effect(connection: asyncpg.Connection) -> bytes:
+            await store.create(connection, merchant, created_event(merchant, call.traceparent))
             return merchant_pb2.CreateMerchantResponse(merchant=merchant_to(merchant)).SerializeToString()
 
-        return merchant_pb2.CreateMerchantResponse.FromString(await self._database.run(call, request, effect))
+        response = await self._database.run_command(call, request, effect)
+        return merchant_pb2.CreateMerchantResponse.FromString(response)
 
     async def GetMerchant(  # noqa: N802 - named by the proto
         self, request: merchant_pb2.GetMerchantRequest, context: Any
     ) -> merchant_pb2.GetMerchantResponse:
-        """Return one merchant."""
+        """Return one merchant; the database hides all but itself from a merchant."""
         call = current_call()
         async with self._database.query(call.principal, call.consistency_token) as connection:
             merchant = await store.get(connection, UUID(request.merchant_id))
@@ -58,7 +53,9 @@ class MerchantServicer(merchant_pb2_grpc.MerchantServiceServicer):
     ) -> merchant_pb2.ListMerchantsResponse:
         """List merchants, oldest first."""
         call, size = current_call(), paging.page_size(request)
+        after_id = paging.decode_id(request)
         async with self._database.query(call.principal, call.consistency_token) as connection:
-            found = await store.search(connection, paging.decode_id(request), request.reference, size + 1)
-        token = paging.encode(request, str(found[size - 1].id)) if len(found) > size else ""
-        return merchant_pb2.ListMerchantsResponse(merchants=map(merchant_to, found[:size]), next_page_token=token)
+            found = await store.search(connection, after_id=after_id, reference=request.reference, rows_max=size + 1)
+        page = found[:size]
+        token = paging.encode(request, str(page[-1].id)) if len(found) > size else ""
+        return merchant_pb2.ListMerchantsResponse(merchants=map(merchant_to, page), next_page_token=token)

@@ -1,44 +1,40 @@
-"""Merchants in PostgreSQL."""
+"""Merchants in PostgreSQL: every statement of this noun. Its policies hide other merchants from a merchant."""
 
-from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 import asyncpg
 
+from libs.postgres.log_messages import emit
+from services.assignment.errors import ReferenceTakenError
+from services.assignment.events import LOG_PREFIX
+from services.assignment.merchants.merchant import Merchant
 
-@dataclass(frozen=True, slots=True)
-class Merchant:
-    """A tenant."""
-
-    id: UUID
-    name: str
-    reference: str
-    created_at: datetime
-
-
+# Served by merchants_reference_key.
 _INSERT = """
 INSERT INTO assignment.merchants (id, name, reference, created_at) VALUES ($1, $2, $3, $4)
-ON CONFLICT DO NOTHING RETURNING id
+ON CONFLICT (reference) DO NOTHING RETURNING id
 """
 # Served by merchants_reference_key.
 _HOLDER = "SELECT id FROM assignment.merchants WHERE reference = $1"
 # Served by merchants_pkey.
 _GET = "SELECT id, name, reference, created_at FROM assignment.merchants WHERE id = $1"
-# Served by merchants_pkey, or merchants_reference_key where a reference is given.
+# Served by merchants_pkey, whose order is that of creation; by merchants_reference_key for a reference.
 _LIST = """
 SELECT id, name, reference, created_at FROM assignment.merchants
-WHERE id > $1 AND ($2::text = '' OR reference = $2) ORDER BY id LIMIT $3
+WHERE id > $1 AND ($3 = '' OR reference = $3) ORDER BY id LIMIT $2
 """
+_LOWEST = UUID(int=0)
 
 
-async def create(connection: asyncpg.Connection, merchant: Merchant) -> UUID | None:
-    """Store a merchant; return None, or the id of the merchant that holds its reference."""
+async def create(connection: asyncpg.Connection, merchant: Merchant, event: str) -> None:
+    """Store a merchant with its event; ReferenceTakenError when another one has its reference."""
     values = (merchant.id, merchant.name, merchant.reference, merchant.created_at)
-    if await connection.fetchval(_INSERT, *values) is not None:
-        return None
-    holder: UUID = await connection.fetchval(_HOLDER, merchant.reference)
-    return holder
+    if await connection.fetchval(_INSERT, *values) is None:
+        holder = await connection.fetchval(_HOLDER, merchant.reference)
+        raise ReferenceTakenError(
+            f"another merchant has the reference {merchant.reference!r}", metadata={"merchant_id": str(holder)}
+        )
+    await emit(connection, LOG_PREFIX, [event])
 
 
 async def get(connection: asyncpg.Connection, merchant_id: UUID) -> Merchant | None:
@@ -48,8 +44,8 @@ async def get(connection: asyncpg.Connection, merchant_id: UUID) -> Merchant | N
 
 
 async def search(
-    connection: asyncpg.Connection, after_id: UUID | None, reference: str, rows_max: int
+    connection: asyncpg.Connection, *, after_id: UUID | None, reference: str, rows_max: int
 ) -> list[Merchant]:
-    """Return merchants, oldest first, after `after_id`; only the one with `reference` unless it is empty."""
-    rows = await connection.fetch(_LIST, after_id or UUID(int=0), reference, rows_max)
+    """Return merchants after `after_id`, oldest first; only the one with `reference` unless it is empty."""
+    rows = await connection.fetch(_LIST, after_id or _LOWEST, rows_max, reference)
     return [Merchant(**row) for row in rows]

@@ -1,0 +1,41 @@
+"""The matcher's settings: read from the environment once, validated, and frozen."""
+
+from pydantic import Field, PostgresDsn, RedisDsn
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from libs.grpc_server.server import ServerLimits
+from libs.postgres.pool import PoolLimits
+from services.assignment.partners.positions import PositionLimits
+
+
+class MatcherSettings(BaseSettings):
+    """What `python -m services.assignment matcher` is told."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LASTMILE_", env_nested_delimiter="__", frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on for health checks")
+    matcher_port: int = Field(15053, ge=1, le=65535, description="Port of the health checks")
+    matcher_dsn: PostgresDsn = Field(description="The PostgreSQL primary, as role assignment_matcher")
+    redis_url: RedisDsn = Field(description="Where live positions are kept")
+    log_level: str = Field("INFO", description="Least level of the log lines that are written")
+    matcher_lease_ttl_s: float = Field(6.0, gt=0, description="A city goes to another matcher this long after a death")
+    matcher_lease_renew_s: float = Field(1.5, gt=0, description="Time between renewals of the leases")
+    matcher_tick_ms: int = Field(100, gt=0, description="Time between looks at what is due")
+    matcher_windows_at_once_max: int = Field(4, gt=0, description="Cities whose windows run at once")
+    matcher_partners_max: int = Field(20_000, gt=0, description="Partners of one window")
+    matcher_pairs_max: int = Field(4_000_000, gt=0, description="Package-partner pairs of one window")
+    matcher_expired_max: int = Field(500, gt=0, description="Offers expired in one transaction")
+    matcher_retry_s_min: float = Field(1.0, gt=0, description="First wait before an unassigned delivery is tried again")
+    matcher_retry_s_max: float = Field(20.0, gt=0, description="Longest wait, after doublings")
+    matcher_housekeeping_s: float = Field(3600.0, gt=0, description="Time between housekeepings")
+    matcher_partition_weeks_ahead: int = Field(8, gt=0, description="Weekly partitions kept ready")
+    idempotency_key_days: int = Field(7, gt=0, description="An idempotency key is forgotten after this")
+    idempotency_forget_rows_max: int = Field(10_000, gt=0, description="Keys forgotten in one housekeeping")
+    matcher_outage_wait_s: float = Field(0.5, gt=0, description="Wait after a failure of a server, before the next try")
+    matcher_pool: PoolLimits = Field(
+        PoolLimits(connections_max=8, statement_timeout_ms=30_000), description="Connections to the primary"
+    )
+    matcher_server: ServerLimits = Field(ServerLimits(), description="Limits of the health server")
+    assignment_positions: PositionLimits = Field(PositionLimits(), description="Limits of the position book")

@@ -1,0 +1,236 @@
+"""The matcher's statements: leases, what is due, what a window reads and what it commits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from services.assignment.errors import LeaseLostError
+
+# Served by matchers_pkey.
+_ALIVE = """
+INSERT INTO assignment.matchers (id, alive_until) VALUES ($1, now() + make_interval(secs => $2))
+ON CONFLICT (id) DO UPDATE SET alive_until = excluded.alive_until
+"""
+_FORGET_DEAD = "DELETE FROM assignment.matchers WHERE alive_until < now()"
+_NEW_CITIES = """
+INSERT INTO assignment.city_leases (city_code, expires_at) SELECT code, now() FROM assignment.cities
+ON CONFLICT DO NOTHING
+"""
+# Reads the whole table, as the two after it: one row a city.
+_RENEW = """
+UPDATE assignment.city_leases SET expires_at = now() + make_interval(secs => $2) WHERE holder = $1
+RETURNING city_code, fence
+"""
+_SHARE = """
+SELECT ceil((SELECT count(*) FROM assignment.city_leases)::numeric
+  / greatest(1, (SELECT count(*) FROM assignment.matchers WHERE alive_until >= now())))::int
+"""
+_TAKE = """
+UPDATE assignment.city_leases SET holder = $1, fence = fence + 1, expires_at = now() + make_interval(secs => $2)
+WHERE city_code IN (SELECT city_code FROM assignment.city_leases WHERE holder IS NULL OR expires_at < now()
+  ORDER BY city_code LIMIT $3 FOR UPDATE SKIP LOCKED)
+RETURNING city_code, fence
+"""
+# Served by city_leases_pkey.
+_GIVE_UP = """
+UPDATE assignment.city_leases SET holder = NULL, expires_at = now() WHERE holder = $1 AND city_code = ANY ($2::text[])
+"""
+_LEAVE = "DELETE FROM assignment.matchers WHERE id = $1"
+# Served by city_leases_pkey. Whoever would take the city over waits until the window has committed.
+_FENCE = """
+SELECT 1 FROM assignment.city_leases
+WHERE city_code = $1 AND holder = $2 AND fence = $3 AND expires_at > now() FOR SHARE
+"""
+# Served by deliveries_to_match.
+_DUE = """
+SELECT city_code, count(*) AS deliveries, extract(epoch FROM now() - min(match_after)) * 1000 AS waited_ms
+FROM assignment.deliveries WHERE state = 'pending' AND city_code = ANY ($1::text[]) AND match_after <= now()
+GROUP BY city_code
+"""
+# Served by deliveries_to_match.
+_DELIVERIES = """
+SELECT id, merchant_id, version, match_attempts, pickup_lat, pickup_lng, drop_lat, drop_lng, weight_g, volume_cm3,
+  greatest(length_mm, width_mm, height_mm) AS side_mm, extract(epoch FROM ready_at)::float8 AS ready_at_s,
+  extract(epoch FROM drop_until)::float8 AS due_at_s, vehicles
+FROM assignment.deliveries WHERE state = 'pending' AND city_code = $1 AND match_after <= now()
+ORDER BY match_after, id LIMIT $2
+"""
+# Served by partners_online.
+_PARTNERS = """
+SELECT id, vehicle, parcels_max - parcels_held AS parcels_left, weight_g_max - weight_g_held AS weight_g_left,
+  volume_cm3_max - volume_cm3_held AS volume_cm3_left, side_mm_max, home_lat, home_lng, preferred_zones, acceptance,
+  shift_starts, shift_ends
+FROM assignment.partners WHERE city_code = $1 AND availability = 'online' AND parcels_held < parcels_max
+ORDER BY id LIMIT $2
+"""
+# Served by offers_by_delivery.
+_DECLINED = """
+SELECT delivery_id, partner_id FROM assignment.offers
+WHERE delivery_id = ANY ($1::uuid[]) AND state IN ('rejected', 'expired', 'withdrawn')
+"""
+# Served by offers_to_expire.
+_EXPIRED = """
+SELECT id, delivery_id FROM assignment.offers
+WHERE city_code = ANY ($1::text[]) AND state = 'open' AND expires_at <= now() ORDER BY expires_at LIMIT $2
+"""
+# Served by deliveries_pkey.
+_STAY = """
+UPDATE assignment.deliveries d SET unassigned_reason = s.reason, match_attempts = d.match_attempts + 1,
+  match_after = now() + make_interval(secs => s.wait_s)
+FROM unnest($1::uuid[], $2::text[], $3::float8[]) AS s (id, reason, wait_s)
+WHERE d.id = s.id AND d.state = 'pending'
+"""
+# Served by explanations_pkey.
+_EXPLAIN = """
+INSERT INTO assignment.explanations AS e (delivery_id, merchant_id, window_id, outcome, chosen, alternatives,
+  partners_lost, partners_feasible, matched_at)
+SELECT delivery_id, merchant_id, $2, outcome, chosen::jsonb, alternatives::jsonb, partners_lost::jsonb, feasible, now()
+FROM unnest($1::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int[])
+  AS x (delivery_id, merchant_id, outcome, chosen, alternatives, partners_lost, feasible)
+ON CONFLICT (delivery_id) DO UPDATE SET window_id = excluded.window_id, outcome = excluded.outcome,
+  chosen = excluded.chosen, alternatives = excluded.alternatives, partners_lost = excluded.partners_lost,
+  partners_feasible = excluded.partners_feasible, matched_at = excluded.matched_at
+WHERE (e.outcome, e.chosen, e.partners_lost, e.alternatives) IS DISTINCT FROM
+  (excluded.outcome, excluded.chosen, excluded.partners_lost, excluded.alternatives)
+"""
+_WINDOW_COLUMNS = """
+  id, city_code, closed_at, deliveries, partners, feasible_pairs, assigned, conflicts, cost_s, build_ms, solve_ms,
+  commit_ms
+"""
+_RECORD_WINDOW = f"""
+INSERT INTO assignment.windows ({_WINDOW_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+"""  # noqa: S608 - constants
+# Served by windows_by_city or, without a city, windows_pkey.
+_LIST_WINDOWS = f"""
+SELECT {_WINDOW_COLUMNS} FROM assignment.windows WHERE id < $1 AND ($2::text = '' OR city_code = $2)
+ORDER BY id DESC LIMIT $3
+"""  # noqa: S608 - constants
+# Served by explanations_pkey and deliveries_pkey.
+_GET_EXPLANATION = """
+SELECT d.id AS delivery_id, e.window_id, e.outcome, e.chosen, e.alternatives, e.partners_lost, e.partners_feasible,
+  e.matched_at
+FROM assignment.deliveries d LEFT JOIN assignment.explanations e ON e.delivery_id = d.id WHERE d.id = $1
+"""
+_ENSURE_PARTITIONS = "SELECT assignment.ensure_partitions($1)"
+_ID_MAX = UUID(int=(1 << 128) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRow:
+    """One run of the matcher over one city."""
+
+    id: UUID
+    city_code: str
+    closed_at: datetime
+    deliveries: int
+    partners: int
+    feasible_pairs: int
+    assigned: int
+    conflicts: int
+    cost_s: float
+    build_ms: float
+    solve_ms: float
+    commit_ms: float
+
+
+async def renew_leases(connection: asyncpg.Connection, holder: UUID, ttl_s: float) -> dict[str, int]:
+    """Renew what `holder` has, take or give up cities until it has its fair share; return city -> fence."""
+    async with connection.transaction():
+        await connection.execute(_ALIVE, holder, ttl_s)
+        await connection.execute(_FORGET_DEAD)
+        await connection.execute(_NEW_CITIES)
+        held = {row["city_code"]: row["fence"] for row in await connection.fetch(_RENEW, holder, ttl_s)}
+        share: int = await connection.fetchval(_SHARE)
+        if len(held) > share:
+            surplus = sorted(held)[share:]
+            await connection.execute(_GIVE_UP, holder, surplus)
+            for city_code in surplus:
+                del held[city_code]
+        elif len(held) < share:
+            taken = await connection.fetch(_TAKE, holder, ttl_s, share - len(held))
+            held.update({row["city_code"]: row["fence"] for row in taken})
+    return held
+
+
+async def leave(connection: asyncpg.Connection, holder: UUID, city_codes: Sequence[str]) -> None:
+    """Give every city up, so that others take them over at once."""
+    async with connection.transaction():
+        await connection.execute(_GIVE_UP, holder, list(city_codes))
+        await connection.execute(_LEAVE, holder)
+
+
+async def check_fence(connection: asyncpg.Connection, city_code: str, holder: UUID, fence: int) -> None:
+    """Raise LeaseLostError unless `holder` still has the city; it then keeps it until the transaction ends."""
+    if await connection.fetchval(_FENCE, city_code, holder, fence) is None:
+        raise LeaseLostError(f"another matcher holds {city_code} by now")
+
+
+async def due(connection: asyncpg.Connection, city_codes: Sequence[str]) -> list[asyncpg.Record]:
+    """Return city_code, deliveries and waited_ms of each city with deliveries due."""
+    return list(await connection.fetch(_DUE, list(city_codes)))
+
+
+async def read_deliveries(connection: asyncpg.Connection, city_code: str, rows_max: int) -> list[asyncpg.Record]:
+    """Return the deliveries due in a city, longest waiting first."""
+    return list(await connection.fetch(_DELIVERIES, city_code, rows_max))
+
+
+async def read_partners(connection: asyncpg.Connection, city_code: str, rows_max: int) -> list[asyncpg.Record]:
+    """Return the city's partners who are online and have room."""
+    return list(await connection.fetch(_PARTNERS, city_code, rows_max))
+
+
+async def read_declined(connection: asyncpg.Connection, delivery_ids: Sequence[UUID]) -> list[asyncpg.Record]:
+    """Return the pairs whose offer was declined, expired or handed back."""
+    return list(await connection.fetch(_DECLINED, delivery_ids))
+
+
+async def read_expired(
+    connection: asyncpg.Connection, city_codes: Sequence[str], rows_max: int
+) -> list[asyncpg.Record]:
+    """Return id and delivery_id of open offers whose time is over."""
+    return list(await connection.fetch(_EXPIRED, list(city_codes), rows_max))
+
+
+async def stay(connection: asyncpg.Connection, rows: Sequence[tuple[UUID, str, float]]) -> None:
+    """Keep deliveries pending: (id, reason, seconds until the next try)."""
+    if rows:
+        ids, reasons, waits_s = zip(*rows, strict=True)
+        await connection.execute(_STAY, list(ids), list(reasons), list(waits_s))
+
+
+async def explain(
+    connection: asyncpg.Connection,
+    window_id: UUID,
+    rows: Sequence[tuple[UUID, UUID, str, str | None, str, str, int]],
+) -> None:
+    """Keep explanations that say something new: (delivery, merchant, outcome, chosen, alternatives, lost, feasible)."""
+    if rows:
+        delivery_ids, *others = (list(column) for column in zip(*rows, strict=True))
+        await connection.execute(_EXPLAIN, delivery_ids, window_id, *others)
+
+
+async def record_window(connection: asyncpg.Connection, window: WindowRow) -> None:
+    """Keep a window's figures."""
+    await connection.execute(_RECORD_WINDOW, *(getattr(window, name) for name in WindowRow.__dataclass_fields__))
+
+
+async def list_windows(
+    connection: asyncpg.Connection, before_id: UUID | None, city_code: str, rows_max: int
+) -> list[WindowRow]:
+    """Return windows, newest first, before `before_id`; of one city unless `city_code` is empty."""
+    rows = await connection.fetch(_LIST_WINDOWS, before_id or _ID_MAX, city_code, rows_max)
+    return [WindowRow(**row) for row in rows]
+
+
+async def get_explanation(connection: asyncpg.Connection, delivery_id: UUID) -> asyncpg.Record | None:
+    """Return a delivery's explanation; None for a delivery that the transaction may not see."""
+    return await connection.fetchrow(_GET_EXPLANATION, delivery_id)
+
+
+async def ensure_partitions(connection: asyncpg.Connection, weeks_ahead: int) -> None:
+    """Make the partitions of the coming weeks."""
+    await connection.execute(_ENSURE_PARTITIONS, weeks_ahead)

@@ -1,0 +1,186 @@
+"""One window of one city: read, match, and commit what still holds, in one transaction."""
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+
+from libs.ids import new_id
+from services.assignment.cities.city import City
+from services.assignment.deliveries.lifecycle import Actor, DeliveryState
+from services.assignment.errors import PartnerTakenError
+from services.assignment.matching.match import Explanation, MatchResult, PartnerCost, match
+from services.assignment.matching.problem import Policy
+from services.assignment.matching.solver import UNASSIGNED
+from services.assignment.offers.codec import moved_event
+from services.assignment.offers.offer import Move, Moved, NewOffer
+from services.assignment.offers.store import transition
+from services.assignment.partners.positions import PositionBook
+from services.assignment.windows import store
+from services.assignment.windows.columns import packages_of, partners_of
+from services.assignment.windows.settings import MatcherSettings
+from services.assignment.windows.store import WindowRow
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to commit a city's windows: checked in each commit's transaction."""
+
+    city_code: str
+    holder: UUID
+    fence: int
+
+
+class WindowRunner:
+    """Runs windows."""
+
+    def __init__(self, primary: asyncpg.Pool, positions: PositionBook, settings: MatcherSettings) -> None:
+        self._primary = primary
+        self._positions = positions
+        self._settings = settings
+
+    async def run(self, city: City, lease: Lease) -> WindowRow | None:
+        """Match what is due in the city and commit it; return the window, or None when nothing was due.
+
+        Raises LeaseLostError, having changed nothing, when another matcher has the city by now.
+        """
+        settings = self._settings
+        async with self._primary.acquire() as connection:
+            partners = await store.read_partners(connection, city.code, settings.matcher_partners_max)
+            room = max(1, settings.matcher_pairs_max // max(1, len(partners)))
+            rows_max = min(city.policy.window_deliveries_max, room)
+            deliveries = await store.read_deliveries(connection, city.code, rows_max)
+            if not deliveries:
+                return None
+            declined = await store.read_declined(connection, [row["id"] for row in deliveries])
+        positions = await self._positions.read_city(city.code)
+        policy = Policy(
+            pickup_distance_m_max=city.policy.pickup_distance_m_max,
+            zone_penalty_s=city.policy.zone_penalty_s,
+            pairs_max=settings.matcher_pairs_max,
+        )
+        # In a thread: numpy and the solver let the event loop go on meanwhile.
+        result = await asyncio.to_thread(
+            lambda: match(
+                packages_of(deliveries, partners, declined),
+                partners_of(partners, positions),
+                policy,
+                time.time(),
+                time.perf_counter,
+            )
+        )
+        return await self._commit(city, lease, deliveries, partners, result)
+
+    async def _commit(
+        self,
+        city: City,
+        lease: Lease,
+        deliveries: Sequence[asyncpg.Record],
+        partners: Sequence[asyncpg.Record],
+        result: MatchResult,
+    ) -> WindowRow:
+        started_s, now, window_id = time.perf_counter(), datetime.now(UTC), new_id()
+        matched = [place for place, partner in enumerate(result.partner) if partner != UNASSIGNED]
+        moves = [
+            self._move(city, deliveries[p], partners[result.partner[p]], result, p, window_id, now) for p in matched
+        ]
+        async with self._primary.acquire() as connection, connection.transaction():
+            await store.check_fence(connection, lease.city_code, lease.holder, lease.fence)
+            outcomes = await transition(connection, moves, now, moved_event)
+            refused = {
+                place: outcome
+                for place, outcome in zip(matched, outcomes, strict=True)
+                if not isinstance(outcome, Moved)
+            }
+            kept = [p for p in range(len(deliveries)) if p not in refused]
+            await store.explain(
+                connection,
+                window_id,
+                [_explanation_row(deliveries[p], result.explanations[p], partners) for p in kept],
+            )
+            staying = [
+                (deliveries[p]["id"], result.explanations[p].reason, self._wait_s(deliveries[p]["match_attempts"]))
+                for p in kept
+                if result.partner[p] == UNASSIGNED
+            ]
+            # A partner who was faster elsewhere: matched again in the next window, and told so meanwhile.
+            staying += [
+                (deliveries[p]["id"], error.reason, 0.0)
+                for p, error in refused.items()
+                if isinstance(error, PartnerTakenError)
+            ]
+            await store.stay(connection, staying)
+            window = WindowRow(
+                id=window_id,
+                city_code=city.code,
+                closed_at=now,
+                deliveries=len(deliveries),
+                partners=len(partners),
+                feasible_pairs=result.feasible_pairs,
+                assigned=len(matched) - len(refused),
+                conflicts=len(refused),
+                cost_s=sum(o.offer.cost_s for o in outcomes if isinstance(o, Moved) and o.offer is not None),
+                build_ms=result.build_ms,
+                solve_ms=result.solve_ms,
+                commit_ms=(time.perf_counter() - started_s) * 1000,
+            )
+            await store.record_window(connection, window)
+        return window
+
+    def _move(
+        self,
+        city: City,
+        delivery: asyncpg.Record,
+        partner: asyncpg.Record,
+        result: MatchResult,
+        place: int,
+        window_id: UUID,
+        now: datetime,
+    ) -> Move:
+        automatic = partner["acceptance"] == "automatic"
+        chosen = result.explanations[place].chosen
+        offer = NewOffer(
+            id=new_id(),
+            partner_id=partner["id"],
+            window_id=window_id,
+            cost_s=chosen.cost_s if chosen else 0.0,
+            expires_at=None if automatic else now + timedelta(seconds=city.policy.offer_ttl_s),
+        )
+        return Move(
+            delivery_id=delivery["id"],
+            to_state=DeliveryState.ASSIGNED if automatic else DeliveryState.OFFERED,
+            actor=Actor.MATCHER,
+            new_offer=offer,
+            expected_version=delivery["version"],
+        )
+
+    def _wait_s(self, attempts: int) -> float:
+        doubled: float = self._settings.matcher_retry_s_min * 2 ** min(attempts, 16)
+        return min(doubled, self._settings.matcher_retry_s_max)
+
+
+def _explanation_row(
+    delivery: asyncpg.Record, explanation: Explanation, partners: Sequence[asyncpg.Record]
+) -> tuple[UUID, UUID, str, str | None, str, str, int]:
+    def shown(cost: PartnerCost) -> dict[str, object]:
+        return {
+            "partner_id": str(partners[cost.partner]["id"]),
+            "cost_s": cost.cost_s,
+            "terms_s": dict(cost.terms_s),
+            "pickup_distance_m": cost.pickup_distance_m,
+        }
+
+    return (
+        delivery["id"],
+        delivery["merchant_id"],
+        explanation.outcome,
+        json.dumps(shown(explanation.chosen)) if explanation.chosen else None,
+        json.dumps([shown(cost) for cost in explanation.alternatives]),
+        json.dumps(dict(explanation.partners_lost)),
+        explanation.partners_feasible,
+    )
