@@ -67,7 +67,7 @@ class CityDirectory:
         async with self._lock:
             if self._missed_at_s > asked_at_s:
                 return  # The primary was read for another caller since, which answers this one too.
-            await asyncio.sleep(max(0.0, self._missed_at_s + MISS_SPACING_S - asked_at_s))
+            await asyncio.sleep(max(0.0, self._missed_at_s + MISS_SPACING_S - time.monotonic()))
             started_at_s = time.monotonic()
             async with self._database.command(SERVICE) as connection:
                 self.learn(await store.every(connection))
