@@ -116,7 +116,7 @@ def _show_status(found: PlatformStatus) -> None:
         if found.leftovers:
             console.print(f"left behind by a supervisor that was killed: {', '.join(found.leftovers)}")
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in ("process", "state", "pid", "restarts", "uptime", "RSS MB", "PSS MB", "ports"):
         right = column in {"pid", "restarts", "uptime", "RSS MB", "PSS MB"}
         table.add_column(column, justify="right" if right else "left", no_wrap=True)

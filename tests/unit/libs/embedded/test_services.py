@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import pytest
+
+from libs.embedded.layout import Layout
+from libs.embedded.secret_store import SecretStore
+from libs.embedded.services import Connections, demo_spec, service_specs
+from libs.embedded.settings import POSTGRES_DSN_FIELDS, PlatformSettings
+from libs.embedded.supervisor import ProcessSpec
+
+KNOWN = Connections({field: f"postgresql://{field}" for field in POSTGRES_DSN_FIELDS}, "redis://cache")
+SECRET = ("DSN", "REDIS_URL", "KEY_FILE")
+
+
+@pytest.fixture
+def specs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, ProcessSpec]:
+    for name in ("LASTMILE_MIGRATION_DSN", "LASTMILE_GATEWAY_DSN", "LASTMILE_TOKEN_PRIVATE_KEY_FILE", "AWS_SECRET"):
+        monkeypatch.setenv(name, "not for everyone")
+    monkeypatch.setenv("LASTMILE_LOG_LEVEL", "DEBUG")
+    settings = PlatformSettings(home=tmp_path, assignment_api_processes=2, matcher_processes=2)
+    layout, secrets = Layout(tmp_path, tmp_path / "servers", None), SecretStore(tmp_path / "secrets")
+    found = service_specs(settings, layout, secrets, KNOWN, ("tables",))
+    found.append(demo_spec(settings, layout, secrets, tuple(spec.name for spec in found)))
+    return {spec.name: spec for spec in found}
+
+
+def secrets_of(spec: ProcessSpec) -> set[str]:
+    return {name.removeprefix("LASTMILE_") for name in spec.environment if name.endswith(SECRET)}
+
+
+def test_every_process_knows_only_the_secrets_it_works_with(specs: dict[str, ProcessSpec]) -> None:
+    api = {"ASSIGNMENT_DSN", "ASSIGNMENT_QUERY_DSN", "REDIS_URL", "TOKEN_PUBLIC_KEY_FILE"}
+    assert secrets_of(specs["assignment-api-1"]) == api
+    assert secrets_of(specs["assignment-matcher-1"]) == {"MATCHER_DSN", "REDIS_URL", "TOKEN_PUBLIC_KEY_FILE"}
+    assert secrets_of(specs["gateway"]) == {
+        "GATEWAY_DSN",
+        "GATEWAY_QUERY_DSN",
+        "REDIS_URL",
+        "TOKEN_PUBLIC_KEY_FILE",
+        "TOKEN_PRIVATE_KEY_FILE",
+        "GATEWAY_BOOTSTRAP_OPS_KEY_FILE",
+    }
+    assert secrets_of(specs["demo"]) == {"API_KEY_FILE"}
+
+
+def test_nothing_secret_of_the_shell_is_passed_on(specs: dict[str, ProcessSpec]) -> None:
+    for spec in specs.values():
+        assert "not for everyone" not in spec.environment.values()
+        assert spec.environment["LASTMILE_LOG_LEVEL"] == "DEBUG"
+
+
+def test_processes_share_the_apis_port_and_each_matcher_has_its_own(specs: dict[str, ProcessSpec]) -> None:
+    assert specs["assignment-api-1"].ports == specs["assignment-api-2"].ports == (15051,)
+    assert specs["assignment-matcher-2"].ports == (15054,)
+    assert specs["assignment-matcher-2"].environment["LASTMILE_MATCHER_PORT"] == "15054"
+
+
+def test_services_start_together_and_the_demo_after_them(specs: dict[str, ProcessSpec]) -> None:
+    services = {name for name in specs if name != "demo"}
+    assert all(specs[name].needs == ("tables",) for name in services)
+    assert set(specs["demo"].needs) == services
