@@ -1,13 +1,25 @@
-"""Runs the servers' own tools (initdb, pg_basebackup) as the servers' account."""
+"""Starts programs with a death signal, as the servers' account; runs the servers' own tools to their end."""
 
 import asyncio
+import os
+import signal
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from libs.embedded.errors import CommandFailedError
-from libs.embedded.layout import Layout
+from libs.embedded.layout import Account, Layout
 
 OUTPUT_LINES_SHOWN = 10
+LAUNCHER = Path(__file__).with_name("launch.py")
 TOOL_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+
+
+def launched(arguments: Sequence[str], account: Account | None, death_signal: signal.Signals) -> tuple[str, ...]:
+    """The command that becomes `arguments`, run as `account`, and gets `death_signal` when this process dies."""
+    who = f"{account.uid}:{account.gid}" if account else "-"
+    launcher = (sys.executable, "-I", "-S", str(LAUNCHER), str(int(death_signal)), str(os.getpid()), who, "--")
+    return (*launcher, *arguments)
 
 
 async def run_tool(
@@ -17,18 +29,15 @@ async def run_tool(
 
     Raises CommandFailedError when it exits with an error or takes longer than `timeout_s`.
     """
-    account = layout.account
     process = await asyncio.create_subprocess_exec(
-        *arguments,
+        # Killed with its supervisor: the next one must not meet a tool that still writes.
+        *launched(arguments, layout.account, signal.SIGKILL),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         cwd=layout.servers,
         env=TOOL_ENVIRONMENT | (environment or {}),
         start_new_session=True,
-        user=account.uid if account else None,
-        group=account.gid if account else None,
-        extra_groups=[] if account else None,
     )
     try:
         output, _ = await asyncio.wait_for(process.communicate(), timeout_s)

@@ -9,13 +9,12 @@ import contextlib
 import os
 import random
 import signal
-import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from libs.embedded.backoff import BackoffPolicy
+from libs.embedded.commands import launched
 from libs.embedded.errors import NotReadyError, PlatformError
 from libs.embedded.layout import Layout
 from libs.embedded.log_stream import Console, LineCutter, LogFile
@@ -26,7 +25,6 @@ from libs.embedded.settings import PlatformSettings
 from libs.embedded.state import PlatformState, ProcessState, forget_process, remember_process, write_state
 
 SUPERVISOR = "lastmile"
-LAUNCHER = Path(__file__).with_name("launch.py")
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 READ_BYTES = 65_536
 PROBE_EVERY_S = 0.05
@@ -222,17 +220,8 @@ class Supervisor:
         supervised.last_exit = _describe_exit(code)
 
     async def _spawn(self, spec: ProcessSpec, output: int) -> asyncio.subprocess.Process:
-        account = f"{spec.account.uid}:{spec.account.gid}" if spec.account else "-"
         return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-I",
-            "-S",
-            str(LAUNCHER),
-            str(int(spec.stop_signal)),
-            str(os.getpid()),
-            account,
-            "--",
-            *spec.arguments,
+            *launched(spec.arguments, spec.account, spec.stop_signal),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -8,7 +8,7 @@ async def _nothing() -> None:
 
 
 def test_whoever_needs_another_is_deeper() -> None:
-    nodes = [
+    nodes: list[ProcessSpec | StepSpec] = [
         ProcessSpec("gateway", (), {}, Path(), ("tables", "valkey")),
         StepSpec("tables", _nothing, ("postgres",)),
         ProcessSpec("postgres", (), {}, Path()),

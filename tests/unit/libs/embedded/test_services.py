@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 
 from libs.embedded.layout import Layout
+from libs.embedded.nodes import ProcessSpec
 from libs.embedded.secret_store import SecretStore
 from libs.embedded.services import Connections, demo_spec, service_specs
 from libs.embedded.settings import POSTGRES_DSN_FIELDS, PlatformSettings
-from libs.embedded.supervisor import ProcessSpec
 
 KNOWN = Connections({field: f"postgresql://{field}" for field in POSTGRES_DSN_FIELDS}, "redis://cache")
 SECRET = ("DSN", "REDIS_URL", "KEY_FILE")
