@@ -1,0 +1,110 @@
+"""Who a credential belongs to: an API key by its hash, or an access token by its signature."""
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import asyncpg
+from pydantic import BaseModel, ConfigDict, Field
+
+from libs.grpc_server.errors import UnauthenticatedError
+from libs.grpc_server.identity import Principal, TokenSigner, TokenVerifier
+from services.gateway.auth import keys, store
+from services.gateway.auth.store import ApiKey
+
+
+class CredentialLimits(BaseModel):
+    """The limits of what is remembered of credentials."""
+
+    model_config = ConfigDict(frozen=True)
+
+    known_max: int = Field(50_000, gt=0, description="Credentials remembered")
+    known_s: float = Field(10.0, gt=0, description="A key is looked up again after this, so a revoked one ends by then")
+    unknown_s: float = Field(2.0, gt=0, description="A key that is unknown is looked up again after this")
+    token_s: float = Field(300.0, gt=0, description="Lifetime of an access token")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom requests are counted for, and the access token to call services with; None for an anonymous call."""
+
+    rate_key: str
+    token: str | None
+
+
+class Credentials:
+    """Identifies callers, remembering each for a few seconds."""
+
+    def __init__(
+        self,
+        standby: asyncpg.Pool,
+        primary: asyncpg.Pool,
+        signer: TokenSigner,
+        verifier: TokenVerifier,
+        limits: CredentialLimits,
+    ) -> None:
+        self._standby = standby
+        self._primary = primary
+        self._signer = signer
+        self._verifier = verifier
+        self._limits = limits
+        self._known: OrderedDict[bytes, tuple[ApiKey | None, float]] = OrderedDict()
+        self._tokens: OrderedDict[Principal, tuple[str, datetime]] = OrderedDict()
+
+    async def identify(self, secret: str) -> Caller | None:
+        """Return who the API key or access token belongs to, or None."""
+        if not keys.KEY.match(secret):
+            try:
+                principal = self._verifier.verify(secret)
+            except UnauthenticatedError:
+                return None
+            return Caller(f"key:{principal.subject}", secret)
+        api_key = await self.find(secret)
+        if api_key is None:
+            return None
+        token, _ = self.token_of(api_key)
+        return Caller(f"key:{api_key.id}", token)
+
+    async def find(self, key: str) -> ApiKey | None:
+        """Return what is known of a valid API key, or None."""
+        if not keys.KEY.match(key):
+            return None
+        key_sha256, now_s = keys.hashed(key), time.monotonic()
+        known = self._known.get(key_sha256)
+        if known is None or known[1] <= now_s:
+            # A key made a moment ago may not have reached the standby; a stream of unknown ones must not reach further.
+            api_key = await store.find(self._standby, key_sha256)
+            if api_key is None and known is None:
+                api_key = await store.find(self._primary, key_sha256)
+            known = (api_key, now_s + (self._limits.known_s if api_key else self._limits.unknown_s))
+            self._remember(key_sha256, known)
+        api_key = known[0]
+        return api_key if api_key is not None and api_key.is_valid(datetime.now(UTC)) else None
+
+    def forget_all(self) -> None:
+        """Look every key up again: one has just been revoked here."""
+        self._known.clear()
+
+    def token_of(self, api_key: ApiKey) -> tuple[str, datetime]:
+        """Return an access token for the key's owner with at least half of its lifetime left."""
+        now = datetime.now(UTC)
+        principal = Principal(
+            str(api_key.id),
+            api_key.role,
+            str(api_key.merchant_id) if api_key.merchant_id else None,
+            str(api_key.partner_id) if api_key.partner_id else None,
+        )
+        made = self._tokens.get(principal)
+        if made is None or (made[1] - now).total_seconds() < self._limits.token_s / 2:
+            made = self._signer.sign(principal, now)
+            self._tokens[principal] = made
+            if len(self._tokens) > self._limits.known_max:
+                self._tokens.popitem(last=False)
+        return made
+
+    def _remember(self, key_sha256: bytes, known: tuple[ApiKey | None, float]) -> None:
+        self._known[key_sha256] = known
+        self._known.move_to_end(key_sha256)
+        if len(self._known) > self._limits.known_max:
+            self._known.popitem(last=False)

@@ -1,0 +1,217 @@
+"""REST to gRPC: finds the route, makes the request, calls the service, and renders the answer or the problem."""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+import grpc
+from google.protobuf import message_factory
+from google.protobuf.message import Message
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from libs.grpc_server.access import method_access
+from libs.ids import new_id
+from services.gateway.auth.credentials import Caller, Credentials
+from services.gateway.auth.rate_limits import RateLimiter
+from services.gateway.rest.codec import JsonCodec
+from services.gateway.rest.problems import Problem, ProblemError, problem_of, refuse, response_of
+from services.gateway.rest.requests import message_of, read_body
+from services.gateway.rest.routes import Route
+
+log = logging.getLogger("access")
+
+_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,100}$")
+_IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
+_CONSISTENCY_TOKEN = re.compile(r"^[0-9A-F]{1,8}/[0-9A-F]{1,8}$")
+_TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
+# What an answer's metadata is called in HTTP.
+_ANSWER_HEADERS = {
+    "consistency-token": "Consistency-Token",
+    "idempotent-replayed": "Idempotent-Replayed",
+    "age-ms": "Age-Ms",
+    "source": "Answer-Source",
+}
+
+
+class RestLimits(BaseModel):
+    """The limits of the REST side."""
+
+    model_config = ConfigDict(frozen=True)
+
+    body_bytes_max: int = Field(4 * 1024 * 1024, gt=0, description="Largest request body")
+    url_chars_max: int = Field(8_192, gt=0, description="Longest path with query")
+    body_timeout_s: float = Field(20.0, gt=0, description="A body must be here within this")
+    timeout_ms_default: int = Field(10_000, gt=0, description="Deadline of a call whose caller states none")
+    timeout_ms_max: int = Field(60_000, gt=0, description="Latest deadline a caller may state")
+    channels: int = Field(2, gt=0, description="gRPC channels to each service")
+    response_bytes_max: int = Field(32 * 1024 * 1024, gt=0, description="Largest answer of a service")
+
+
+class Upstream:
+    """Channels to one service's server, taken in turn."""
+
+    def __init__(self, target: str, limits: RestLimits) -> None:
+        options = [
+            ("grpc.max_receive_message_length", limits.response_bytes_max),
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 1_000),
+        ]
+        self._channels = [grpc.aio.insecure_channel(target, options=options) for _ in range(limits.channels)]
+        self._calls: dict[str, list[grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]]] = {}
+        self._turn = 0
+
+    def call(self, rpc: str) -> grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]:
+        """Return the RPC on the next channel; it takes and gives serialized messages."""
+        if rpc not in self._calls:
+            self._calls[rpc] = [channel.unary_unary(rpc) for channel in self._channels]
+        self._turn = (self._turn + 1) % len(self._channels)
+        return self._calls[rpc][self._turn]
+
+    async def close(self) -> None:
+        """Close the channels."""
+        await asyncio.gather(*(channel.close() for channel in self._channels))
+
+
+class Transcoder:
+    """Answers every route of the services. `upstreams` maps a service's full name to where it is."""
+
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        upstreams: Mapping[str, Upstream],
+        credentials: Credentials,
+        rate_limiter: RateLimiter,
+        codec: JsonCodec,
+        limits: RestLimits,
+    ) -> None:
+        self._routes = [(route, method_access(route.method).anonymous) for route in routes]
+        self._upstreams = upstreams
+        self._credentials = credentials
+        self._rate_limiter = rate_limiter
+        self._codec = codec
+        self._limits = limits
+
+    async def answer(self, request: Request) -> Response:
+        """Answer a request; whatever goes wrong is a problem, never an exception."""
+        started_s = time.perf_counter()
+        given_id = request.headers.get("x-request-id", "")
+        request_id = given_id if _REQUEST_ID.match(given_id) else str(new_id())
+        route_name = "none"
+        try:
+            route, path_values, anonymous = self._find(request)
+            route_name = route.rpc
+            response = await self._answer(request, route, path_values, anonymous, request_id)
+        except ProblemError as error:
+            response = response_of(error.problem, request_id, request.url.path)
+        except ClientDisconnect:
+            response = Response(status_code=499)
+        except Exception:
+            log.exception("request failed", extra={"request_id": request_id, "rpc": route_name})
+            problem = Problem(500, "INTERNAL", f"internal error; quote request id {request_id}")
+            response = response_of(problem, request_id, request.url.path)
+        response.headers["X-Request-Id"] = request_id
+        fields = {"request_id": request_id, "rpc": route_name, "status": response.status_code}
+        log.info("request", extra={**fields, "elapsed_ms": round((time.perf_counter() - started_s) * 1000, 1)})
+        return response
+
+    async def _answer(
+        self, request: Request, route: Route, path_values: Sequence[str], anonymous: bool, request_id: str
+    ) -> Response:
+        caller = await self._authenticate(request, anonymous)
+        limit_headers = await self._rate_limiter.admit(caller.rate_key)
+        metadata = _metadata(request, request_id, caller)
+        try:
+            async with asyncio.timeout(self._limits.body_timeout_s):
+                body = await read_body(request, self._limits.body_bytes_max)
+        except TimeoutError:
+            raise refuse(408, "BODY_TIMEOUT", "the body did not arrive in time", Connection="close") from None
+        content_type = request.headers.get("content-type", "")
+        query = request.query_params.multi_items()
+        message = message_of(route, path_values, query, content_type, body, self._codec)
+        rendered, headers = await self._call(route, message, metadata, self._timeout_s(request))
+        return Response(rendered, HTTPStatus.OK, {**headers, **limit_headers}, "application/json")
+
+    async def _call(
+        self, route: Route, message: Message, metadata: list[tuple[str, str]], timeout_s: float
+    ) -> tuple[bytes, dict[str, str]]:
+        upstream = self._upstreams[route.method.containing_service.full_name]
+        call = upstream.call(route.rpc)(message.SerializeToString(), timeout=timeout_s, metadata=metadata)
+        try:
+            raw = await call
+        except grpc.aio.AioRpcError as error:
+            raise ProblemError(problem_of(error)) from None
+        trailing = {str(key): str(value) for key, value in await call.trailing_metadata() or ()}
+        answer = message_factory.GetMessageClass(route.method.output_type).FromString(raw)
+        headers = {name: trailing[key] for key, name in _ANSWER_HEADERS.items() if key in trailing}
+        return self._codec.render(answer), headers
+
+    def _find(self, request: Request) -> tuple[Route, Sequence[str], bool]:
+        if len(request.url.path) + len(request.url.query) > self._limits.url_chars_max:
+            raise refuse(414, "URL_TOO_LONG", f"the URL has more than {self._limits.url_chars_max} characters")
+        allowed = []
+        for route, anonymous in self._routes:
+            match = route.pattern.fullmatch(request.url.path)
+            if match is None:
+                continue
+            if route.verb == request.method:
+                return route, match.groups(), anonymous
+            allowed.append(route.verb)
+        if allowed:
+            names = ", ".join(sorted(set(allowed)))
+            raise refuse(405, "METHOD_NOT_ALLOWED", f"this path answers {names}", Allow=names)
+        raise refuse(404, "ROUTE_NOT_FOUND", "no route has this path; /docs shows those there are")
+
+    async def _authenticate(self, request: Request, anonymous: bool) -> Caller:
+        client = request.client.host if request.client else "unknown"
+        if anonymous:
+            return Caller(f"client:{client}", None)
+        scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+        secret = secret.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
+        if not secret:
+            await self._rate_limiter.admit(f"client:{client}")
+            said = "send 'Authorization: Bearer <API key or access token>', or 'X-Api-Key: <API key>'"
+            raise refuse(401, "UNAUTHENTICATED", said, WWW_Authenticate="Bearer")
+        caller = await self._credentials.identify(secret)
+        if caller is None:
+            await self._rate_limiter.admit(f"client:{client}")
+            said = "the credential is unknown, expired or revoked"
+            raise refuse(401, "CREDENTIAL_INVALID", said, WWW_Authenticate="Bearer")
+        return caller
+
+    def _timeout_s(self, request: Request) -> float:
+        given = request.headers.get("x-request-timeout-ms")
+        if given is None:
+            return self._limits.timeout_ms_default / 1000
+        if not given.isascii() or not given.isdigit() or not 1 <= int(given[:10]) <= self._limits.timeout_ms_max:
+            said = f"must be a whole number from 1 to {self._limits.timeout_ms_max}"
+            raise _bad_header("X-Request-Timeout-Ms", said)
+        return int(given) / 1000
+
+
+def _metadata(request: Request, request_id: str, caller: Caller) -> list[tuple[str, str]]:
+    metadata = [("x-request-id", request_id)]
+    if caller.token is not None:
+        metadata.append(("authorization", f"Bearer {caller.token}"))
+    for name, pattern, said in (
+        ("idempotency-key", _IDEMPOTENCY_KEY, "must be 1 to 255 visible ASCII characters"),
+        ("consistency-token", _CONSISTENCY_TOKEN, "is not a token that an answer carried"),
+        ("traceparent", _TRACEPARENT, ""),
+    ):
+        value = request.headers.get(name)
+        if value is None:
+            continue
+        if pattern.match(value):
+            metadata.append((name, value))
+        elif said:
+            raise _bad_header(name, said)
+    return metadata
+
+
+def _bad_header(name: str, said: str) -> ProblemError:
+    return refuse(400, "INVALID_ARGUMENT", f"{name}: {said}", (name, said, "header.form"))
