@@ -1,52 +1,52 @@
-"""Partners between protobuf and plain values."""
+"""Partners and their positions between protobuf and plain values."""
 
+import re
 from collections.abc import Iterable
-from datetime import datetime
 
 from lastmile.assignment.v1 import partner_pb2
-from lastmile.common.v1 import geo_pb2, time_pb2
+from lastmile.common.v1 import time_pb2
 from lastmile.events.v1 import event_pb2
 
 from libs.grpc_server.errors import FieldViolation
-from services.assignment.deliveries.codec import VEHICLE_NUMBERS, VEHICLES
+from services.assignment.deliveries.codec import VEHICLE_NUMBERS, VEHICLES, point_from, point_to
 from services.assignment.events import event_text, timestamp
-from services.assignment.partners.partner import Partner, Profile, Slot
+from services.assignment.partners.partner import Capacity, Partner, Profile, Slot
+from services.assignment.partners.sightings import Sighting
 from services.assignment.timestamps import from_timestamp
 
-AVAILABILITIES = {
-    partner_pb2.AVAILABILITY_UNSPECIFIED: "offline",
-    partner_pb2.AVAILABILITY_ONLINE: "online",
-    partner_pb2.AVAILABILITY_OFFLINE: "offline",
+AVAILABILITIES: dict[int, str] = {
+    value: name.removeprefix("AVAILABILITY_").lower() for name, value in partner_pb2.Availability.items()
 }
-_AVAILABILITY_NUMBERS = {name: number for number, name in AVAILABILITIES.items()}
-_ACCEPTANCES = {
-    partner_pb2.ACCEPTANCE_UNSPECIFIED: "by_offer",
-    partner_pb2.ACCEPTANCE_BY_OFFER: "by_offer",
-    partner_pb2.ACCEPTANCE_AUTOMATIC: "automatic",
+_AVAILABILITY_NUMBERS = {name: value for value, name in AVAILABILITIES.items()}
+_ACCEPTANCES: dict[int, str] = {
+    value: name.removeprefix("ACCEPTANCE_").lower() for name, value in partner_pb2.Acceptance.items()
 }
-_ACCEPTANCE_NUMBERS = {name: number for number, name in _ACCEPTANCES.items()}
+_ACCEPTANCE_NUMBERS = {name: value for value, name in _ACCEPTANCES.items()}
+_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
 
 def profile_from(proto: partner_pb2.PartnerProfile) -> Profile:
-    """Return a profile."""
+    """Return a profile, by offer where it does not say how it accepts."""
+    capacity = proto.capacity
     return Profile(
         reference=proto.reference,
         display_name=proto.display_name,
         city_code=proto.city_code,
         vehicle=VEHICLES[proto.vehicle],
-        parcels_max=proto.capacity.parcels_max,
-        weight_g_max=proto.capacity.weight_g_max,
-        volume_cm3_max=proto.capacity.volume_cm3_max,
-        side_mm_max=proto.capacity.side_mm_max,
-        home_lat=proto.home.latitude_deg,
-        home_lng=proto.home.longitude_deg,
+        capacity=Capacity(capacity.parcels_max, capacity.weight_g_max, capacity.volume_cm3_max, capacity.side_mm_max),
+        home=point_from(proto.home),
         preferred_zones=tuple(proto.preferred_zones),
-        acceptance=_ACCEPTANCES[proto.acceptance],
+        acceptance=_ACCEPTANCES[proto.acceptance or partner_pb2.ACCEPTANCE_BY_OFFER],
     )
 
 
+def availability_from(number: int) -> str:
+    """Return an availability; offline where it is unspecified."""
+    return AVAILABILITIES[number or partner_pb2.AVAILABILITY_OFFLINE]
+
+
 def slots_from(protos: Iterable[time_pb2.TimeWindow], violations: list[FieldViolation]) -> list[Slot]:
-    """Return slots, after adding to `violations` those whose times are no moments."""
+    """Return the shift slots that are moments in time, after adding the others to `violations`."""
     slots = []
     for place, proto in enumerate(protos):
         start = from_timestamp(proto.start, f"shift_slots[{place}].start", violations)
@@ -58,7 +58,7 @@ def slots_from(protos: Iterable[time_pb2.TimeWindow], violations: list[FieldViol
 
 def partner_to(partner: Partner) -> partner_pb2.Partner:
     """Return the partner as its callers see it."""
-    profile = partner.profile
+    profile, capacity, load = partner.profile, partner.profile.capacity, partner.load
     return partner_pb2.Partner(
         id=str(partner.id),
         profile=partner_pb2.PartnerProfile(
@@ -67,33 +67,52 @@ def partner_to(partner: Partner) -> partner_pb2.Partner:
             city_code=profile.city_code,
             vehicle=VEHICLE_NUMBERS[profile.vehicle],
             capacity=partner_pb2.Capacity(
-                parcels_max=profile.parcels_max,
-                weight_g_max=profile.weight_g_max,
-                volume_cm3_max=profile.volume_cm3_max,
-                side_mm_max=profile.side_mm_max,
+                parcels_max=capacity.parcels_max,
+                weight_g_max=capacity.weight_g_max,
+                volume_cm3_max=capacity.volume_cm3_max,
+                side_mm_max=capacity.side_mm_max,
             ),
-            home=geo_pb2.Location(latitude_deg=profile.home_lat, longitude_deg=profile.home_lng),
+            home=point_to(profile.home),
             preferred_zones=profile.preferred_zones,
             acceptance=_ACCEPTANCE_NUMBERS[profile.acceptance],
         ),
         availability=_AVAILABILITY_NUMBERS[partner.availability],
-        shift_slots=[time_pb2.TimeWindow(start=timestamp(s.start), end=timestamp(s.end)) for s in partner.slots],
-        load=partner_pb2.Load(
-            parcels=partner.parcels_held, weight_g=partner.weight_g_held, volume_cm3=partner.volume_cm3_held
-        ),
+        shift_slots=[
+            time_pb2.TimeWindow(start=timestamp(slot.start), end=timestamp(slot.end)) for slot in partner.shift_slots
+        ],
+        load=partner_pb2.Load(parcels=load.parcels, weight_g=load.weight_g, volume_cm3=load.volume_cm3),
         version=partner.version,
         created_at=timestamp(partner.created_at),
         updated_at=timestamp(partner.updated_at),
     )
 
 
-def changed_event(partner: Partner, at: datetime, traceparent: str) -> str:
+def changed_event(partner: Partner, traceparent: str) -> str:
     """Return the event of a partner's onboarding or change."""
     return event_text(
         event_pb2.Event(partner_changed=event_pb2.PartnerChanged(partner=partner_to(partner))),
         subject=f"partners/{partner.id}",
         city_code=partner.profile.city_code,
         sequence=partner.version,
-        at=at,
+        at=partner.updated_at,
         traceparent=traceparent,
     )
+
+
+def sighting_from(partner_id: str, proto: partner_pb2.Position) -> Sighting | None:
+    """Return where a partner was seen, or None when the position breaks its proto's rules.
+
+    Checked here and not by the general validator, which costs more than all the rest of a position's way.
+    """
+    if not (proto.HasField("location") and proto.HasField("recorded_at") and _UUID.fullmatch(partner_id)):
+        return None
+    lat, lng, recorded_at = proto.location.latitude_deg, proto.location.longitude_deg, proto.recorded_at
+    # Comparisons with NaN are false.
+    if not (-90 <= lat <= 90 and -180 <= lng <= 180 and 0 <= recorded_at.nanos < 1_000_000_000):
+        return None
+    return partner_id.lower(), lat, lng, recorded_at.seconds * 1000 + recorded_at.nanos // 1_000_000
+
+
+def sightings_from(request: partner_pb2.ReportPositionsRequest) -> list[Sighting | None]:
+    """Return the message's positions, None for each that breaks its rules."""
+    return [sighting_from(row.partner_id, row.position) for row in request.positions]

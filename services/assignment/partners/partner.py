@@ -1,22 +1,29 @@
-"""What a partner is, and what must hold of its profile and its shift slots."""
+"""What a partner is: plain values, as the database holds them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
-from libs.grpc_server.errors import FieldViolation
-from services.assignment.cities.city import City
-
-SLOT_LENGTH_MAX = timedelta(hours=24)
+from services.assignment.deliveries.delivery import Point
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """A span of a shift, start inclusive and end exclusive."""
+class Capacity:
+    """What a partner can carry at once."""
 
-    start: datetime
-    end: datetime
+    parcels_max: int
+    weight_g_max: int
+    volume_cm3_max: int
+    side_mm_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a partner holds now: offered, assigned and on board."""
+
+    parcels: int = 0
+    weight_g: int = 0
+    volume_cm3: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,58 +34,29 @@ class Profile:
     display_name: str
     city_code: str
     vehicle: str
-    parcels_max: int
-    weight_g_max: int
-    volume_cm3_max: int
-    side_mm_max: int
-    home_lat: float
-    home_lng: float
+    capacity: Capacity
+    home: Point
     preferred_zones: tuple[str, ...]
     acceptance: str
 
 
 @dataclass(frozen=True, slots=True)
+class Slot:
+    """A stretch of a shift: start inclusive, end exclusive."""
+
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Partner:
-    """A partner with its availability, shift and load."""
+    """A partner; `version` counts its changes, and what it holds is none."""
 
     id: UUID
     profile: Profile
     availability: str
-    slots: tuple[Slot, ...]
-    parcels_held: int
-    weight_g_held: int
-    volume_cm3_held: int
+    shift_slots: tuple[Slot, ...]
+    load: Load
     version: int
     created_at: datetime
     updated_at: datetime
-
-
-def profile_violations(profile: Profile, city: City | None) -> list[FieldViolation]:
-    """Return what is wrong with a profile's city and home."""
-    if city is None:
-        said = f"no city has the code {profile.city_code!r}; see /v1/cities"
-        return [FieldViolation("profile.city_code", said, "city.known")]
-    distance_m = city.distance_from_center_m(profile.home_lat, profile.home_lng)
-    if distance_m > city.radius_m:
-        said = f"lies {distance_m / 1000:.0f} km from the center of {city.code}, whose service area ends at"
-        return [FieldViolation("profile.home", f"{said} {city.radius_m / 1000:.0f} km", "city.service_area")]
-    return []
-
-
-def slot_violations(slots: Sequence[Slot], now: datetime) -> list[FieldViolation]:
-    """Return what is wrong with shift slots: their order, length, past and overlaps."""
-    found = []
-    for place, slot in enumerate(slots):
-        field = f"shift_slots[{place}]"
-        if slot.start >= slot.end:
-            found.append(FieldViolation(field, "start must be before end", "time_window.order"))
-        elif slot.end - slot.start > SLOT_LENGTH_MAX:
-            found.append(FieldViolation(field, "lasts more than 24 hours", "shift_slot.length_max"))
-        if slot.end <= now:
-            found.append(FieldViolation(f"{field}.end", "lies in the past", "shift_slot.future"))
-    by_start = sorted(range(len(slots)), key=lambda place: slots[place].start)
-    for earlier, later in zip(by_start, by_start[1:], strict=False):
-        if slots[later].start < slots[earlier].end:
-            said = f"overlaps shift_slots[{earlier}]"
-            found.append(FieldViolation(f"shift_slots[{later}]", said, "shift_slot.overlap"))
-    return found

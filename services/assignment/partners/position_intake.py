@@ -1,105 +1,71 @@
-"""Takes reports of positions in: which are believable, and whose city they belong to."""
+"""The way of a reported position: which partner, which city, taken or refused, and into the book."""
 
 import time
-from collections import Counter, OrderedDict
-from collections.abc import Collection, Sequence
-from uuid import UUID
+from collections import Counter
+from collections.abc import Sequence
 
-from lastmile.assignment.v1 import partner_pb2
-
-from libs.grpc_server.errors import FieldViolation, InvalidArgumentError
-from libs.grpc_server.validation import violations_of
+from libs.grpc_server.call import Call
+from libs.grpc_server.errors import FieldViolation, InvalidArgumentError, ServiceError
+from services.assignment.cities.city import City
 from services.assignment.cities.directory import CityDirectory
 from services.assignment.database import Database
 from services.assignment.errors import PartnerNotFoundError
-from services.assignment.partners import store
-from services.assignment.partners.positions import Position, PositionBook
+from services.assignment.partners.partner_cities import PartnerCities
+from services.assignment.partners.positions import Flush, PositionBook
+from services.assignment.partners.sightings import Refusal, Sighting, sort_out
 
-INVALID, NOT_YOURS, UNKNOWN_PARTNER, OUTSIDE_CITY, IN_THE_FUTURE, TOO_OLD = (
-    "INVALID", "NOT_YOURS", "UNKNOWN_PARTNER", "OUTSIDE_CITY", "IN_THE_FUTURE", "TOO_OLD",
-)  # fmt: skip
+_VIOLATIONS = {
+    Refusal.OUTSIDE_CITY: FieldViolation("position.location", "lies outside the partner's city", "city.service_area"),
+    Refusal.IN_THE_FUTURE: FieldViolation("position.recorded_at", "lies in the future", "position.future"),
+    Refusal.TOO_OLD: FieldViolation("position.recorded_at", "is too long ago to be of use", "position.age_max"),
+    Refusal.INVALID: FieldViolation("position", "breaks its rules", "position.valid"),
+}
 
 
 class PositionIntake:
-    """Checks positions and hands the good ones to the book."""
+    """Checks positions set by set and puts those that are taken into the book."""
 
     def __init__(self, database: Database, directory: CityDirectory, book: PositionBook) -> None:
-        self._database = database
         self._directory = directory
         self._book = book
-        self._cities: OrderedDict[UUID, tuple[str, float]] = OrderedDict()
+        self.partner_cities = PartnerCities(database, book.limits)
 
-    async def report_one(self, partner_id: UUID, proto: partner_pb2.Position) -> None:
-        """Take one position in; InvalidArgumentError or PartnerNotFoundError says why not."""
-        position = _position_from(proto)
-        cities = await self._cities_of([partner_id])
-        refusal = await self._refusal(partner_id, position, cities)
-        if refusal == UNKNOWN_PARTNER:
-            raise PartnerNotFoundError(f"no partner that you may see has the id {partner_id}")
-        if refusal == OUTSIDE_CITY:
-            said = f"lies outside the service area of {cities[partner_id]}"
-            raise InvalidArgumentError.of(FieldViolation("position.location", said, "city.service_area"))
-        if refusal:
-            said = "lies in the future" if refusal == IN_THE_FUTURE else "is too long ago to be used"
-            raise InvalidArgumentError.of(FieldViolation("position.recorded_at", said, f"position.{refusal.lower()}"))
-        await self._book.report(cities[partner_id], [(partner_id, position)])
+    async def one(self, call: Call, partner_id: str, sighting: Sighting | None) -> None:
+        """Store one position. Raises what refuses it, and PositionsUnavailableError."""
+        flush, refused = await self.many(call, [sighting])
+        for refusal in refused:
+            raise _error_of(refusal, partner_id)
+        await flush.ended()
 
-    async def report_many(
-        self, protos: Sequence[partner_pb2.PartnerPosition], own: str | None
-    ) -> tuple[int, Counter[str]]:
-        """Take positions in; return how many were good, and the others by reason. `own` limits to one partner."""
-        refused: Counter[str] = Counter()
-        believed: list[tuple[UUID, Position]] = []
-        for proto in protos:
-            if own is not None and proto.partner_id != own:
-                refused[NOT_YOURS] += 1
-            elif violations_of(proto):
-                refused[INVALID] += 1
-            else:
-                believed.append((UUID(proto.partner_id), _position_from(proto.position)))
-        cities = await self._cities_of([partner_id for partner_id, _ in believed])
-        by_city: dict[str, list[tuple[UUID, Position]]] = {}
-        for partner_id, position in believed:
-            refusal = await self._refusal(partner_id, position, cities)
-            if refusal:
-                refused[refusal] += 1
-            else:
-                by_city.setdefault(cities[partner_id], []).append((partner_id, position))
-        for city_code, positions in by_city.items():
-            await self._book.report(city_code, positions)
-        return sum(map(len, by_city.values())), refused
-
-    async def _refusal(self, partner_id: UUID, position: Position, cities: dict[UUID, str]) -> str:
-        now_ms, limits = time.time() * 1000, self._book.limits
-        if position.recorded_at_ms > now_ms + limits.ahead_s_max * 1000:
-            return IN_THE_FUTURE
-        if position.recorded_at_ms < now_ms - limits.age_s_max * 1000:
-            return TOO_OLD
-        city_code = cities.get(partner_id)
-        city = await self._directory.get(city_code) if city_code else None
-        if city is None:
-            return UNKNOWN_PARTNER
-        return "" if city.distance_from_center_m(position.lat, position.lng) <= city.radius_m else OUTSIDE_CITY
-
-    async def _cities_of(self, partner_ids: Collection[UUID]) -> dict[UUID, str]:
-        now_s, limits = time.monotonic(), self._book.limits
-        known = {i: entry for i in partner_ids if (entry := self._cities.get(i)) and entry[1] > now_s}
-        missing = list({i for i in partner_ids if i not in known})
-        found = {i: city_code for i, (city_code, _) in known.items()}
-        if missing:
-            async with self._database.reference_data() as connection:
-                read = await store.cities_of(connection, missing)
-            if len(read) < len(missing):  # one onboarded a moment ago may not have reached the standby
-                async with self._database.reference_data(fresh=True) as connection:
-                    read = await store.cities_of(connection, missing)
-            for partner_id, city_code in read.items():
-                self._cities[partner_id] = (city_code, now_s + limits.city_known_s)
-            while len(self._cities) > limits.cities_known_max:
-                self._cities.popitem(last=False)
-            found.update(read)
-        return found
+    async def many(self, call: Call, sightings: Sequence[Sighting | None]) -> tuple[Flush, Counter[Refusal]]:
+        """Queue positions; return the batch that they are part of, and how many were refused for which reason."""
+        own = call.principal.partner_id
+        only = own.lower() if own else None
+        partner_ids = {sighting[0] for sighting in sightings if sighting is not None}
+        codes = await self.partner_cities.of(partner_ids & {only} if only else partner_ids)
+        cities: dict[str, City] = {}
+        for code in set(codes.values()):
+            city = await self._directory.get(code)
+            if city is not None:
+                cities[code] = city
+        now_ms, limits = int(time.time() * 1000), self._book.limits
+        taken, refused = sort_out(
+            sightings,
+            city_of={partner_id: cities[code] for partner_id, code in codes.items() if code in cities},
+            only_partner_id=only,
+            earliest_ms=now_ms - limits.age_s_max * 1000,
+            latest_ms=now_ms + limits.ahead_s_max * 1000,
+        )
+        return self._book.report(taken) if taken else _nothing(), refused
 
 
-def _position_from(proto: partner_pb2.Position) -> Position:
-    recorded_at_ms = proto.recorded_at.seconds * 1000 + proto.recorded_at.nanos // 1_000_000
-    return Position(recorded_at_ms, proto.location.latitude_deg, proto.location.longitude_deg)
+def _nothing() -> Flush:
+    flush = Flush()
+    flush.end(None)
+    return flush
+
+
+def _error_of(refusal: Refusal, partner_id: str) -> ServiceError:
+    if refusal in _VIOLATIONS:
+        return InvalidArgumentError.of(_VIOLATIONS[refusal])
+    return PartnerNotFoundError(f"no partner that you may see has the id {partner_id}")

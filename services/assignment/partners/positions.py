@@ -1,36 +1,44 @@
-"""Live positions: the latest of each partner, in Redis and never in PostgreSQL.
+"""Where partners are: the latest position of each, in Redis only.
 
-Reports are conflated in memory (the latest of a partner wins) and written by one writer: at once when it is idle, and
-together while it is busy. A script in Redis keeps the later position when two processes report the same partner.
+Positions that arrive while a batch is being written make up the next one, the latest of each partner. No timer: an
+idle book writes at once. A script in Redis keeps the later of two positions, whichever process wrote which.
 """
 
 import asyncio
+import logging
 import struct
 import time
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 from uuid import UUID
 
-import redis.asyncio as redis
 from pydantic import BaseModel, ConfigDict, Field
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services.assignment.errors import PositionsUnavailableError
+from services.assignment.partners.sightings import Sighting
 
-_PACKED = struct.Struct(">qdd")
-# KEYS[1]: a city's positions. ARGV: partner, packed position, partner, packed position, ... A packed position starts
-# with its big-endian milliseconds, so positions of one partner compare as strings.
+log = logging.getLogger("positions")
+
+_POSITION = struct.Struct("<ddq")  # latitude, longitude, milliseconds since 1970
+# KEYS: the city's hash. ARGV: its lifetime in seconds, then field, value for each partner.
 _STORE_LATER = """
-local stored = 0
-for i = 1, #ARGV, 2 do
-  local known = redis.call('HGET', KEYS[1], ARGV[i])
-  if not known or known < ARGV[i + 1] then
-    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
-    stored = stored + 1
+local fields, changes = {}, {}
+for i = 2, #ARGV, 2 do fields[#fields + 1] = ARGV[i] end
+local known = redis.call('HMGET', KEYS[1], unpack(fields))
+for n = 1, #fields do
+  local value = ARGV[2 * n + 1]
+  if not known[n] or struct.unpack('<i8', known[n], 17) <= struct.unpack('<i8', value, 17) then
+    changes[#changes + 1] = fields[n]
+    changes[#changes + 1] = value
   end
 end
-return stored
+if #changes > 0 then redis.call('HSET', KEYS[1], unpack(changes)) end
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+return #changes / 2
 """
 
 
@@ -39,96 +47,148 @@ class PositionLimits(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    waiting_max: int = Field(100_000, gt=0, description="Partners whose position waits to be written")
-    script_positions_max: int = Field(500, gt=0, description="Positions written by one script call")
-    age_s_max: float = Field(120.0, gt=0, description="An older position is not used for matching")
-    ahead_s_max: float = Field(60.0, gt=0, description="A position may be this far ahead of our clock")
-    cities_known_max: int = Field(100_000, gt=0, description="Partners whose city is kept in memory")
-    city_known_s: float = Field(60.0, gt=0, description="A partner's city is read again after this")
+    age_s_max: int = Field(120, gt=0, description="Older positions are neither taken nor used")
+    ahead_s_max: int = Field(60, gt=0, description="How far ahead of ours a handset's clock may be")
+    waiting_max: int = Field(50_000, gt=0, description="Positions waiting to be written; more are refused")
+    # The script's fields and values must fit Lua's stack.
+    script_positions_max: int = Field(1_000, gt=0, le=3_000, description="Positions of one city written by one script")
+    store_timeout_s: float = Field(2.0, gt=0, description="Longest wait for Redis")
+    city_lifetime_s: int = Field(
+        86_400, gt=0, description="A city's positions go when nothing is reported for this long"
+    )
+    cities_known_max: int = Field(100_000, gt=0, description="Partners whose city a process remembers")
+    city_known_s: float = Field(60.0, gt=0, description="A partner's city is looked up again after this")
+    partner_unknown_s: float = Field(5.0, gt=0, description="An unknown partner is looked up again after this")
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a partner was, and when, in milliseconds since 1970."""
+    """Where a partner was: WGS 84 degrees, milliseconds since 1970."""
 
-    recorded_at_ms: int
     lat: float
     lng: float
+    recorded_at_ms: int
+
+
+class Flush:
+    """One batch of positions on its way to Redis: the latest of each partner."""
+
+    def __init__(self) -> None:
+        self.cities: dict[str, dict[str, Sighting]] = {}
+        self.count = 0
+        self._error: PositionsUnavailableError | None = None
+        self._ended = asyncio.Event()
+
+    def add(self, city_code: str, sightings: Sequence[Sighting]) -> None:
+        """Take in positions; of one partner's, the latest."""
+        partners = self.cities.setdefault(city_code, {})
+        before = len(partners)
+        for sighting in sightings:
+            known = partners.get(sighting[0])
+            if known is None or known[3] <= sighting[3]:
+                partners[sighting[0]] = sighting
+        self.count += len(partners) - before
+
+    async def ended(self) -> None:
+        """Return once the batch is written; PositionsUnavailableError when it could not be."""
+        await self._ended.wait()
+        if self._error is not None:
+            raise PositionsUnavailableError(self._error.message)
+
+    def end(self, error: PositionsUnavailableError | None) -> None:
+        """Wake everyone who waits for the batch."""
+        self._error = error
+        self._ended.set()
 
 
 class PositionBook:
-    """Takes reports in and answers with the latest. Run `run()` in the process's task group."""
+    """The latest position of every partner. Run `run()` in the process's task group where positions are reported."""
 
-    def __init__(self, store: redis.Redis, limits: PositionLimits) -> None:
+    def __init__(self, redis: Redis, limits: PositionLimits) -> None:
+        """`redis` must answer in bytes, as it does by default."""
         self.limits = limits
-        self._store = store
-        self._script = store.register_script(_STORE_LATER)
-        self._waiting: dict[tuple[str, UUID], Position] = {}
+        self._redis = redis
+        self._forming = Flush()
         self._wake = asyncio.Event()
-        self._flushed: asyncio.Future[None] | None = None
         self._closing = False
-        self.counts: Counter[str] = Counter()
 
-    async def report(self, city_code: str, positions: Iterable[tuple[UUID, Position]]) -> None:
-        """Take positions of one city in, and return when they are stored.
+    def report(self, taken: Mapping[str, Sequence[Sighting]]) -> Flush:
+        """Queue positions by city and return the batch that they are part of; never waits.
 
-        Raises PositionsUnavailableError when Redis does not answer, or too many wait.
+        Raises PositionsUnavailableError when too many wait.
         """
-        if len(self._waiting) >= self.limits.waiting_max:
-            raise PositionsUnavailableError("too many positions wait to be stored; try again")
-        for partner_id, position in positions:
-            known = self._waiting.get((city_code, partner_id))
-            if known is None or known.recorded_at_ms < position.recorded_at_ms:
-                self._waiting[city_code, partner_id] = position
-        if self._flushed is None:
-            self._flushed = asyncio.get_running_loop().create_future()
+        flush = self._forming
+        if self._closing or flush.count >= self.limits.waiting_max:
+            raise PositionsUnavailableError("too many positions are waiting; try again")
+        for city_code, sightings in taken.items():
+            flush.add(city_code, sightings)
         self._wake.set()
-        await asyncio.shield(self._flushed)
+        return flush
 
     async def run(self) -> None:
-        """Write what was reported until close() was called."""
-        while not self._closing or self._waiting:
+        """Write batches until close() was called and nothing waits any more."""
+        while not (self._closing and not self._forming.cities):
             await self._wake.wait()
             self._wake.clear()
-            batch, self._waiting = self._waiting, {}
-            flushed, self._flushed = self._flushed, None
-            error: PositionsUnavailableError | None = None
-            try:
-                await self._write(batch)
-            except (RedisError, OSError):
-                error = PositionsUnavailableError("positions cannot be stored now; try again")
-            if flushed is not None and not flushed.done():
-                if error is None:
-                    flushed.set_result(None)
-                else:
-                    flushed.set_exception(error)
-                    flushed.exception()  # every reporter may have gone away; that is no error of ours
+            flush, self._forming = self._forming, Flush()
+            if flush.cities:
+                await self._write(flush)
 
     async def close(self) -> None:
-        """Take no more reports."""
+        """Take no more positions; run() returns when the waiting ones are written."""
         self._closing = True
         self._wake.set()
 
     async def read_city(self, city_code: str) -> dict[UUID, Position]:
-        """Return the fresh positions of a city's partners."""
-        oldest_ms = int((time.time() - self.limits.age_s_max) * 1000)
-        raw: dict[bytes, bytes] = await self._store.hgetall(_key(city_code))  # type: ignore[assignment]  # not decoded
-        found = {UUID(bytes=field): Position(*_PACKED.unpack(value)) for field, value in raw.items()}
-        return {partner_id: position for partner_id, position in found.items() if position.recorded_at_ms >= oldest_ms}
+        """Return the fresh positions of a city's partners; PositionsUnavailableError when Redis does not answer."""
+        try:
+            async with asyncio.timeout(self.limits.store_timeout_s):
+                packed: Any = await self._redis.hgetall(_key(city_code))
+        except (RedisError, OSError, TimeoutError) as error:
+            raise _unavailable(error) from error
+        earliest_ms = int((time.time() - self.limits.age_s_max) * 1000)
+        positions = {}
+        for partner_id, value in packed.items():
+            lat, lng, recorded_at_ms = _POSITION.unpack(value)
+            if recorded_at_ms >= earliest_ms:
+                positions[UUID(bytes=partner_id)] = Position(lat, lng, recorded_at_ms)
+        return positions
 
-    async def _write(self, batch: dict[tuple[str, UUID], Position]) -> None:
-        by_city: dict[str, list[bytes]] = {}
-        for (city_code, partner_id), position in batch.items():
-            packed = _PACKED.pack(position.recorded_at_ms, position.lat, position.lng)
-            by_city.setdefault(city_code, []).extend((partner_id.bytes, packed))
-        step = self.limits.script_positions_max * 2
-        async with self._store.pipeline(transaction=False) as pipeline:
-            for city_code, arguments in by_city.items():
-                for start in range(0, len(arguments), step):
-                    await self._script(keys=[_key(city_code)], args=arguments[start : start + step], client=pipeline)
+    async def _write(self, flush: Flush) -> None:
+        error: PositionsUnavailableError | None = PositionsUnavailableError("positions are not written any more")
+        try:
+            async with asyncio.timeout(self.limits.store_timeout_s):
+                await self._store(flush)
+            error = None
+        except (RedisError, OSError, TimeoutError) as failure:
+            error = _unavailable(failure)
+            log.warning("positions not written", extra={"positions": flush.count, "error": repr(failure)})
+        finally:
+            flush.end(error)
+
+    async def _store(self, flush: Flush) -> None:
+        """Write the batch in one round trip."""
+        # Without a transaction: each script is atomic by itself, and others may run between them.
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for city_code, partners in flush.cities.items():
+                for part in _parts(partners, self.limits.script_positions_max):
+                    arguments: list[Any] = [self.limits.city_lifetime_s]
+                    for partner_id, lat, lng, recorded_at_ms in part:
+                        field = bytes.fromhex(partner_id.replace("-", ""))
+                        arguments += (field, _POSITION.pack(lat, lng, recorded_at_ms))
+                    pipeline.eval(_STORE_LATER, 1, _key(city_code), *arguments)
             await pipeline.execute()
 
 
 def _key(city_code: str) -> str:
-    # The braces put a city's keys on one node of a Redis Cluster.
     return f"lastmile:positions:{{{city_code}}}"
+
+
+def _parts(partners: Mapping[str, Sighting], size: int) -> Iterator[list[Sighting]]:
+    rest = iter(partners.values())
+    while part := list(islice(rest, size)):
+        yield part
+
+
+def _unavailable(error: Exception) -> PositionsUnavailableError:
+    return PositionsUnavailableError(f"the store of positions did not answer ({type(error).__name__}); try again")
