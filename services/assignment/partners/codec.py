@@ -14,14 +14,10 @@ from services.assignment.partners.partner import Capacity, Partner, Profile, Slo
 from services.assignment.partners.sightings import Sighting
 from services.assignment.timestamps import from_timestamp
 
-AVAILABILITIES: dict[int, str] = {
-    value: name.removeprefix("AVAILABILITY_").lower() for name, value in partner_pb2.Availability.items()
-}
-_AVAILABILITY_NUMBERS = {name: value for value, name in AVAILABILITIES.items()}
-_ACCEPTANCES: dict[int, str] = {
-    value: name.removeprefix("ACCEPTANCE_").lower() for name, value in partner_pb2.Acceptance.items()
-}
-_ACCEPTANCE_NUMBERS = {name: value for value, name in _ACCEPTANCES.items()}
+_AVAILABILITY_NUMBERS = {name.removeprefix("AVAILABILITY_").lower(): n for name, n in partner_pb2.Availability.items()}
+AVAILABILITIES: dict[int, str] = {number: name for name, number in _AVAILABILITY_NUMBERS.items()}
+_ACCEPTANCE_NUMBERS = {name.removeprefix("ACCEPTANCE_").lower(): n for name, n in partner_pb2.Acceptance.items()}
+_ACCEPTANCES: dict[int, str] = {number: name for name, number in _ACCEPTANCE_NUMBERS.items()}
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
 
