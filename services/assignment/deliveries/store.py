@@ -165,11 +165,12 @@ async def _create(connection: asyncpg.Connection, rows: Sequence[NewDelivery]) -
 
 
 async def _create_alone(connection: asyncpg.Connection, row: NewDelivery) -> Exception | None:
+    result: Exception | None
     try:
         async with connection.transaction():
             result = (await _create(connection, [row]))[0]
     except asyncpg.ForeignKeyViolationError as error:
-        if "merchant" in (error.constraint_name or ""):
+        if "merchant" in str(error.constraint_name):
             unknown = f"no merchant has the id {row.delivery.details.merchant_id}"
             return InvalidArgumentError.of(FieldViolation("details.merchant_id", unknown, "merchant.known"))
         return error

@@ -79,10 +79,12 @@ def _packages(request: assignment_pb2.MatchRequest, now_s: float, violations: _V
     rows = request.packages
     ready, due = np.full(len(rows), now_s), np.full(len(rows), NO_DUE_S)
     for place, row in enumerate(rows):
-        for name, column in (("ready_at", ready), ("due_at", due)):
-            if row.HasField(name):
-                at = from_timestamp(getattr(row, name), f"packages[{place}].{name}", violations)
-                column[place] = at.timestamp() if at else now_s
+        if row.HasField("ready_at"):
+            at = from_timestamp(row.ready_at, f"packages[{place}].ready_at", violations)
+            ready[place] = at.timestamp() if at else now_s
+        if row.HasField("due_at"):
+            at = from_timestamp(row.due_at, f"packages[{place}].due_at", violations)
+            due[place] = at.timestamp() if at else now_s
     sides = np.array(
         [(r.dimensions.length_mm, r.dimensions.width_mm, r.dimensions.height_mm) for r in rows], dtype=np.int64
     ).reshape(-1, 3)

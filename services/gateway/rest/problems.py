@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Any
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
@@ -64,7 +65,7 @@ def refuse(status: int, reason: str, detail: str, *errors: tuple[str, str, str],
 
 def problem_of(error: grpc.aio.AioRpcError) -> Problem:
     """Translate an RPC's status with its details."""
-    trailing = {key: value for key, value in error.trailing_metadata() or ()}
+    trailing: dict[Any, Any] = dict(error.trailing_metadata() or ())  # type: ignore[arg-type]  # it is iterable
     status = status_pb2.Status()
     raw = trailing.get("grpc-status-details-bin", b"")
     if isinstance(raw, bytes):

@@ -91,7 +91,7 @@ def _put(message: Descriptor, value: dict[str, Any], path: str, given: str) -> N
     for name in parents:
         field = message.fields_by_name[name]
         value = value.setdefault(field.json_name, {})
-        message = field.message_type
+        message = field.message_type or message
     field = message.fields_by_name[last]
     for spelling in (field.json_name, field.name):
         if spelling in value and value[spelling] not in ("", given):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from google.api import annotations_pb2, http_pb2
-from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
 
 _VARIABLE = re.compile(r"\{([a-z0-9_.]+)\}")
 _VERBS = ("get", "put", "post", "delete", "patch")
@@ -35,7 +35,8 @@ def routes_of(services: Iterable[ServiceDescriptor]) -> list[Route]:
 
 def find_field(method: MethodDescriptor, path: str) -> FieldDescriptor:
     """Return the request's field at a dotted path; ValueError when there is none."""
-    message, field = method.input_type, None
+    message: Descriptor | None = method.input_type
+    field: FieldDescriptor | None = None
     for name in path.split("."):
         field = message.fields_by_name.get(name) if message is not None else None
         if field is None:

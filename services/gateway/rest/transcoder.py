@@ -69,13 +69,13 @@ class Upstream:
     def call(self, rpc: str) -> grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]:
         """Return the RPC on the next channel; it takes and gives serialized messages."""
         if rpc not in self._calls:
-            self._calls[rpc] = [channel.unary_unary(rpc) for channel in self._channels]
+            self._calls[rpc] = [channel.unary_unary(rpc, None, None) for channel in self._channels]
         self._turn = (self._turn + 1) % len(self._channels)
         return self._calls[rpc][self._turn]
 
     async def close(self) -> None:
         """Close the channels."""
-        await asyncio.gather(*(channel.close() for channel in self._channels))
+        await asyncio.gather(*(channel.close(None) for channel in self._channels))
 
 
 class Transcoder:

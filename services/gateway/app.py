@@ -1,0 +1,161 @@
+"""The one place where the gateway is wired."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import grpc
+import redis.asyncio as redis
+import uvicorn
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import ServiceDescriptor
+from lastmile.assignment.v1 import assignment_pb2, city_pb2, delivery_pb2, merchant_pb2, partner_pb2
+from lastmile.gateway.v1 import access_pb2, access_pb2_grpc
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from libs.grpc_server.identity import Role, TokenSigner, TokenVerifier
+from libs.grpc_server.server import GrpcServer
+from libs.ids import new_id
+from libs.postgres.errors import translate
+from libs.postgres.pool import create_pool
+from services.gateway import health
+from services.gateway.auth import keys, store
+from services.gateway.auth.credentials import Credentials
+from services.gateway.auth.rate_limits import RateLimiter
+from services.gateway.auth.servicer import AccessServicer
+from services.gateway.auth.store import ApiKey
+from services.gateway.rest import openapi, pages
+from services.gateway.rest.codec import GoogleJsonCodec
+from services.gateway.rest.comments import load_comments
+from services.gateway.rest.routes import routes_of
+from services.gateway.rest.transcoder import Transcoder, Upstream
+from services.gateway.settings import GatewaySettings
+
+ACCESS_SERVICE = access_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name
+# Every module's services have routes; its import puts them into the descriptor pool.
+_ASSIGNMENT = (city_pb2, merchant_pb2, partner_pb2, delivery_pb2, assignment_pb2)
+_ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+_SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+
+
+def service_descriptors() -> list[ServiceDescriptor]:
+    """Return every service that has REST routes."""
+    names = [service.full_name for module in _ASSIGNMENT for service in module.DESCRIPTOR.services_by_name.values()]
+    return [descriptor_pool.Default().FindServiceByName(name) for name in (*names, ACCESS_SERVICE)]
+
+
+async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
+    """Answer REST and AccessService until `stop` is set, then drain."""
+    async with AsyncExitStack() as stack:
+        primary = await stack.enter_async_context(
+            await create_pool(str(settings.gateway_dsn), settings.gateway_pool, "gateway")
+        )
+        standby = await stack.enter_async_context(
+            await create_pool(str(settings.gateway_query_dsn), settings.gateway_pool, "gateway-query")
+        )
+        redis_store = await stack.enter_async_context(redis.from_url(str(settings.redis_url)))
+        assignment = await stack.enter_async_context(grpc.aio.insecure_channel(settings.assignment_target))
+        await _ensure_bootstrap_key(settings, primary)
+        verifier = TokenVerifier(settings.token_public_key_file)
+        signer = TokenSigner(settings.token_private_key_file, timedelta(seconds=settings.gateway_credentials.token_s))
+        credentials = Credentials(standby, primary, signer, verifier, settings.gateway_credentials)
+        grpc_server = GrpcServer(
+            f"{settings.host}:{settings.gateway_grpc_port}",
+            [ACCESS_SERVICE],
+            verifier,
+            settings.gateway_server,
+            translate,
+        )
+        access_pb2_grpc.add_AccessServiceServicer_to_server(
+            AccessServicer(primary, standby, credentials, assignment), grpc_server.server
+        )
+        upstreams = await stack.enter_async_context(_upstreams(settings))
+        limiter = RateLimiter(str(settings.redis_url), settings.gateway_rates)
+        services = service_descriptors()
+        transcoder = Transcoder(
+            routes_of(services), upstreams, credentials, limiter, GoogleJsonCodec(), settings.gateway_rest
+        )
+        timeout_s = settings.gateway_health_timeout_s
+        checks, dispensable = health.checks_of(standby, assignment, redis_store, timeout_s)
+        routes: list[BaseRoute] = [
+            *health.routes(checks, dispensable, timeout_s),
+            *pages.routes(openapi.build(services, load_comments())),
+            Route("/{path:path}", transcoder.answer, methods=_ALL_METHODS),
+        ]
+        http_server = _http_server(_with_security_headers(Starlette(routes=routes)), settings)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(grpc_server.serve(stop))
+            serving = group.create_task(http_server.serve())
+            stopped = group.create_task(stop.wait())
+            await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            http_server.should_exit = True
+            stop.set()
+
+
+@asynccontextmanager
+async def _upstreams(settings: GatewaySettings) -> AsyncIterator[dict[str, Upstream]]:
+    assignment = Upstream(settings.assignment_target, settings.gateway_rest)
+    own = Upstream(f"{settings.host}:{settings.gateway_grpc_port}", settings.gateway_rest)
+    try:
+        yield {
+            service.full_name: own if service.full_name == ACCESS_SERVICE else assignment
+            for service in service_descriptors()
+        }
+    finally:
+        await assignment.close()
+        await own.close()
+
+
+async def _ensure_bootstrap_key(settings: GatewaySettings, primary: asyncpg.Pool) -> None:
+    """Make the first ops key valid: without it nobody could make any other."""
+    path = settings.gateway_bootstrap_ops_key_file
+    if path is None:
+        return
+    key = path.read_text().strip()
+    if not keys.KEY.match(key):
+        raise ValueError(f"{path} holds no API key: it must look like lm_ and at least 20 letters and digits")
+    bootstrap = ApiKey(new_id(), "bootstrap", Role.OPS, None, None, datetime.now(UTC))
+    await store.create(primary, keys.hashed(key), bootstrap)
+
+
+def _with_security_headers(app: ASGIApp) -> ASGIApp:
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), *_SECURITY_HEADERS]
+            await send(message)
+
+        await app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+    return wrapped
+
+
+def _http_server(app: ASGIApp, settings: GatewaySettings) -> uvicorn.Server:
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.gateway_http_port,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=settings.gateway_connections_max,
+            timeout_keep_alive=settings.gateway_keep_alive_s,
+            timeout_graceful_shutdown=settings.gateway_drain_s,
+        )
+    )
+    # The process has one way to be told to stop; uvicorn's own handlers would be a second.
+    server.capture_signals = nullcontext  # type: ignore[method-assign, assignment]  # the hook is a method
+    return server

@@ -1,0 +1,41 @@
+"""The gateway's settings: read from the environment once, validated, and frozen. A missing one stops the start."""
+
+from pathlib import Path
+
+from pydantic import Field, PostgresDsn, RedisDsn
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from libs.grpc_server.server import ServerLimits
+from libs.postgres.pool import PoolLimits
+from services.gateway.auth.credentials import CredentialLimits
+from services.gateway.auth.rate_limits import RateLimits
+from services.gateway.rest.transcoder import RestLimits
+
+
+class GatewaySettings(BaseSettings):
+    """What `python -m services.gateway` is told. Nested ones are set as LASTMILE_GATEWAY_REST__BODY_BYTES_MAX."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LASTMILE_", env_nested_delimiter="__", frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on")
+    gateway_http_port: int = Field(8080, ge=1, le=65535, description="Port of the REST server")
+    gateway_grpc_port: int = Field(15052, ge=1, le=65535, description="Port of AccessService")
+    assignment_target: str = Field("127.0.0.1:15051", description="host:port of the assignment api")
+    gateway_dsn: PostgresDsn = Field(description="Commands: the PostgreSQL primary, as role gateway")
+    gateway_query_dsn: PostgresDsn = Field(description="Queries: the hot standby, as role gateway")
+    redis_url: RedisDsn = Field(description="Where rate limits are counted")
+    token_private_key_file: Path = Field(description="Ed25519 private key that access tokens are signed with")
+    token_public_key_file: Path = Field(description="Ed25519 public key that access tokens are verified with")
+    gateway_bootstrap_ops_key_file: Path | None = Field(None, description="Holds an ops API key to start with")
+    log_level: str = Field("INFO", description="Least level of the log lines that are written")
+    gateway_connections_max: int = Field(2_000, gt=0, description="HTTP connections open at once")
+    gateway_keep_alive_s: int = Field(30, gt=0, description="An idle HTTP connection is closed after this")
+    gateway_drain_s: int = Field(10, gt=0, description="How long running requests may take to end after a stop")
+    gateway_health_timeout_s: float = Field(1.5, gt=0, description="What a readiness check waits for each server")
+    gateway_pool: PoolLimits = Field(PoolLimits(connections_max=4), description="Connections to each server")
+    gateway_server: ServerLimits = Field(ServerLimits(), description="Limits of the gRPC server")
+    gateway_rest: RestLimits = Field(RestLimits(), description="Limits of the REST side")
+    gateway_rates: RateLimits = Field(RateLimits(), description="Limits of callers")
+    gateway_credentials: CredentialLimits = Field(CredentialLimits(), description="What is remembered of credentials")
