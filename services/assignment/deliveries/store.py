@@ -172,10 +172,11 @@ async def _create_alone(connection: asyncpg.Connection, row: NewDelivery) -> Exc
     except asyncpg.ForeignKeyViolationError as error:
         if "merchant" in str(error.constraint_name):
             unknown = f"no merchant has the id {row.delivery.details.merchant_id}"
-            return InvalidArgumentError.of(FieldViolation("details.merchant_id", unknown, "merchant.known"))
-        return error
+            result = InvalidArgumentError.of(FieldViolation("details.merchant_id", unknown, "merchant.known"))
+        else:
+            result = error
     except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError) as error:
-        return error
+        result = error
     return result
 
 

@@ -76,7 +76,7 @@ def match(
 def _explain(
     packages: Packages, partners: Partners, policy: Policy, now_s: float, built: Costs, partner: Ints
 ) -> tuple[Explanation, ...]:
-    n, m = built.cost_s.shape
+    n, m = len(packages), len(partners)
     if not m:
         nobody = Explanation(NO_PARTNERS, NO_PARTNERS, None, (), {}, 0)
         return (nobody,) * n
