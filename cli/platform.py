@@ -24,6 +24,7 @@ from libs.embedded.shutdown import stop_platform
 from libs.embedded.status import PlatformStatus, ProcessStatus, collect_status, live_state, primary_dsn
 
 MEGABYTE = 1_000_000
+STATUS_COLUMNS_MIN = 100
 STATE_STYLES = {"ready": "green", "backoff": "red", "stopped": "dim"}
 LEVEL_STYLES = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "bold red"}
 
@@ -110,7 +111,8 @@ def _errors_as_text() -> Iterator[None]:
 
 
 def _show_status(found: PlatformStatus) -> None:
-    console = Console(soft_wrap=True)
+    # A wide row that wraps says more than one whose ends are cut off.
+    console = Console(soft_wrap=True, width=max(Console().width, STATUS_COLUMNS_MIN))
     if not found.running:
         console.print(f"not running in {found.home}", highlight=False)
         if found.leftovers:

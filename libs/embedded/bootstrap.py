@@ -126,7 +126,8 @@ class Bootstrap:
         """Return when the standby has replayed everything that is on the primary now."""
         connection = await self._connect(DATABASE)
         try:
-            target = await connection.fetchval("SELECT pg_current_wal_insert_lsn()::text")
+            # Flushed, not inserted: what nobody committed may wait for seconds before it is sent.
+            target = await connection.fetchval("SELECT pg_current_wal_flush_lsn()::text")
         finally:
             await connection.close()
         standby = await asyncpg.connect(self.servers.dsn(OWNER_ROLE, standby=True))

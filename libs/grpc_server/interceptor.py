@@ -8,7 +8,7 @@ import logging
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf.message import Message
@@ -37,8 +37,14 @@ _CONSISTENCY_TOKEN = re.compile(r"^[0-9A-F]{1,8}/[0-9A-F]{1,8}$")
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler = Callable[[Any, Context], Awaitable[Any]]
 
+if TYPE_CHECKING:
+    # Generic in its stubs alone: at run time it takes no parameters.
+    ServerInterceptor = grpc.aio.ServerInterceptor[Any, Any]
+else:
+    ServerInterceptor = grpc.aio.ServerInterceptor
 
-class CallInterceptor(grpc.aio.ServerInterceptor[Any, Any]):
+
+class CallInterceptor(ServerInterceptor):
     """Answers a call only for a principal who may make it, with a request that keeps its proto's rules."""
 
     def __init__(

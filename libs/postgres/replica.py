@@ -17,7 +17,9 @@ log = logging.getLogger("postgres")
 
 # Serves no index: one function call.
 _REPLAYED = "SELECT NOT pg_is_in_recovery() OR pg_last_wal_replay_lsn() >= $1::text::pg_lsn"
-_POSITION = "SELECT pg_current_wal_insert_lsn()::text"
+# Flushed covers every commit. Inserted would also cover records that nobody committed yet, which may wait for seconds
+# before they are sent, and a standby never replays what it was not sent.
+_POSITION = "SELECT pg_current_wal_flush_lsn()::text"
 
 
 class ReplicaLimits(BaseModel):
