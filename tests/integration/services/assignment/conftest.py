@@ -1,0 +1,101 @@
+"""The service's own things on the real servers, and calls to its servicers without a gRPC server."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+import redis.asyncio as redis
+from lastmile.assignment.v1 import city_pb2
+
+from libs.embedded.stack import EmbeddedServers
+from libs.grpc_server.call import Call, answering
+from libs.grpc_server.identity import Principal, Role
+from libs.postgres.pool import PoolLimits, create_pool
+from libs.postgres.replica import QueryPool, ReplicaLimits
+from services.assignment.cities.directory import CityDirectory
+from services.assignment.cities.servicer import CityServicer
+from services.assignment.database import Database
+from services.assignment.partners.position_intake import PositionIntake
+from services.assignment.partners.positions import PositionBook, PositionLimits
+from services.assignment.partners.servicer import PartnerServicer
+
+Answer = Callable[..., Awaitable[Any]]
+OPS = Principal("test", Role.OPS)
+
+
+@pytest.fixture(scope="session")
+async def database(embedded_servers: EmbeddedServers) -> AsyncIterator[Database]:
+    """Commands on the primary, queries on the standby."""
+    limits = PoolLimits(connections_max=10)
+    async with (
+        await create_pool(embedded_servers.dsn("assignment_api"), limits, "test") as primary,
+        await create_pool(embedded_servers.dsn("assignment_api", standby=True), limits, "test") as standby,
+    ):
+        yield Database(primary, QueryPool(standby, primary, ReplicaLimits(replay_wait_ms_max=2_000)))
+
+
+@pytest.fixture
+def directory(database: Database) -> CityDirectory:
+    return CityDirectory(database, 5.0)
+
+
+@pytest.fixture(scope="session")
+async def redis_client(embedded_servers: EmbeddedServers) -> AsyncIterator[redis.Redis]:
+    async with redis.from_url(embedded_servers.redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def book(redis_client: redis.Redis) -> AsyncIterator[PositionBook]:
+    """A running position book."""
+    made = PositionBook(redis_client, PositionLimits())
+    running = asyncio.create_task(made.run())
+    yield made
+    await made.close()
+    await running
+
+
+@pytest.fixture
+def partners(database: Database, directory: CityDirectory, book: PositionBook) -> PartnerServicer:
+    return PartnerServicer(database, directory, PositionIntake(database, directory, book))
+
+
+@pytest.fixture
+def answer() -> Answer:
+    """Call a method as the interceptor would; the response metadata goes into `sent`."""
+
+    async def ask(
+        method: Answer,
+        request: Any,
+        *,
+        principal: Principal = OPS,
+        sent: dict[str, str] | None = None,
+        key: str | None = None,
+        token: str | None = None,
+    ) -> Any:
+        call = Call(f"/test/{method.__name__}", "test", principal, key, token)
+        with answering(call):
+            response = await method(request, None)
+        if sent is not None:
+            sent.update(call.response_metadata)
+        return response
+
+    return ask
+
+
+def city_proto(code: str | None = None, **changes: Any) -> city_pb2.City:
+    """A city round Bengaluru's center with a code of its own."""
+    proto = city_pb2.City(code=code or f"T{uuid.uuid4().hex[:10].upper()}", name="Test", time_zone="Asia/Kolkata")
+    proto.center.latitude_deg, proto.center.longitude_deg, proto.radius_m = 12.97, 77.59, 30_000
+    for name, value in changes.items():
+        setattr(proto, name, value)
+    return proto
+
+
+@pytest.fixture
+async def city_code(database: Database, directory: CityDirectory, answer: Answer) -> str:
+    """A city of the test's own."""
+    request = city_pb2.CreateCityRequest(city=city_proto())
+    return str((await answer(CityServicer(database, directory).CreateCity, request)).city.code)
