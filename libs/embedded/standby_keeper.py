@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from libs.embedded.postgres import PostgresServers
 from libs.embedded.supervisor import Supervisor
 
-CHECK_EVERY_S = 1.0
+CHECKS_IN_TIME = 6
 FAILURES_MAX = 3
 
 
@@ -21,10 +21,11 @@ class StandbyKeeper:
     async def watch(self) -> None:
         """Check until cancelled."""
         loop = asyncio.get_running_loop()
+        rebuild_after_s = self.servers.settings.standby_rebuild_after_s
         last_good_s = loop.time()
         distrusted = False
         while True:
-            await asyncio.sleep(CHECK_EVERY_S)
+            await asyncio.sleep(rebuild_after_s / CHECKS_IN_TIME)
             if not self.supervisor.is_ready(self.standby):
                 last_good_s = loop.time()
                 # Once for each row of failures: what a new copy does not cure (a taken port), another will not.
@@ -35,7 +36,7 @@ class StandbyKeeper:
             distrusted = False
             if await self.servers.is_streaming() is not False:
                 last_good_s = loop.time()
-            elif loop.time() - last_good_s > self.servers.settings.standby_rebuild_after_s:
+            elif loop.time() - last_good_s > rebuild_after_s:
                 self.supervisor.say("the standby has received nothing for too long: building it anew")
                 self.servers.distrust_standby()
                 self.supervisor.restart(self.standby)
