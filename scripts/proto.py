@@ -32,6 +32,9 @@ def generate(out: Path) -> None:
     subprocess.run([*command, *plugins, *outputs, *lastmile], check=True)  # noqa: S603 - our own arguments
     # buf.validate has messages only; google.api comes from googleapis-common-protos.
     subprocess.run([*command, *plugins, *outputs[:1], outputs[2], "buf/validate/validate.proto"], check=True)  # noqa: S603 - as above
+    # With the comments, which the REST documentation shows.
+    described = [f"--descriptor_set_out={out / 'lastmile' / 'descriptors.binpb'}", "--include_source_info"]
+    subprocess.run([*command, *described, *lastmile], check=True)  # noqa: S603 - as above
     for directory in sorted(p for p in out.rglob("*") if p.is_dir()):
         if any(directory.glob("*.py")) and directory.name.startswith("v"):
             (directory / "__init__.py").touch()
@@ -43,7 +46,10 @@ def generate(out: Path) -> None:
 def differences(left: Path, right: Path) -> list[str]:
     """Name every file that differs between two trees of stubs."""
     names = {
-        str(p.relative_to(base)) for base in (left, right) for p in base.rglob("*.py*") if "__pycache__" not in p.parts
+        str(path.relative_to(base))
+        for base in (left, right)
+        for path in base.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
     }
     return sorted(
         name

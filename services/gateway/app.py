@@ -88,7 +88,7 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
         checks, dispensable = health.checks_of(standby, assignment, redis_store, timeout_s)
         routes: list[BaseRoute] = [
             *health.routes(checks, dispensable, timeout_s),
-            *pages.routes(openapi.build(services, load_comments())),
+            *pages.routes(openapi.build(services, load_comments()), settings.assignment_target),
             Route("/{path:path}", transcoder.answer, methods=_ALL_METHODS),
         ]
         http_server = _http_server(_with_security_headers(Starlette(routes=routes)), settings)

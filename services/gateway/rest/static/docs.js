@@ -1,0 +1,10 @@
+window.addEventListener("load", () => {
+  window.SwaggerUIBundle({
+    url: "/openapi.json",
+    dom_id: "#docs",
+    deepLinking: true,
+    filter: true,
+    displayRequestDuration: true,
+    validatorUrl: null,
+  });
+});
