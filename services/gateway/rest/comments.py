@@ -31,14 +31,15 @@ def load_comments() -> Comments:
 
 
 def _name_at(file: descriptor_pb2.FileDescriptorProto, path: list[int]) -> str | None:
-    names, node, children = [file.package], file, _FILE
+    node: Any = file
+    names, children = [file.package], _FILE
     while path:
         number, *path = path
         attribute = children.get(number)
         if attribute is None or not path:
             return None
         index, *path = path
-        node: Any = getattr(node, attribute)[index]
+        node = getattr(node, attribute)[index]
         names.append(node.name)
         children = _CHILDREN.get(_KIND.get(attribute, attribute), {})
     return ".".join(names)

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, built from the protos: routes, schemas, rules, roles and comments, nothing written twice."""
+"""The OpenAPI 3.1 document, built from the protos: their routes, schemas, rules, roles and comments."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,6 +1,7 @@
 """Errors as RFC 9457 problem+json: from gRPC status with google.rpc details, or from the gateway itself."""
 
 import json
+import re
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -77,7 +78,7 @@ def problem_of(error: grpc.aio.AioRpcError) -> Problem:
         if detail.Unpack(info):
             reason, metadata = info.reason, dict(info.metadata)
         elif detail.Unpack(bad):
-            errors += [(v.field, v.description, v.reason) for v in bad.field_violations]
+            errors += [(_json_path(v.field), v.description, v.reason) for v in bad.field_violations]
         elif detail.Unpack(retry):
             retry_after_s = max(1, retry.retry_delay.seconds)
     code = _REASONS.get(reason) or _CODES.get(error.code(), 500)
@@ -90,6 +91,11 @@ def problem_of(error: grpc.aio.AioRpcError) -> Problem:
         detail_text = "internal error; quote the request id"
     headers = {"WWW-Authenticate": "Bearer"} if code == 401 else {}
     return Problem(code, reason, detail_text, tuple(errors), metadata, retry_after_s, headers)
+
+
+def _json_path(path: str) -> str:
+    """Return a field's path with the names that it has in JSON."""
+    return re.sub(r"_([a-z0-9])", lambda match: match[1].upper(), path)
 
 
 def response_of(problem: Problem, request_id: str, path: str) -> Response:

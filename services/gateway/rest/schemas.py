@@ -85,17 +85,19 @@ class Schemas:
             return self.of_message(field.message_type, request=request)
         if field.enum_type is not None:
             return _enum(field.enum_type, kept)
-        if field.type in _INT32:
-            return {"type": "integer", "format": "int32"} | _range(kept.int32 if kept else None)
-        if field.type in _INT64:
-            if request and kept is not None and kept.HasField("int64"):
-                return {"type": "integer", "format": "int64"} | _range(kept.int64)
-            return {"type": "string", "pattern": "^-?[0-9]+$", "format": "int64"}
-        if field.type in (_F.TYPE_DOUBLE, _F.TYPE_FLOAT):
-            return {"type": "number"} | _range(kept.double if kept else None)
-        if field.type == _F.TYPE_BOOL:
-            return {"type": "boolean"}
-        return _string(kept)
+        return _scalar(field, kept)
+
+
+def _scalar(field: FieldDescriptor, rules: validate_pb2.FieldRules | None) -> Schema:
+    if field.type in _INT32:
+        return {"type": "integer", "format": "int32"} | _range(rules.int32 if rules else None)
+    if field.type in _INT64:
+        if rules is not None and rules.HasField("int64"):
+            return {"type": "integer", "format": "int64"} | _range(rules.int64)
+        return {"type": "string", "pattern": "^-?[0-9]+$", "format": "int64"}
+    if field.type in (_F.TYPE_DOUBLE, _F.TYPE_FLOAT):
+        return {"type": "number"} | _range(rules.double if rules else None)
+    return {"type": "boolean"} if field.type == _F.TYPE_BOOL else _string(rules)
 
 
 def _enum(enum: EnumDescriptor, rules: validate_pb2.FieldRules | None) -> Schema:
