@@ -34,3 +34,8 @@ async def create_pool(dsn: str, limits: PoolLimits, application_name: str) -> as
         command_timeout=limits.statement_timeout_ms / 1000 + 1,
         server_settings=settings,
     )
+
+
+async def ping(pool: asyncpg.Pool) -> None:
+    """Ask the server for the smallest answer; raises what asyncpg or the network raises."""
+    await pool.fetchval("SELECT 1")

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-GENERATED = ("libs/api/", "third_party/", "requirements/")
+GENERATED = ("libs/api/", "third_party/", "requirements/", "services/gateway/rest/static/swagger-ui/")
 
 
 @dataclass(frozen=True)

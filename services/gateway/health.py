@@ -12,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from libs.postgres.pool import ping
+
 Check = Callable[[], Awaitable[None]]
 _FAILURES = (OSError, TimeoutError, RuntimeError, RedisError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
@@ -22,7 +24,7 @@ def checks_of(
     """Return the checks by name, and the names of those that the gateway can do without for a while."""
 
     async def database() -> None:
-        await standby.fetchval("SELECT 1")
+        await ping(standby)
 
     async def assignment_api() -> None:
         stub = health_pb2_grpc.HealthStub(assignment)

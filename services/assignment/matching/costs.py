@@ -1,6 +1,6 @@
 """Which pairs are possible, why the others are not, and what each costs, in seconds-equivalent.
 
-Memory: one float64 and one int8 matrix of n × m, and a few temporaries of the same shape.
+Memory: one float64 and one int8 matrix of n by m, and a few temporaries of the same shape.
 """
 
 from dataclasses import dataclass

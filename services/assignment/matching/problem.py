@@ -78,8 +78,11 @@ class Packages:
 
 @dataclass(frozen=True, slots=True)
 class Partners:
-    """m partners with what is left of their capacity. Partner j's shift slots are rows slot_offsets[j]:slot_offsets[j+1];
-    one without slots is always on shift. Its zones are laid out likewise; one without zones prefers no place."""
+    """m partners with what is left of their capacity.
+
+    Partner j's shift slots are rows slot_offsets[j]:slot_offsets[j+1]; one without slots is always on shift. Its zones
+    are laid out likewise; one without zones prefers no place.
+    """
 
     ids: Sequence[str]
     lat: Floats

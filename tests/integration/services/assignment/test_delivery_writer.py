@@ -41,8 +41,8 @@ async def primary(embedded_servers: EmbeddedServers) -> AsyncIterator[asyncpg.Po
     async with pool:
         async with pool.acquire() as connection, visible(connection, OPERATOR):
             await connection.execute(
-                "INSERT INTO assignment.cities VALUES ($1, $1, 'Asia/Kolkata', 12.97, 77.59, 30000, 1000, 500, 8000, 60,"
-                " 1800, 300, 1, now()) ON CONFLICT DO NOTHING",
+                "INSERT INTO assignment.cities VALUES ($1, $1, 'Asia/Kolkata', 12.97, 77.59, 30000, 1000, 500, 8000,"
+                " 60, 1800, 300, 1, now()) ON CONFLICT DO NOTHING",
                 CITY,
             )
         yield pool
