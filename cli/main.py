@@ -3,6 +3,7 @@
 import typer
 
 from cli import platform
+from cli.imports import command as imports
 
 app = typer.Typer(
     name="lastmile", help="Run Lastmile, fill it, look at it.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -13,3 +14,4 @@ app.command()(platform.down)
 app.command()(platform.status)
 app.command()(platform.doctor)
 app.command()(platform.migrate)
+app.add_typer(imports.app, name="import")

@@ -8,6 +8,7 @@ from services.assignment.deliveries.delivery import Details
 
 AHEAD_MAX = timedelta(days=60)
 READY_BEFORE_MAX = timedelta(hours=24)
+READY_AFTER_MAX = timedelta(hours=24)
 
 
 def violations_of(details: Details, city: City | None, now: datetime) -> list[FieldViolation]:
@@ -27,8 +28,10 @@ def violations_of(details: Details, city: City | None, now: datetime) -> list[Fi
     elif details.drop_until > now + AHEAD_MAX:
         said = f"lies more than {AHEAD_MAX.days} days ahead"
         found.append(FieldViolation("details.drop_window.end", said, "drop_window.ahead_max"))
-    if details.ready_at >= details.drop_until:
-        found.append(FieldViolation("details.ready_at", "must be before the drop window's end", "ready_at.order"))
+    # Goods that are ready only after the customer expects them make a late delivery, not an impossible one.
+    if details.ready_at > details.drop_until + READY_AFTER_MAX:
+        said = f"lies more than {READY_AFTER_MAX.total_seconds() / 3600:.0f} hours after the drop window's end"
+        found.append(FieldViolation("details.ready_at", said, "ready_at.after_max"))
     if details.ready_at < now - READY_BEFORE_MAX:
         found.append(FieldViolation("details.ready_at", "lies more than 24 hours in the past", "ready_at.past_max"))
     return found

@@ -1,5 +1,6 @@
 """One window's matching from end to end: problem, costs, solution, and why each package fared as it did."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ ALTERNATIVES_MAX = 3
 ASSIGNED, NO_PARTNERS, NO_FEASIBLE_PARTNER, OUTCOMPETED = (
     "ASSIGNED", "NO_PARTNERS", "NO_FEASIBLE_PARTNER", "OUTCOMPETED",
 )  # fmt: skip
+
+# A partner who is not at work, as `absent` counts it.
+OFFLINE = "OFFLINE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +55,17 @@ class MatchResult:
 
 
 def match(
-    packages: Packages, partners: Partners, policy: Policy, now_s: float, clock_s: Callable[[], float]
+    packages: Packages,
+    partners: Partners,
+    policy: Policy,
+    now_s: float,
+    clock_s: Callable[[], float],
+    absent: Mapping[str, int] | None = None,
 ) -> MatchResult:
     """Match packages to partners at the moment `now_s`. `clock_s` measures the stages and decides nothing.
+
+    `absent` counts, by reason, partners who are not among `partners` because they could take nothing at all: they are
+    lost to every package, and the explanations say so.
 
     Raises ProblemError when there are more pairs than the policy allows.
     """
@@ -65,7 +77,7 @@ def match(
     rows = np.flatnonzero(partner != UNASSIGNED)
     return MatchResult(
         partner=partner,
-        explanations=_explain(packages, partners, policy, now_s, built, partner),
+        explanations=_explain(packages, partners, policy, now_s, built, partner, absent or {}),
         cost_s=float(built.cost_s[rows, partner[rows]].sum()),
         feasible_pairs=int((built.lost == Lost.FEASIBLE).sum()),
         build_ms=(built_s - started_s) * 1000,
@@ -74,12 +86,18 @@ def match(
 
 
 def _explain(
-    packages: Packages, partners: Partners, policy: Policy, now_s: float, built: Costs, partner: Ints
+    packages: Packages,
+    partners: Partners,
+    policy: Policy,
+    now_s: float,
+    built: Costs,
+    partner: Ints,
+    absent: Mapping[str, int],
 ) -> tuple[Explanation, ...]:
     n, m = len(packages), len(partners)
     if not m:
-        nobody = Explanation(NO_PARTNERS, NO_PARTNERS, None, (), {}, 0)
-        return (nobody,) * n
+        outcome = NO_FEASIBLE_PARTNER if absent else NO_PARTNERS
+        return (Explanation(outcome, _commonest(absent), None, (), absent, 0),) * n
     shown = min(ALTERNATIVES_MAX + 1, m)
     best = np.argpartition(built.cost_s, shown - 1, axis=1)[:, :shown]
     # The chosen one first, then the others by cost; ties by index, so that every machine says the same.
@@ -104,15 +122,23 @@ def _explain(
             for place in range(1, candidates.shape[1])
             if candidates[row, place] != taken and np.isfinite(built.cost_s[row, candidates[row, place]])
         ]
-        counts = {reason.name: int(lost[row, reason]) for reason in Lost if reason and lost[row, reason]}
+        counts = Counter(absent)
+        counts.update({reason.name: int(lost[row, reason]) for reason in Lost if reason and lost[row, reason]})
         feasible = int(lost[row, Lost.FEASIBLE])
         if taken != UNASSIGNED:
             outcome = reason = ASSIGNED
         elif feasible:
             outcome = reason = OUTCOMPETED
         else:
-            outcome, reason = NO_FEASIBLE_PARTNER, max(counts, key=lambda name: counts[name])
+            outcome, reason = NO_FEASIBLE_PARTNER, _commonest(counts)
         chosen = None if taken == UNASSIGNED else partner_cost(row, 0)
-        return Explanation(outcome, reason, chosen, tuple(others[:ALTERNATIVES_MAX]), counts, feasible)
+        return Explanation(outcome, reason, chosen, tuple(others[:ALTERNATIVES_MAX]), dict(counts), feasible)
 
     return tuple(explanation(row) for row in range(n))
+
+
+def _commonest(counts: Mapping[str, int]) -> str:
+    """Return the reason that most partners were lost to; OFFLINE only where nobody is at work."""
+    at_work = {reason: count for reason, count in counts.items() if reason != OFFLINE and count}
+    candidates = at_work or counts
+    return max(candidates, key=lambda reason: candidates[reason], default=NO_PARTNERS)

@@ -8,6 +8,8 @@ from uuid import UUID
 import asyncpg
 
 from services.assignment.errors import LeaseLostError
+from services.assignment.matching.costs import Lost
+from services.assignment.matching.match import OFFLINE
 
 # Served by matchers_pkey.
 _ALIVE = """
@@ -66,6 +68,13 @@ SELECT id, vehicle, parcels_max - parcels_held AS parcels_left, weight_g_max - w
 FROM assignment.partners WHERE city_code = $1 AND availability = 'online' AND parcels_held < parcels_max
 ORDER BY id LIMIT $2
 """
+# Served by partners_by_city.
+_ABSENT = """
+SELECT count(*) FILTER (WHERE availability <> 'online') AS offline,
+  count(*) FILTER (WHERE availability = 'online' AND parcels_held >= parcels_max) AS full_up,
+  count(*) FILTER (WHERE availability = 'online' AND parcels_held < parcels_max) AS present
+FROM assignment.partners WHERE city_code = $1
+"""
 # Served by offers_by_delivery.
 _DECLINED = """
 SELECT delivery_id, partner_id FROM assignment.offers
@@ -115,6 +124,8 @@ SELECT d.id AS delivery_id, e.window_id, e.outcome, e.chosen, e.alternatives, e.
 FROM assignment.deliveries d LEFT JOIN assignment.explanations e ON e.delivery_id = d.id WHERE d.id = $1
 """
 _ENSURE_PARTITIONS = "SELECT assignment.ensure_partitions($1)"
+# A partner beyond what one window holds.
+WINDOW_FULL = "WINDOW_FULL"
 _ID_MAX = UUID(int=(1 << 128) - 1)
 
 
@@ -181,6 +192,17 @@ async def read_deliveries(connection: asyncpg.Connection, city_code: str, rows_m
 async def read_partners(connection: asyncpg.Connection, city_code: str, rows_max: int) -> list[asyncpg.Record]:
     """Return the city's partners who are online and have room."""
     return list(await connection.fetch(_PARTNERS, city_code, rows_max))
+
+
+async def count_absent(connection: asyncpg.Connection, city_code: str, present: int) -> dict[str, int]:
+    """Return how many of the city's partners a window that reads `present` of them leaves out, by reason."""
+    row = await connection.fetchrow(_ABSENT, city_code)
+    counts = {
+        OFFLINE: row["offline"],
+        Lost.NO_PARCELS_LEFT.name: row["full_up"],
+        WINDOW_FULL: max(0, row["present"] - present),
+    }
+    return {reason: count for reason, count in counts.items() if count}
 
 
 async def read_declined(connection: asyncpg.Connection, delivery_ids: Sequence[UUID]) -> list[asyncpg.Record]:

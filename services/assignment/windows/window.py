@@ -57,6 +57,7 @@ class WindowRunner:
             deliveries = await store.read_deliveries(connection, city.code, rows_max)
             if not deliveries:
                 return None
+            absent = await store.count_absent(connection, city.code, len(partners))
             declined = await store.read_declined(connection, [row["id"] for row in deliveries])
         positions = await self._positions.read_city(city.code)
         policy = Policy(
@@ -72,6 +73,7 @@ class WindowRunner:
                 policy,
                 time.time(),
                 time.perf_counter,
+                absent,
             )
         )
         return await self._commit(city, lease, deliveries, partners, result)

@@ -127,7 +127,9 @@ class DeliveryDetails(_message.Message):
 
     @_builtins.property
     def drop_window(self) -> _time_pb2.TimeWindow:
-        """When the customer expects the parcel; its end must lie in the future and after ready_at."""
+        """When the customer expects the parcel; its end must lie in the future. Goods that are ready only after it are
+        late from the start, which costs in matching; more than 24 hours after it they are refused.
+        """
 
     @_builtins.property
     def declared_value(self) -> _money_pb2.Money:

@@ -122,3 +122,26 @@ def test_duplicate_ids_and_too_many_pairs_are_refused() -> None:
 def test_a_geohash_cell_starts_with_its_prefix() -> None:
     # Published example: 57.64911, 10.40744 is u4pruydqqvj.
     assert cells(np.array([57.64911]), np.array([10.40744])).tolist() == [zone_cell("u4pruyd")]
+
+
+def test_partners_who_could_take_nothing_at_all_are_counted_as_lost() -> None:
+    packages, partners = random_problem(3, 2, 0)
+    result = match(packages, partners, POLICY, NOW_S, time.perf_counter, {"OFFLINE": 5, "NO_PARCELS_LEFT": 2})
+    assert [e.reason for e in result.explanations] == ["NO_PARCELS_LEFT"] * 2
+    assert result.explanations[0].outcome == "NO_FEASIBLE_PARTNER"
+    assert result.explanations[0].partners_lost == {"OFFLINE": 5, "NO_PARCELS_LEFT": 2}
+
+
+def test_a_city_whose_partners_are_all_at_home_says_so() -> None:
+    packages, partners = random_problem(3, 1, 0)
+    result = match(packages, partners, POLICY, NOW_S, time.perf_counter, {"OFFLINE": 5})
+    assert result.explanations[0].reason == "OFFLINE"
+
+
+def test_absent_partners_come_on_top_of_those_who_were_considered() -> None:
+    packages, partners = random_problem(3, 4, 3)
+    alone = match(packages, partners, POLICY, NOW_S, time.perf_counter)
+    together = match(packages, partners, POLICY, NOW_S, time.perf_counter, {"OFFLINE": 7})
+    for before, after in zip(alone.explanations, together.explanations, strict=True):
+        assert after.partners_lost == {**before.partners_lost, "OFFLINE": 7}
+        assert (after.outcome, after.reason) == (before.outcome, before.reason)

@@ -1,0 +1,146 @@
+"""The gateway's REST API as the command line uses it: one client, its settings, its errors, its retries."""
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+HOME_DEFAULT = ".lastmile"
+# An answer that comes from what stands before the gateway, not from it, and says no more than "not now".
+STATUSES_NOT_NOW = frozenset({429, 502, 503, 504})
+
+
+class GatewayError(Exception):
+    """The gateway cannot be used: the text says why and what to do."""
+
+
+class RefusedError(GatewayError):
+    """The gateway refused a request: `problem` is its problem+json."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        self.status = status
+        self.problem = problem
+        self.reason: str = problem.get("reason", f"HTTP_{status}")
+        # A problem says itself whether the same request may succeed later.
+        self.retryable: bool = problem.get("retryable", status in STATUSES_NOT_NOW)
+        fields = "; ".join(f"{error['field']}: {error['description']}" for error in problem.get("errors", []))
+        super().__init__(f"{self.reason}: {problem.get('detail', '')}{f' ({fields})' if fields else ''}")
+
+
+class GatewaySettings(BaseSettings):
+    """Where the gateway is and who calls it."""
+
+    model_config = SettingsConfigDict(env_prefix="LASTMILE_", frozen=True, env_ignore_empty=True, extra="ignore")
+
+    gateway_url: str = Field("http://127.0.0.1:8080", description="The gateway's URL")
+    api_key: SecretStr | None = Field(None, description="API key to call with")
+    api_key_file: Path | None = Field(None, description="File that holds the API key")
+    client_timeout_s: float = Field(60, gt=0, description="Longest wait for one answer")
+    client_retry_s: float = Field(120, gt=0, description="How long a request is tried again while it may succeed")
+    client_retry_wait_s_max: float = Field(2, gt=0, description="Longest wait between two tries")
+    client_connections_max: int = Field(32, gt=0, description="Connections to the gateway")
+
+    def credential(self) -> str:
+        """Return the API key; GatewayError says where it was looked for."""
+        if self.api_key is not None:
+            return self.api_key.get_secret_value()
+        home = Path(os.environ.get("LASTMILE_HOME") or HOME_DEFAULT)
+        path = self.api_key_file or home.expanduser() / "secrets" / "ops_api_key"
+        try:
+            return path.read_text().strip()
+        except OSError as error:
+            raise GatewayError(
+                f"no API key: {path} cannot be read ({error.strerror}). Start the platform with `lastmile up`, or set "
+                "LASTMILE_API_KEY or LASTMILE_API_KEY_FILE"
+            ) from None
+
+
+class Gateway:
+    """An async client: every request is tried again while it may succeed, and a write keeps its idempotency key."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+        self._token = ""
+        self._http = httpx.AsyncClient(
+            base_url=settings.gateway_url,
+            headers={"Authorization": f"Bearer {settings.credential()}"},
+            timeout=settings.client_timeout_s,
+            limits=httpx.Limits(
+                max_connections=settings.client_connections_max,
+                max_keepalive_connections=settings.client_connections_max,
+            ),
+            # A proxy of the shell's has no business between this machine and its own gateway.
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def get(self, path: str, **query: Any) -> dict[str, Any]:
+        """Return the answer, which knows of everything that this client has written."""
+        headers = {"Consistency-Token": self._token} if self._token else {}
+        return await self._answer("GET", path, headers=headers, params=query)
+
+    async def post(self, path: str, body: Mapping[str, Any], *, retry: bool = True) -> dict[str, Any]:
+        """Return the answer to a command, whose effect happens once however often it is sent."""
+        headers = {"Idempotency-Key": str(uuid.uuid4())}
+        if retry:
+            return await self._answer("POST", path, headers=headers, json=body)
+        return await self._once("POST", path, headers=headers, json=body)
+
+    async def pages(self, path: str, field: str, **query: Any) -> AsyncIterator[dict[str, Any]]:
+        """Yield every row of a list."""
+        token = ""
+        while True:
+            page = await self.get(path, pageToken=token, **query)
+            for row in page.get(field, []):
+                yield row
+            token = page.get("nextPageToken", "")
+            if not token:
+                return
+
+    async def _answer(self, verb: str, path: str, **request: Any) -> dict[str, Any]:
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(_may_succeed),
+            stop=stop_after_delay(self._settings.client_retry_s),
+            wait=wait_random_exponential(0.1, self._settings.client_retry_wait_s_max),
+            reraise=True,
+        )
+        try:
+            answer: dict[str, Any] = await retrying(self._once, verb, path, **request)
+        except httpx.TransportError as error:
+            said = str(error) or type(error).__name__
+            raise GatewayError(
+                f"{self._settings.gateway_url} does not answer ({said}). Is the platform running? `lastmile status` "
+                "tells; LASTMILE_GATEWAY_URL names another gateway"
+            ) from None
+        return answer
+
+    async def _once(self, verb: str, path: str, **request: Any) -> dict[str, Any]:
+        response = await self._http.request(verb, path, **request)
+        if response.status_code != httpx.codes.OK:
+            raise RefusedError(response.status_code, _problem(response))
+        self._token = response.headers.get("Consistency-Token", self._token)
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+def _may_succeed(error: BaseException) -> bool:
+    return isinstance(error, httpx.TransportError) or (isinstance(error, RefusedError) and error.retryable)
+
+
+def _problem(response: httpx.Response) -> Mapping[str, Any]:
+    try:
+        problem: Mapping[str, Any] = response.json()
+    except ValueError:
+        return {"detail": response.reason_phrase}
+    return problem

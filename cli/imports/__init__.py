@@ -1,0 +1,1 @@
+"""`lastmile import`: real data of others, through the public API."""
