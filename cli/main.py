@@ -3,6 +3,7 @@
 import typer
 
 from cli import platform
+from cli.demo import command as demo
 from cli.imports import command as imports
 
 app = typer.Typer(
@@ -14,4 +15,5 @@ app.command()(platform.down)
 app.command()(platform.status)
 app.command()(platform.doctor)
 app.command()(platform.migrate)
+app.command()(demo.demo)
 app.add_typer(imports.app, name="import")

@@ -1,0 +1,1 @@
+"""`lastmile demo`: synthetic traffic over 25 Indian cities, through the public API."""
