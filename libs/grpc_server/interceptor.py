@@ -115,19 +115,24 @@ class CallInterceptor(ServerInterceptor):
                 code = error.code.name
                 _set_trailing(context, call)
                 await _abort(context, error.status())
-            except Exception:
-                code = "INTERNAL"
-                log.exception("call failed", extra={"method": method, "request_id": call.request_id})
-                unknown = ServiceError(f"internal error; quote request id {call.request_id}")
-                await _abort(context, unknown.status())
+            except Exception as error:
+                known = self._translate(error)
+                code = (known or ServiceError).code.name
+                fields = {"method": method, "request_id": call.request_id}
+                if known:
+                    log.warning("call could not be answered", extra={**fields, "code": code, "error": repr(error)})
+                else:
+                    log.exception("call failed", extra=fields)
+                    known = ServiceError(f"internal error; quote request id {call.request_id}")
+                await _abort(context, known.status())
             else:
                 _set_trailing(context, call)
                 return response
             finally:
                 elapsed_ms = round((time.perf_counter() - started) * 1000, 2)
                 if log.isEnabledFor(logging.DEBUG):
-                    fields = {"method": method, "request_id": call.request_id, "code": code, "elapsed_ms": elapsed_ms}
-                    log.debug("call", extra=fields)
+                    said = {"method": method, "request_id": call.request_id, "code": code, "elapsed_ms": elapsed_ms}
+                    log.debug("call", extra=said)
 
         return answer
 

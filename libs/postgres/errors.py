@@ -4,11 +4,13 @@ import asyncpg
 
 from libs.grpc_server.errors import InvalidArgumentError, ServiceError, UnavailableError
 
-_UNREACHABLE = (
+UNREACHABLE = (
     ConnectionError,
     TimeoutError,
     OSError,
     asyncpg.InterfaceError,
+    # asyncpg's word for a connection that has died between two of its steps.
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
@@ -25,7 +27,7 @@ class DatabaseUnavailableError(UnavailableError):
 
 def translate(error: Exception) -> ServiceError | None:
     """Return the error for the caller, or None for a bug of ours."""
-    if isinstance(error, _UNREACHABLE):
+    if isinstance(error, UNREACHABLE):
         return DatabaseUnavailableError("the database did not answer; try again")
     if isinstance(error, asyncpg.CharacterNotInRepertoireError | asyncpg.UntranslatableCharacterError):
         return InvalidArgumentError("text may not contain the character NUL", reason="INVALID_TEXT")

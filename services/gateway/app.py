@@ -14,6 +14,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from lastmile.assignment.v1 import assignment_pb2, city_pb2, delivery_pb2, merchant_pb2, partner_pb2
 from lastmile.gateway.v1 import access_pb2, access_pb2_grpc
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -32,7 +33,7 @@ from services.gateway.rest import openapi, pages
 from services.gateway.rest.codec import GoogleJsonCodec
 from services.gateway.rest.comments import load_comments
 from services.gateway.rest.routes import routes_of
-from services.gateway.rest.transcoder import Transcoder, Upstream
+from services.gateway.rest.transcoder import Transcoder, Upstream, unrouted
 from services.gateway.settings import GatewaySettings
 
 ACCESS_SERVICE = access_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name
@@ -91,7 +92,9 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
             *pages.routes(openapi.build(services, load_comments()), settings.assignment_target),
             Route("/{path:path}", transcoder.answer, methods=_ALL_METHODS),
         ]
-        http_server = _http_server(_with_security_headers(Starlette(routes=routes)), settings)
+        http_server = _http_server(
+            _with_security_headers(Starlette(routes=routes, exception_handlers={HTTPException: unrouted})), settings
+        )
         async with asyncio.TaskGroup() as group:
             group.create_task(grpc_server.serve(stop))
             serving = group.create_task(http_server.serve())

@@ -12,10 +12,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from libs.postgres.errors import UNREACHABLE
 from libs.postgres.pool import ping
 
 Check = Callable[[], Awaitable[None]]
-_FAILURES = (OSError, TimeoutError, RuntimeError, RedisError, asyncpg.PostgresError, asyncpg.InterfaceError)
+_FAILURES = (*UNREACHABLE, RuntimeError, RedisError, asyncpg.PostgresError)
 
 
 def checks_of(

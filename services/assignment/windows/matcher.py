@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from libs.grpc_server.server import GrpcServer
 from libs.ids import new_id
+from libs.postgres.errors import UNREACHABLE
 from libs.postgres.pool import create_pool
 from services.assignment.cities import store as cities_store
 from services.assignment.cities.city import City
@@ -30,7 +31,7 @@ from services.assignment.windows.window import Lease, WindowRunner
 log = logging.getLogger("matcher")
 
 # What a server's failure looks like; anything else is a bug, ends the process, and the supervisor starts it again.
-OUTAGES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, RedisError)
+OUTAGES = (*UNREACHABLE, asyncpg.PostgresError, RedisError)
 
 
 class Matcher:

@@ -11,6 +11,7 @@ import grpc
 from google.protobuf import message_factory
 from google.protobuf.message import Message
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -47,6 +48,7 @@ class RestLimits(BaseModel):
     url_chars_max: int = Field(8_192, gt=0, description="Longest path with query")
     body_timeout_s: float = Field(20.0, gt=0, description="A body must be here within this")
     timeout_ms_default: int = Field(10_000, gt=0, description="Deadline of a call whose caller states none")
+    timeout_ms_min: int = Field(100, gt=0, description="Nearest deadline a caller may state")
     timeout_ms_max: int = Field(60_000, gt=0, description="Latest deadline a caller may state")
     channels: int = Field(2, gt=0, description="gRPC channels to each service")
     response_bytes_max: int = Field(32 * 1024 * 1024, gt=0, description="Largest answer of a service")
@@ -188,10 +190,22 @@ class Transcoder:
         given = request.headers.get("x-request-timeout-ms")
         if given is None:
             return self._limits.timeout_ms_default / 1000
-        if not given.isascii() or not given.isdigit() or not 1 <= int(given[:10]) <= self._limits.timeout_ms_max:
-            said = f"must be a whole number from 1 to {self._limits.timeout_ms_max}"
+        if (
+            not given.isascii()
+            or not given.isdigit()
+            or not (self._limits.timeout_ms_min <= int(given[:10]) <= self._limits.timeout_ms_max)
+        ):
+            said = f"must be a whole number from {self._limits.timeout_ms_min} to {self._limits.timeout_ms_max}"
             raise _bad_header("X-Request-Timeout-Ms", said)
         return int(given) / 1000
+
+
+async def unrouted(request: Request, error: Exception) -> Response:
+    """Answer what even the router did not take: a path that no route can have, a page asked for with a wrong verb."""
+    status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
+    reason = "METHOD_NOT_ALLOWED" if status == HTTPStatus.METHOD_NOT_ALLOWED else "ROUTE_NOT_FOUND"
+    problem = Problem(status, reason, "no route has this path and verb; /docs shows those there are")
+    return response_of(problem, str(new_id()), request.url.path)
 
 
 def _metadata(request: Request, request_id: str, caller: Caller) -> list[tuple[str, str]]:

@@ -1,0 +1,70 @@
+"""What the gateway says of itself is true: the OpenAPI document, and what a fuzzer finds against it."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from libs.embedded.stack import RunningStack
+from tests.rest import Rest
+
+CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+EXAMPLES_PER_OPERATION = 8
+REVOKE = "AccessService_RevokeApiKey"
+
+
+def fuzz(stack: RunningStack, key: str, folder: Path, *selection: str) -> str:
+    command = [
+        str(Path(sys.executable).with_name("schemathesis")), "run", f"{stack.base_url}/openapi.json",
+        "--header", f"Authorization: Bearer {key}", "--checks", CHECKS, "--phases", "examples,coverage,fuzzing",
+        "--max-examples", str(EXAMPLES_PER_OPERATION), "--generation-deterministic", "--continue-on-failure",
+        "--workers", "2", "--no-color", "--request-timeout", "15", *selection,
+    ]  # fmt: skip
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=240, cwd=folder)
+    assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-2_000:]
+    return done.stdout
+
+
+def test_no_answer_is_a_server_error_or_undocumented(running_stack: RunningStack, ops: Rest, tmp_path: Path) -> None:
+    operations = [
+        operation for path in ops.get("/openapi.json")["paths"].values() for operation in path.values() if operation
+    ]
+    # What revokes keys runs with a key of its own: it is free to revoke that one.
+    output = fuzz(running_stack, running_stack.ops_api_key, tmp_path, "--exclude-operation-id", REVOKE)
+    assert re.search(rf"Tested: {len(operations) - 1}\b", output), output[-2_000:]
+    own = ops.post("/v1/apiKeys", {"name": "fuzz", "role": "ROLE_OPS"})["secret"]
+    fuzz(running_stack, own, tmp_path, "--include-operation-id", REVOKE)
+
+
+def test_the_document_describes_every_route_with_its_problems(ops: Rest) -> None:
+    document = ops.get("/openapi.json")
+    assert document["openapi"] == "3.1.0"
+    text = json.dumps(document)
+    for name in set(re.findall(r'"#/components/(\w+/\w+)"', text)):
+        kind, _, component = name.partition("/")
+        assert component in document["components"][kind]
+    for path, operations in document["paths"].items():
+        for verb, operation in operations.items():
+            assert {"200", "400", "401", "404", "429", "503"} <= set(operation["responses"]), (verb, path)
+            assert operation["summary"], (verb, path)
+
+
+def test_the_pages_load_nothing_from_elsewhere(ops: Rest) -> None:
+    for path in ("/", "/docs"):
+        page = ops.http.get(path)
+        assert page.status_code == 200
+        assert page.headers["content-type"].startswith("text/html")
+        loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+        assert loaded
+        for address in loaded:
+            assert address.startswith(("/", "#", ops.base_url)), address
+            if address.startswith("/static"):
+                assert ops.http.get(address).status_code == 200
+
+
+def test_a_path_that_no_route_can_have_is_a_problem_too(ops: Rest) -> None:
+    for path in ("/nowhere", "/v1/partners/%C2%85%0A", "/static/none", "/v1/deliveries/%00"):
+        answer = ops.ask("PUT", path, {})
+        assert answer.status_code in {400, 404, 405}, path
+        assert answer.headers["content-type"] == "application/problem+json", path
