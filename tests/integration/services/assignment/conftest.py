@@ -3,23 +3,31 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 import redis.asyncio as redis
 from lastmile.assignment.v1 import city_pb2
 
-from libs.embedded.stack import EmbeddedServers
+from libs.embedded.stack import EmbeddedServers, free_ports
 from libs.grpc_server.call import Call, answering
-from libs.grpc_server.identity import Principal, Role
+from libs.grpc_server.identity import Principal, Role, TokenSigner
 from libs.postgres.pool import PoolLimits, create_pool
 from libs.postgres.replica import QueryPool, ReplicaLimits
+from services.assignment.app import serve_api
 from services.assignment.cities.directory import CityDirectory
 from services.assignment.cities.servicer import CityServicer
 from services.assignment.database import Database
 from services.assignment.partners.position_intake import PositionIntake
 from services.assignment.partners.positions import PositionBook, PositionLimits
 from services.assignment.partners.servicer import PartnerServicer
+from services.assignment.settings import ApiSettings
+from services.assignment.windows.matcher import run_matcher
+from services.assignment.windows.settings import MatcherSettings
+from tests.assignment_api import AssignmentApi
 
 Answer = Callable[..., Awaitable[Any]]
 OPS = Principal("test", Role.OPS)
@@ -99,3 +107,44 @@ async def city_code(database: Database, directory: CityDirectory, answer: Answer
     """A city of the test's own."""
     request = city_pb2.CreateCityRequest(city=city_proto())
     return str((await answer(CityServicer(database, directory).CreateCity, request)).city.code)
+
+
+@pytest.fixture(scope="session")
+async def assignment_api(embedded_servers: EmbeddedServers) -> AsyncIterator[AssignmentApi]:
+    """The api as it runs in production, in this process, and a channel to it."""
+    servers, known = embedded_servers, embedded_servers.service_environment
+    settings = ApiSettings(
+        assignment_port=free_ports(1)[0],
+        assignment_dsn=servers.dsn("assignment_api"),
+        assignment_query_dsn=servers.dsn("assignment_api", standby=True),
+        redis_url=servers.redis_url,
+        token_public_key_file=Path(known["LASTMILE_TOKEN_PUBLIC_KEY_FILE"]),
+        city_refresh_s=0.2,
+    )
+    stop = asyncio.Event()
+    serving = asyncio.create_task(serve_api(settings, stop))
+    signer = TokenSigner(Path(known["LASTMILE_TOKEN_PRIVATE_KEY_FILE"]), timedelta(hours=1))
+    async with grpc.aio.insecure_channel(f"{settings.host}:{settings.assignment_port}") as channel:
+        await asyncio.wait_for(channel.channel_ready(), 20)
+        yield AssignmentApi(channel, signer)
+    stop.set()
+    await serving
+
+
+@pytest.fixture(scope="module")
+async def matcher(embedded_servers: EmbeddedServers) -> AsyncIterator[MatcherSettings]:
+    """A matcher as it runs in production, in this process, that is quick to take a new city."""
+    settings = MatcherSettings(
+        matcher_port=free_ports(1)[0],
+        matcher_dsn=embedded_servers.dsn("assignment_matcher"),
+        redis_url=embedded_servers.redis_url,
+        matcher_lease_renew_s=0.1,
+        matcher_tick_ms=20,
+        matcher_retry_s_min=0.1,
+        matcher_retry_s_max=0.2,
+    )
+    stop = asyncio.Event()
+    running = asyncio.create_task(run_matcher(settings, stop))
+    yield settings
+    stop.set()
+    await running
