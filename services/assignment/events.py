@@ -5,13 +5,14 @@ JSON text, because a log reader of another make must be able to route it; protob
 
 import base64
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from lastmile.events.v1 import event_pb2
 
 from libs.ids import new_id
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LOG_PREFIX = "lastmile.events"
 SOURCE = "/assignment"
 # The payload's field in Event -> the event's type.
@@ -58,6 +59,6 @@ def event_text(
 
 def timestamp(at: datetime) -> Timestamp:
     """Return a datetime as the protobuf type."""
-    result = Timestamp()
-    result.FromDatetime(at)
-    return result
+    since = at - EPOCH
+    # What FromDatetime does, in a third of its time: every row of a batch has five of them.
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
