@@ -53,7 +53,7 @@ _PROBLEM_SCHEMA: Schema = {
 }
 _HEADERS: dict[str, Schema] = {
     "X-Request-Id": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,100}$"},
-    "X-Request-Timeout-Ms": {"type": "integer", "minimum": 100, "maximum": 60_000},
+    "X-Request-Timeout-Ms": {"type": "integer", "minimum": 500, "maximum": 60_000},
     "Consistency-Token": {"type": "string", "pattern": "^[0-9A-F]{1,8}/[0-9A-F]{1,8}$"},
     "Idempotency-Key": {"type": "string", "pattern": "^[!-~]{1,255}$"},
 }

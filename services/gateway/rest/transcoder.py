@@ -29,6 +29,7 @@ log = logging.getLogger("access")
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,100}$")
 _IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
 _CONSISTENCY_TOKEN = re.compile(r"^[0-9A-F]{1,8}/[0-9A-F]{1,8}$")
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,10}")
 _TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
 # What an answer's metadata is called in HTTP.
 _ANSWER_HEADERS = {
@@ -48,7 +49,7 @@ class RestLimits(BaseModel):
     url_chars_max: int = Field(8_192, gt=0, description="Longest path with query")
     body_timeout_s: float = Field(20.0, gt=0, description="A body must be here within this")
     timeout_ms_default: int = Field(10_000, gt=0, description="Deadline of a call whose caller states none")
-    timeout_ms_min: int = Field(100, gt=0, description="Nearest deadline a caller may state")
+    timeout_ms_min: int = Field(500, gt=0, description="Nearest deadline a caller may state: a read may wait this long")
     timeout_ms_max: int = Field(60_000, gt=0, description="Latest deadline a caller may state")
     channels: int = Field(2, gt=0, description="gRPC channels to each service")
     response_bytes_max: int = Field(32 * 1024 * 1024, gt=0, description="Largest answer of a service")
@@ -190,14 +191,11 @@ class Transcoder:
         given = request.headers.get("x-request-timeout-ms")
         if given is None:
             return self._limits.timeout_ms_default / 1000
-        if (
-            not given.isascii()
-            or not given.isdigit()
-            or not (self._limits.timeout_ms_min <= int(given[:10]) <= self._limits.timeout_ms_max)
-        ):
+        timeout_ms = int(given) if _WHOLE_NUMBER.fullmatch(given) else 0
+        if not self._limits.timeout_ms_min <= timeout_ms <= self._limits.timeout_ms_max:
             said = f"must be a whole number from {self._limits.timeout_ms_min} to {self._limits.timeout_ms_max}"
             raise _bad_header("X-Request-Timeout-Ms", said)
-        return int(given) / 1000
+        return timeout_ms / 1000
 
 
 async def unrouted(request: Request, error: Exception) -> Response:
