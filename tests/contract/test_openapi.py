@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from jsonschema import Draft202012Validator
+from schemathesis.specs.openapi.definitions import OPENAPI_31
+
 from libs.embedded.stack import RunningStack
 from tests.rest import Rest
 
@@ -40,6 +43,9 @@ def test_no_answer_is_a_server_error_or_undocumented(running_stack: RunningStack
 def test_the_document_describes_every_route_with_its_problems(ops: Rest) -> None:
     document = ops.get("/openapi.json")
     assert document["openapi"] == "3.1.0"
+    assert not [error.message for error in Draft202012Validator(OPENAPI_31).iter_errors(document)]
+    for schema in document["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
     text = json.dumps(document)
     for name in set(re.findall(r'"#/components/(\w+/\w+)"', text)):
         kind, _, component = name.partition("/")

@@ -47,7 +47,7 @@ def test_a_client_that_knows_nothing_can_call_every_query(running_stack: Running
                         message_factory.GetMessageClass(method.output_type).FromString,
                     )
                     request = message_factory.GetMessageClass(method.input_type)(page_size=500)
-                    answer = call(request, metadata=[("authorization", f"Bearer {token}")], timeout=10)
+                    answer = call(request, metadata=(("authorization", f"Bearer {token}"),), timeout=10)
                     if method.name == "ListCities":
                         assert city in json_format.MessageToJson(answer)
         assert called == 6

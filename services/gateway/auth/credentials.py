@@ -4,6 +4,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from uuid import UUID
 
 import asyncpg
 from pydantic import BaseModel, ConfigDict, Field
@@ -51,6 +52,7 @@ class Credentials:
         self._limits = limits
         self._known: OrderedDict[bytes, tuple[ApiKey | None, float]] = OrderedDict()
         self._tokens: OrderedDict[Principal, tuple[str, datetime]] = OrderedDict()
+        self._ended: OrderedDict[str, None] = OrderedDict()
 
     async def identify(self, secret: str) -> Caller | None:
         """Return who the API key or access token belongs to, or None."""
@@ -59,7 +61,7 @@ class Credentials:
                 principal = self._verifier.verify(secret)
             except UnauthenticatedError:
                 return None
-            return Caller(f"key:{principal.subject}", secret)
+            return None if principal.subject in self._ended else Caller(f"key:{principal.subject}", secret)
         api_key = await self.find(secret)
         if api_key is None:
             return None
@@ -80,11 +82,15 @@ class Credentials:
             known = (api_key, now_s + (self._limits.known_s if api_key else self._limits.unknown_s))
             self._remember(key_sha256, known)
         api_key = known[0]
-        return api_key if api_key is not None and api_key.is_valid(datetime.now(UTC)) else None
+        if api_key is None or str(api_key.id) in self._ended:
+            return None
+        return api_key if api_key.is_valid(datetime.now(UTC)) else None
 
-    def forget_all(self) -> None:
-        """Look every key up again: one has just been revoked here."""
-        self._known.clear()
+    def end(self, api_key_id: UUID) -> None:
+        """Open nothing with a key that has been revoked here, though the standby may not have heard of it yet."""
+        self._ended[str(api_key_id)] = None
+        if len(self._ended) > self._limits.known_max:
+            self._ended.popitem(last=False)
 
     def token_of(self, api_key: ApiKey) -> tuple[str, datetime]:
         """Return an access token for the key's owner with at least half of its lifetime left."""

@@ -77,7 +77,7 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
         api_key = await store.revoke(self._primary, UUID(request.api_key_id), datetime.now(UTC))
         if api_key is None:
             raise NotFoundError(f"no API key has the id {request.api_key_id}", reason="API_KEY_NOT_FOUND")
-        self._credentials.forget_all()
+        self._credentials.end(api_key.id)
         return access_pb2.RevokeApiKeyResponse(api_key=_api_key_to(api_key))
 
     async def IssueToken(  # noqa: N802 - named by the proto

@@ -1,6 +1,7 @@
 """JSON to protobuf and back, behind a small interface."""
 
 import json
+from collections import Counter
 from typing import Any, Protocol
 
 from google.protobuf import json_format
@@ -49,6 +50,8 @@ def decode(body: bytes) -> Any:
     """Decode JSON text; raise JsonRefusedError for what is no JSON: other encodings, NaN, repeated names."""
     try:
         return json.loads(body.decode(), parse_constant=_refuse_constant, object_pairs_hook=_distinct)
+    except JsonRefusedError:
+        raise
     except UnicodeDecodeError as error:
         raise JsonRefusedError(f"the body is not UTF-8: byte {error.start}") from None
     except json.JSONDecodeError as error:
@@ -68,8 +71,7 @@ def _refuse_constant(name: str) -> None:
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
+        repeated = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
         raise JsonRefusedError(f"the name {repeated!r} stands twice in one object", repeated)
     return value
 

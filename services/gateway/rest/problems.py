@@ -84,7 +84,7 @@ def problem_of(error: grpc.aio.AioRpcError) -> Problem:
     code = _REASONS.get(reason) or _CODES.get(error.code(), 500)
     if code in _RETRYABLE and retry_after_s is None:
         retry_after_s = RETRY_AFTER_S_DEFAULT
-    detail_text = error.details() or HTTPStatus(code).phrase
+    detail_text = error.details() or _title(code)
     if code == 503 and not status.details:
         detail_text = "a service that the answer needs does not answer; try again"
     if code >= 500 and code not in _RETRYABLE and not status.details:
@@ -98,15 +98,16 @@ def _json_path(path: str) -> str:
     return re.sub(r"_([a-z0-9])", lambda match: match[1].upper(), path)
 
 
+def _title(status: int) -> str:
+    # 499 is what proxies call a client that did not wait; the standard has no word for it.
+    return "Client Closed Request" if status == 499 else HTTPStatus(status).phrase
+
+
 def response_of(problem: Problem, request_id: str, path: str) -> Response:
     """Return the problem as a response."""
-    try:
-        title = HTTPStatus(problem.status).phrase
-    except ValueError:
-        title = "Client Closed Request"
     content: dict[str, object] = {
         "type": f"/problems/{problem.reason.lower().replace('_', '-')}",
-        "title": title,
+        "title": _title(problem.status),
         "status": problem.status,
         "detail": problem.detail,
         "instance": path,

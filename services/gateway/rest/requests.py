@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from starlette.requests import Request
 
 from services.gateway.rest.codec import JsonCodec, JsonRefusedError, decode
+from services.gateway.rest.forms import field_named, too_long, wrong_fields
 from services.gateway.rest.problems import ProblemError, refuse
 from services.gateway.rest.routes import Route
 
@@ -46,11 +47,14 @@ def message_of(
         raise _invalid((query[0][0], "is no query parameter of this call", "query.unknown"))
     for path, given in zip(route.path_fields, path_values, strict=True):
         _put(route.method.input_type, value, path, given)
+    if wrong := too_long(route.method.input_type, value):
+        raise _invalid(*wrong)
     message = message_factory.GetMessageClass(route.method.input_type)()
     try:
         codec.parse(value, message)
     except JsonRefusedError as error:
-        raise _invalid((error.field, str(error), "json.form")) from None
+        wrong = wrong_fields(route.method.input_type, value, codec)
+        raise _invalid(*(wrong or [(error.field, str(error), "json.form")])) from None
     return message
 
 
@@ -73,7 +77,7 @@ def _body_value(route: Route, content_type: str, body: bytes) -> dict[str, Any]:
 def _add_query(message: Descriptor, query: Sequence[tuple[str, str]], value: dict[str, Any], taken: set[str]) -> None:
     wrong = []
     for name, given in query:
-        field = _field(message, name)
+        field = field_named(message, name)
         if field is None or name in taken or field.name in taken or _is_map(field) or _is_object(field):
             wrong.append((name, "is no query parameter of this call", "query.unknown"))
         elif field.is_repeated:
@@ -98,10 +102,6 @@ def _put(message: Descriptor, value: dict[str, Any], path: str, given: str) -> N
             raise _invalid((path, "differs from the path", "path.agrees"))
         value.pop(spelling, None)
     value[field.json_name] = _scalar(field, given)
-
-
-def _field(message: Descriptor, name: str) -> FieldDescriptor | None:
-    return message.fields_by_name.get(name) or message.fields_by_camelcase_name.get(name)
 
 
 def _is_map(field: FieldDescriptor) -> bool:

@@ -1,0 +1,104 @@
+"""Which fields of a JSON body do not have their proto's form: all of them, where the codec stops at the first."""
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from buf.validate import validate_pb2
+from google.protobuf import message_factory
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from services.gateway.rest.codec import JsonCodec, JsonRefusedError
+
+# What an answer names of a body with more errors than anybody reads.
+ERRORS_MAX = 100
+
+_F = FieldDescriptor
+_WHOLE = (_F.TYPE_INT32, _F.TYPE_INT64, _F.TYPE_UINT32, _F.TYPE_UINT64, _F.TYPE_SINT32, _F.TYPE_SINT64)
+_WANTED = {
+    **dict.fromkeys(_WHOLE, "must be a whole number that fits its type"),
+    _F.TYPE_DOUBLE: "must be a number",
+    _F.TYPE_FLOAT: "must be a number",
+    _F.TYPE_BOOL: "must be true or false",
+    _F.TYPE_STRING: "must be text of Unicode characters",
+    _F.TYPE_BYTES: "must be text in base64",
+}
+Wrong = tuple[str, str, str]
+
+
+def field_named(message: Descriptor, name: str) -> FieldDescriptor | None:
+    """Return the field that JSON may call `name`, or None."""
+    return message.fields_by_camelcase_name.get(name) or message.fields_by_name.get(name)
+
+
+def too_long(message: Descriptor, value: Mapping[str, Any]) -> list[Wrong]:
+    """Return the top level's lists that have more items than they may: a look, before any item costs memory."""
+    wrong = []
+    for name, given in value.items():
+        field = field_named(message, name)
+        if field is None or not field.is_repeated or not isinstance(given, list):
+            continue
+        items_max = field.GetOptions().Extensions[validate_pb2.field].repeated.max_items
+        if items_max and len(given) > items_max:
+            said = f"has {len(given)} items; at most {items_max} are allowed"
+            wrong.append((name, said, "repeated.max_items"))
+    return wrong
+
+
+def wrong_fields(message: Descriptor, value: Mapping[str, Any], codec: JsonCodec) -> list[Wrong]:
+    """Return (field, description, rule) of each field that `codec` refuses in `message`, the first ERRORS_MAX."""
+    return list(islice(_in_object(message, value, "", codec), ERRORS_MAX))
+
+
+def _in_object(message: Descriptor, value: Mapping[str, Any], prefix: str, codec: JsonCodec) -> Iterator[Wrong]:
+    for name, given in value.items():
+        path = f"{prefix}{name}"
+        field = field_named(message, name)
+        if field is None:
+            yield path, "is no field of this request", "json.unknown"
+        elif given is not None and not _fits(message, field, given, codec):
+            yield from _in_field(message, field, given, path, codec)
+
+
+def _in_field(message: Descriptor, field: FieldDescriptor, given: Any, path: str, codec: JsonCodec) -> Iterator[Wrong]:
+    if not field.is_repeated:
+        yield from _in_value(field, given, path, codec)
+    elif _is_map(field) or not isinstance(given, list):
+        yield path, f"must be {'an object' if _is_map(field) else 'an array'}", "json.form"
+    else:
+        for place, item in enumerate(given):
+            if not _fits(message, field, [item], codec):
+                yield from _in_value(field, item, f"{path}[{place}]", codec)
+
+
+def _in_value(field: FieldDescriptor, given: Any, path: str, codec: JsonCodec) -> Iterator[Wrong]:
+    if field.message_type is None or _is_well_known(field.message_type):
+        yield path, _wanted(field), "json.form"
+    elif not isinstance(given, dict):
+        yield path, "must be an object", "json.form"
+    else:
+        yield from _in_object(field.message_type, given, f"{path}.", codec)
+
+
+def _fits(message: Descriptor, field: FieldDescriptor, given: Any, codec: JsonCodec) -> bool:
+    try:
+        codec.parse({field.json_name: given}, message_factory.GetMessageClass(message)())
+    except JsonRefusedError:
+        return False
+    return True
+
+
+def _wanted(field: FieldDescriptor) -> str:
+    if field.enum_type is not None:
+        return "must be one of " + ", ".join(value.name for value in field.enum_type.values if value.number)
+    if field.message_type is not None and field.message_type.name == "Timestamp":
+        return "must be a time in RFC 3339, such as 2027-01-31T09:30:00Z"
+    return _WANTED.get(field.type, "has the wrong form")
+
+
+def _is_map(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
+
+
+def _is_well_known(message: Descriptor) -> bool:
+    return message.full_name.startswith("google.protobuf.")

@@ -1,0 +1,88 @@
+from typing import Any
+
+from google.protobuf import message_factory
+from hypothesis import given
+from hypothesis import strategies as st
+from lastmile.assignment.v1 import delivery_pb2
+
+from services.gateway.rest.codec import GoogleJsonCodec, JsonRefusedError
+from services.gateway.rest.forms import ERRORS_MAX, field_named, too_long, wrong_fields
+from tests.messages import REQUESTS
+
+CODEC = GoogleJsonCodec()
+CREATE = delivery_pb2.CreateDeliveryRequest.DESCRIPTOR
+BATCH = delivery_pb2.BatchCreateDeliveriesRequest.DESCRIPTOR
+# Names that some request has and some that none has, so that objects nest as deep as requests do.
+NAMES = st.sampled_from(
+    ["details", "requests", "pickup", "weightG", "weight_g", "latitudeDeg", "profile", "city", "policy", "states",
+     "vehicles", "pageSize", "dropWindow", "start", "expiresAt", "role", "packages", "id", "unheardOf"]
+)  # fmt: skip
+SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "1", "NaN", "\ud800", "ROLE_OPS"])
+)
+BODIES: st.SearchStrategy[Any] = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4), max_leaves=12
+)
+
+
+def fields(value: dict[str, Any], message: Any = CREATE) -> dict[str, str]:
+    return {field: rule for field, _, rule in wrong_fields(message, value, CODEC)}
+
+
+@given(st.sampled_from(REQUESTS), st.dictionaries(NAMES, BODIES, max_size=4))
+def test_a_body_has_wrong_fields_exactly_when_the_codec_refuses_it(message: Any, value: dict[str, Any]) -> None:
+    try:
+        CODEC.parse(value, message_factory.GetMessageClass(message)())
+        refused = False
+    except JsonRefusedError:
+        refused = True
+    wrong = wrong_fields(message, value, CODEC)
+    assert bool(wrong) == refused
+    assert all(field and description and rule for field, description, rule in wrong)
+
+
+def test_every_wrong_field_is_named_with_its_path() -> None:
+    value = {
+        "unheardOf": 1,
+        "details": {
+            "weightG": "heavy",
+            "pickup": {"latitudeDeg": [], "altitude": 3},
+            "drop": 7,
+            "vehicles": ["VEHICLE_MOTORCYCLE", "ROCKET"],
+            "dropWindow": {"start": "yesterday", "end": "2027-01-01T00:00:00Z"},
+            "cityCode": "BLR",
+        },
+    }
+    assert fields(value) == {
+        "unheardOf": "json.unknown",
+        "details.weightG": "json.form",
+        "details.pickup.latitudeDeg": "json.form",
+        "details.pickup.altitude": "json.unknown",
+        "details.drop": "json.form",
+        "details.vehicles[1]": "json.form",
+        "details.dropWindow.start": "json.form",
+    }
+
+
+def test_a_wrong_row_is_named_by_its_place() -> None:
+    rows = [{"details": {"weightG": 1}}, {"details": {"weightG": 1.5}}, 3]
+    assert set(fields({"requests": rows}, BATCH)) == {"requests[1].details.weightG", "requests[2]"}
+    assert set(fields({"requests": {}}, BATCH)) == {"requests"}
+
+
+def test_no_more_errors_are_named_than_anybody_reads() -> None:
+    assert len(wrong_fields(BATCH, {"requests": [3] * 5_000}, CODEC)) == ERRORS_MAX
+
+
+def test_a_list_is_too_long_from_one_above_its_limit() -> None:
+    assert too_long(BATCH, {"requests": [{}] * 1_000}) == []
+    assert [(field, rule) for field, _, rule in too_long(BATCH, {"requests": [{}] * 1_001})] == [
+        ("requests", "repeated.max_items")
+    ]
+    assert too_long(BATCH, {"requests": {}, "unheardOf": [1] * 5_000}) == []
+
+
+def test_a_field_goes_by_its_name_in_json_and_in_the_proto() -> None:
+    details = delivery_pb2.DeliveryDetails.DESCRIPTOR
+    assert field_named(details, "weightG") is field_named(details, "weight_g") is not None
+    assert field_named(details, "WeightG") is None
