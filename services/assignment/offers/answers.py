@@ -13,7 +13,7 @@ from services.assignment.deliveries.lifecycle import Actor, DeliveryState, Offer
 from services.assignment.deliveries.writer import DeliveryWriter, StateMove, finish
 from services.assignment.errors import IllegalTransitionError, OfferNotFoundError
 from services.assignment.idempotency.command import command_of
-from services.assignment.offers import store
+from services.assignment.offers import queries
 from services.assignment.offers.codec import OFFER_STATES_BY_NUMBER, offer_to
 from services.assignment.offers.offer import Move, Moved, Offer
 
@@ -78,7 +78,7 @@ class OfferAnswers:
             filters["states"] = [OFFER_STATES_BY_NUMBER[number].value for number in request.states]
         size = paging.page_size(request)
         async with self._database.query(call.principal, call.consistency_token) as connection:
-            found = await store.search(
+            found = await queries.search(
                 connection, before_id=paging.decode_id(request), rows_max=size + 1, filters=filters
             )
         page = found[:size]
@@ -88,7 +88,7 @@ class OfferAnswers:
     async def _find(self, offer_id: str, call: Call) -> Offer:
         """Find whose delivery the offer is of; the move re-checks everything under the delivery's lock."""
         async with self._database.command(call.principal) as connection:
-            offer = await store.get(connection, UUID(offer_id))
+            offer = await queries.get(connection, UUID(offer_id))
         partner_id = call.principal.partner_id
         if offer is None or (partner_id is not None and str(offer.partner_id) != partner_id):
             raise OfferNotFoundError(f"no offer that you may see has the id {offer_id}")

@@ -13,23 +13,21 @@ import asyncpg
 
 from libs.postgres.log_messages import emit
 from services.assignment.deliveries.delivery import Delivery
-from services.assignment.deliveries.lifecycle import OfferState
 from services.assignment.deliveries.store import COLUMNS, delivery_from
 from services.assignment.errors import PartnerTakenError
 from services.assignment.events import LOG_PREFIX
 from services.assignment.offers.decision import Decision, decide
-from services.assignment.offers.offer import Move, Moved, Offer
+from services.assignment.offers.offer import Move, Moved
+from services.assignment.offers.queries import COLUMNS as OFFER_COLUMNS
+from services.assignment.offers.queries import offer_from
 
 # Served by deliveries_pkey, each id pruned to one partition.
 _LOCK_DELIVERIES = f"""
 SELECT {COLUMNS} FROM assignment.deliveries WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
 """  # noqa: S608 - a constant
-_OFFER_COLUMNS = """
-  id, delivery_id, partner_id, window_id, city_code, state, cost_s, offered_at, expires_at, answered_at
-"""
 # Served by offers_live.
 _LIVE_OFFERS = f"""
-SELECT {_OFFER_COLUMNS} FROM assignment.offers WHERE delivery_id = ANY ($1::uuid[]) AND ended_at IS NULL
+SELECT {OFFER_COLUMNS} FROM assignment.offers WHERE delivery_id = ANY ($1::uuid[]) AND ended_at IS NULL
 """  # noqa: S608 - a constant
 # Served by partners_pkey.
 _LOCK_PARTNERS = "SELECT id FROM assignment.partners WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE"
@@ -81,19 +79,6 @@ SET parcels_held = p.parcels_held + l.parcels, weight_g_held = p.weight_g_held +
 FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::bigint[]) AS l (id, parcels, weight_g, volume_cm3)
 WHERE p.id = l.id
 """
-# Served by offers_pkey.
-_GET = f"SELECT {_OFFER_COLUMNS} FROM assignment.offers WHERE id = $1"  # noqa: S608 - a constant
-# Served by offers_by_partner, offers_by_delivery, offers_by_city or, without filters, offers_pkey.
-_LIST = f"""
-SELECT {_OFFER_COLUMNS} FROM assignment.offers WHERE id < $1 {{filters}} ORDER BY id DESC LIMIT $2
-"""  # noqa: S608 - a constant
-_FILTERS = {
-    "partner_id": "AND partner_id = ${n}::uuid",
-    "delivery_id": "AND delivery_id = ${n}::uuid",
-    "city_code": "AND city_code = ${n}::text",
-    "states": "AND state = ANY (${n}::assignment.offer_state[])",
-}
-_ID_MAX = UUID(int=(1 << 128) - 1)
 _Load = tuple[int, int, int]
 
 
@@ -110,6 +95,8 @@ async def transition(
     """
     results: list[Moved | Exception] = [LookupError()] * len(moves)
     waiting = list(range(len(moves)))
+    if len({move.delivery_id for move in moves}) < len(moves):
+        await _lock_for_all_rounds(connection, moves)
     while waiting:
         taken: set[UUID] = set()
         this_round: list[int] = []
@@ -124,19 +111,13 @@ async def transition(
     return results
 
 
-async def get(connection: asyncpg.Connection, offer_id: UUID) -> Offer | None:
-    """Return an offer, or None when there is none that the transaction may see."""
-    row = await connection.fetchrow(_GET, offer_id)
-    return _offer_from(row) if row else None
-
-
-async def search(
-    connection: asyncpg.Connection, *, before_id: UUID | None, rows_max: int, filters: dict[str, object]
-) -> list[Offer]:
-    """Return offers that meet every filter (names of _FILTERS), newest first, before `before_id`."""
-    clauses = " ".join(_FILTERS[name].format(n=place) for place, name in enumerate(filters, start=3))
-    rows = await connection.fetch(_LIST.format(filters=clauses), before_id or _ID_MAX, rows_max, *filters.values())
-    return [_offer_from(row) for row in rows]
+async def _lock_for_all_rounds(connection: asyncpg.Connection, moves: Sequence[Move]) -> None:
+    """Lock before the first round what any round may need: a later one would take its partners out of order."""
+    ids = sorted({move.delivery_id for move in moves})
+    await connection.fetch(_LOCK_DELIVERIES, ids)
+    partners = {row["partner_id"] for row in await connection.fetch(_LIVE_OFFERS, ids)}
+    partners |= {move.new_offer.partner_id for move in moves if move.new_offer is not None}
+    await connection.fetch(_LOCK_PARTNERS, sorted(partners))
 
 
 async def _transition_distinct(
@@ -146,7 +127,7 @@ async def _transition_distinct(
     deliveries: dict[UUID, Delivery] = {
         row["id"]: delivery_from(row) for row in await connection.fetch(_LOCK_DELIVERIES, ids)
     }
-    live = {row["delivery_id"]: _offer_from(row) for row in await connection.fetch(_LIVE_OFFERS, ids)}
+    live = {row["delivery_id"]: offer_from(row) for row in await connection.fetch(_LIVE_OFFERS, ids)}
     decisions: list[Decision | Exception] = []
     for move in moves:
         try:
@@ -278,18 +259,3 @@ async def _write_load(connection: asyncpg.Connection, decisions: Sequence[Decisi
         ids = sorted(parcels)
         columns = ([parcels[i] for i in ids], [weight_g[i] for i in ids], [volume_cm3[i] for i in ids])
         await connection.execute(_LOAD, ids, *columns)
-
-
-def _offer_from(row: asyncpg.Record) -> Offer:
-    return Offer(
-        id=row["id"],
-        delivery_id=row["delivery_id"],
-        partner_id=row["partner_id"],
-        window_id=row["window_id"],
-        city_code=row["city_code"],
-        state=OfferState(row["state"]),
-        cost_s=row["cost_s"],
-        offered_at=row["offered_at"],
-        expires_at=row["expires_at"],
-        answered_at=row["answered_at"],
-    )

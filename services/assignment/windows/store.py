@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from uuid import UUID
 
 import asyncpg
@@ -85,12 +86,17 @@ _EXPIRED = """
 SELECT id, delivery_id FROM assignment.offers
 WHERE city_code = ANY ($1::text[]) AND state = 'open' AND expires_at <= now() ORDER BY expires_at LIMIT $2
 """
-# Served by deliveries_pkey.
+# Served by deliveries_pkey. The partners are locked by now, so waiting for a delivery could close a ring; one that
+# somebody changes at this moment needs no wait before its next try.
 _STAY = """
+WITH free AS (
+  SELECT id FROM assignment.deliveries WHERE id = ANY ($1::uuid[]) AND state = 'pending'
+  FOR NO KEY UPDATE SKIP LOCKED
+)
 UPDATE assignment.deliveries d SET unassigned_reason = s.reason, match_attempts = d.match_attempts + 1,
   match_after = now() + make_interval(secs => s.wait_s)
-FROM unnest($1::uuid[], $2::text[], $3::float8[]) AS s (id, reason, wait_s)
-WHERE d.id = s.id AND d.state = 'pending'
+FROM unnest($1::uuid[], $2::text[], $3::float8[]) AS s (id, reason, wait_s) JOIN free USING (id)
+WHERE d.id = s.id
 """
 # Served by explanations_pkey.
 _EXPLAIN = """
@@ -231,7 +237,8 @@ async def explain(
 ) -> None:
     """Keep explanations that say something new: (delivery, merchant, outcome, chosen, alternatives, lost, feasible)."""
     if rows:
-        delivery_ids, *others = (list(column) for column in zip(*rows, strict=True))
+        # By id, so that two windows never wait for each other in a ring.
+        delivery_ids, *others = (list(column) for column in zip(*sorted(rows, key=itemgetter(0)), strict=True))
         await connection.execute(_EXPLAIN, delivery_ids, window_id, *others)
 
 
