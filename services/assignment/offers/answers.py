@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+import asyncpg
 from lastmile.assignment.v1 import assignment_pb2
 
 from libs.grpc_server import paging
@@ -10,11 +11,12 @@ from libs.grpc_server.errors import FieldViolation, InvalidArgumentError
 from libs.grpc_server.identity import Role
 from services.assignment.database import Database
 from services.assignment.deliveries.lifecycle import Actor, DeliveryState, OfferState
-from services.assignment.deliveries.writer import DeliveryWriter, StateMove, finish
-from services.assignment.errors import IllegalTransitionError, OfferNotFoundError
+from services.assignment.deliveries.writer import DeliveryWriter, StateMove, Written, finish
+from services.assignment.errors import IllegalTransitionError, OfferEndedError, OfferNotFoundError
 from services.assignment.idempotency.command import command_of
 from services.assignment.offers import queries
 from services.assignment.offers.codec import OFFER_STATES_BY_NUMBER, offer_to
+from services.assignment.offers.decision import HOLDING
 from services.assignment.offers.offer import Move, Moved, Offer
 
 
@@ -31,21 +33,20 @@ class OfferAnswers:
         """Take an offered delivery on; accepting again answers the same."""
         offer = await self._find(request.offer_id, call)
         if offer.state is OfferState.ACCEPTED:
-            return assignment_pb2.AcceptOfferResponse(offer=offer_to(offer))
+            return await self._accepted_before(request, call, offer)
 
         def respond(moved: Moved) -> bytes:
             return assignment_pb2.AcceptOfferResponse(offer=_offer_of(moved)).SerializeToString()
 
         move = self._move(offer, call, DeliveryState.ASSIGNED, "")
-        command = command_of(call, request)
         try:
-            written = await self._writer.move(call.principal, StateMove(move, respond, command, None))
+            written = await self._answer(StateMove(move, respond, command_of(call, request), None), call)
         except IllegalTransitionError:
             # Another accept of the same offer was faster by a moment: the answer is the same.
             offer = await self._find(request.offer_id, call)
             if offer.state is not OfferState.ACCEPTED:
                 raise
-            return assignment_pb2.AcceptOfferResponse(offer=offer_to(offer))
+            return await self._accepted_before(request, call, offer)
         return assignment_pb2.AcceptOfferResponse.FromString(finish(call, written))
 
     async def reject(
@@ -58,8 +59,7 @@ class OfferAnswers:
             return assignment_pb2.RejectOfferResponse(offer=_offer_of(moved)).SerializeToString()
 
         move = self._move(offer, call, DeliveryState.PENDING, request.reason or "OFFER_REJECTED")
-        command = command_of(call, request)
-        written = await self._writer.move(call.principal, StateMove(move, respond, command, None))
+        written = await self._answer(StateMove(move, respond, command_of(call, request), None), call)
         return assignment_pb2.RejectOfferResponse.FromString(finish(call, written))
 
     async def search(self, request: assignment_pb2.ListOffersRequest, call: Call) -> assignment_pb2.ListOffersResponse:
@@ -84,6 +84,27 @@ class OfferAnswers:
         page = found[:size]
         token = paging.encode(request, str(page[-1].id)) if len(found) > size else ""
         return assignment_pb2.ListOffersResponse(offers=map(offer_to, page), next_page_token=token)
+
+    async def _accepted_before(
+        self, request: assignment_pb2.AcceptOfferRequest, call: Call, offer: Offer
+    ) -> assignment_pb2.AcceptOfferResponse:
+        """Answer an accept that changes nothing; its idempotency key counts as any other."""
+
+        async def effect(_: asyncpg.Connection) -> bytes:
+            return assignment_pb2.AcceptOfferResponse(offer=offer_to(offer)).SerializeToString()
+
+        return assignment_pb2.AcceptOfferResponse.FromString(await self._database.run_command(call, request, effect))
+
+    async def _answer(self, move: StateMove, call: Call) -> Written:
+        """Make the move; the refusal of one whose offer has ended says how it ended."""
+        try:
+            return await self._writer.move(call.principal, move)
+        except OfferEndedError as error:
+            offer = await self._find(str(move.move.offer_id), call)
+            if offer.state in HOLDING:
+                raise
+            said = f"offer {offer.id} is {offer.state} by now"
+            raise OfferEndedError(said, metadata=error.metadata | {"state": offer.state.value}) from None
 
     async def _find(self, offer_id: str, call: Call) -> Offer:
         """Find whose delivery the offer is of; the move re-checks everything under the delivery's lock."""

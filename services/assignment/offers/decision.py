@@ -52,6 +52,13 @@ def decide(move: Move, delivery: Delivery | None, live: Offer | None, now: datet
         raise IllegalTransitionRefused(str(error), metadata=metadata) from None
     except NotYourTransitionError as error:
         raise TransitionNotYoursError(str(error), metadata={"roles": ",".join(error.actors)}) from None
+    expires_at = live.expires_at if live is not None and row.offer_becomes is OfferState.ACCEPTED else None
+    if expires_at is not None and expires_at <= now:
+        # Its time is over, even while no matcher has come round to ending it.
+        raise OfferEndedError(
+            f"the offer expired at {expires_at.isoformat()}",
+            metadata={"delivery_id": str(delivery.id), "state": OfferState.EXPIRED.value},
+        )
     if row.needs_reason and not move.reason:
         violation = FieldViolation("reason", f"is required when a delivery becomes {row.to_state}", "reason.required")
         raise InvalidArgumentError.of(violation)

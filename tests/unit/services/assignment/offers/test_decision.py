@@ -72,6 +72,19 @@ def test_an_offer_that_is_not_the_live_one_has_ended() -> None:
         )
 
 
+@pytest.mark.parametrize("actor", [Actor.PARTNER, Actor.OPS])
+def test_an_offer_whose_time_is_over_cannot_be_accepted_but_rejected_and_expired(actor: Actor) -> None:
+    offered = delivery(DeliveryState.OFFERED, new_id())
+    late = replace(live_offer(offered), expires_at=NOW)
+    move = Move(offered.id, DeliveryState.ASSIGNED, actor, offer_id=late.id)
+    with pytest.raises(OfferEndedError) as refused:
+        decide(move, offered, late, NOW)
+    assert refused.value.metadata == {"delivery_id": str(offered.id), "state": "expired"}
+    assert decide(move, offered, late, NOW - timedelta(microseconds=1)).moved.delivery.state is DeliveryState.ASSIGNED
+    back = Move(offered.id, DeliveryState.PENDING, actor, offer_id=late.id, reason="TOO_FAR")
+    assert decide(back, offered, late, NOW).ended_offer is not None
+
+
 def test_a_delivery_that_changed_since_it_was_read_is_refused() -> None:
     changed = replace(delivery(), version=5)
     with pytest.raises(VersionConflictError):
