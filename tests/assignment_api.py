@@ -1,10 +1,12 @@
 """The assignment service over gRPC for tests: callers of any role, who make what a test needs, valid by default."""
 
+import asyncio
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from google.rpc import error_details_pb2
@@ -25,6 +27,9 @@ from lastmile.common.v1 import geo_pb2, parcel_pb2, time_pb2
 
 from libs.grpc_server.identity import Principal, Role, TokenSigner
 
+Found = TypeVar("Found")
+
+DEADLINE_S = 15.0
 CENTER, NEARBY = (12.9716, 77.5946), (12.9352, 77.6245)
 POLICY = {
     "window_ms": 50,
@@ -55,6 +60,15 @@ def refusal_of(error: grpc.aio.AioRpcError) -> Refusal:
         detail.Unpack(info) or detail.Unpack(bad)
     fields = tuple(violation.field for violation in bad.field_violations)
     return Refusal(error.code().name, info.reason, status.message, dict(info.metadata), fields)
+
+
+async def until(look: Callable[[], Awaitable[Found]], deadline_s: float = DEADLINE_S) -> Found:
+    """Return what `look` finds as soon as it finds anything."""
+    end_s = time.monotonic() + deadline_s
+    while not (found := await look()):
+        assert time.monotonic() < end_s, f"still {found!r} after {deadline_s} s"
+        await asyncio.sleep(0.02)
+    return found
 
 
 def place(lat: float, lng: float) -> geo_pb2.Location:
@@ -188,6 +202,10 @@ class Caller:
         """Return a delivery's offers, newest first."""
         request = assignment_pb2.ListOffersRequest(delivery_id=delivery_id, states=states)
         return list((await self.ask(self.assignments.ListOffers, request)).offers)
+
+    async def open_offer(self, delivery_id: str) -> assignment_pb2.Offer:
+        """Return the delivery's open offer, once a matcher has made one."""
+        return (await until(lambda: self.offers(delivery_id, assignment_pb2.OFFER_STATE_OPEN)))[0]
 
     async def explanation(self, delivery_id: str) -> assignment_pb2.Explanation:
         request = assignment_pb2.ExplainDeliveryRequest(delivery_id=delivery_id)
