@@ -9,7 +9,7 @@ from typing import Any, Self
 import httpx
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 HOME_DEFAULT = ".lastmile"
 # An answer that comes from what stands before the gateway, not from it, and says no more than "not now".
@@ -43,6 +43,7 @@ class GatewaySettings(BaseSettings):
     api_key_file: Path | None = Field(None, description="File that holds the API key")
     client_timeout_s: float = Field(60, gt=0, description="Longest wait for one answer")
     client_retry_s: float = Field(120, gt=0, description="How long a request is tried again while it may succeed")
+    client_first_answer_s: float = Field(10, gt=0, description="The same, of a gateway that has not answered yet")
     client_retry_wait_s_max: float = Field(2, gt=0, description="Longest wait between two tries")
     client_connections_max: int = Field(32, gt=0, description="Connections to the gateway")
 
@@ -67,6 +68,7 @@ class Gateway:
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
         self._token = ""
+        self._answered = False
         self._http = httpx.AsyncClient(
             base_url=settings.gateway_url,
             headers={"Authorization": f"Bearer {settings.credential()}"},
@@ -111,7 +113,7 @@ class Gateway:
     async def _answer(self, verb: str, path: str, **request: Any) -> dict[str, Any]:
         retrying = AsyncRetrying(
             retry=retry_if_exception(_may_succeed),
-            stop=stop_after_delay(self._settings.client_retry_s),
+            stop=self._out_of_patience,
             wait=wait_random_exponential(0.1, self._settings.client_retry_wait_s_max),
             reraise=True,
         )
@@ -125,8 +127,14 @@ class Gateway:
             ) from None
         return answer
 
+    def _out_of_patience(self, call: RetryCallState) -> bool:
+        # A gateway that has answered is being restarted; one that never has is more likely not there at all.
+        patience_s = self._settings.client_retry_s if self._answered else self._settings.client_first_answer_s
+        return (call.seconds_since_start or 0.0) >= patience_s
+
     async def _once(self, verb: str, path: str, **request: Any) -> dict[str, Any]:
         response = await self._http.request(verb, path, **request)
+        self._answered = True
         if response.status_code != httpx.codes.OK:
             raise RefusedError(response.status_code, _problem(response))
         self._token = response.headers.get("Consistency-Token", self._token)
