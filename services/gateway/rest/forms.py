@@ -1,6 +1,7 @@
-"""Which fields of a JSON body do not have their proto's form: all of them, where the codec stops at the first."""
+"""What a JSON body has wrong in form: every field that does, where the codec stops at the first; lists cut short."""
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -31,18 +32,34 @@ def field_named(message: Descriptor, name: str) -> FieldDescriptor | None:
     return message.fields_by_camelcase_name.get(name) or message.fields_by_name.get(name)
 
 
-def too_long(message: Descriptor, value: Mapping[str, Any]) -> list[Wrong]:
-    """Return the top level's lists that have more items than they may: a look, before any item costs memory."""
-    wrong = []
+def clip(message: Descriptor, value: Mapping[str, Any]) -> None:
+    """Cut every list in `value` to one item more than it may have: as wrong as before, but no longer costly.
+
+    The service that checks the rules refuses the list all the same, in the one row of a batch that holds it.
+    """
+    lists = _lists_of(message)
     for name, given in value.items():
-        field = field_named(message, name)
-        if field is None or not field.is_repeated or not isinstance(given, list):
-            continue
-        items_max = field.GetOptions().Extensions[validate_pb2.field].repeated.max_items
-        if items_max and len(given) > items_max:
-            said = f"has {len(given)} items; at most {items_max} are allowed"
-            wrong.append((name, said, "repeated.max_items"))
-    return wrong
+        items_max, inner = lists.get(name, (0, None))
+        if items_max and isinstance(given, list):
+            del given[items_max + 1 :]
+        if inner is not None:
+            for item in given if isinstance(given, list) else (given,):
+                if isinstance(item, dict):
+                    clip(inner, item)
+
+
+@cache
+def _lists_of(message: Descriptor) -> Mapping[str, tuple[int, Descriptor | None]]:
+    """Return, by either name of each field that is a list or an object: items it may have or 0, and what they are."""
+    found: dict[str, tuple[int, Descriptor | None]] = {}
+    for field in message.fields:
+        items_max = field.GetOptions().Extensions[validate_pb2.field].repeated.max_items if field.is_repeated else 0
+        inner = field.message_type
+        if inner is not None and (_is_well_known(inner) or _is_map(field)):
+            inner = None
+        if items_max or inner is not None:
+            found[field.name] = found[field.json_name] = (items_max, inner)
+    return found
 
 
 def wrong_fields(message: Descriptor, value: Mapping[str, Any], codec: JsonCodec) -> list[Wrong]:

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from starlette.requests import Request
 
 from services.gateway.rest.codec import JsonCodec, JsonRefusedError, decode
-from services.gateway.rest.forms import field_named, too_long, wrong_fields
+from services.gateway.rest.forms import clip, field_named, wrong_fields
 from services.gateway.rest.problems import ProblemError, refuse
 from services.gateway.rest.routes import Route
 
@@ -47,8 +47,7 @@ def message_of(
         raise _invalid((query[0][0], "is no query parameter of this call", "query.unknown"))
     for path, given in zip(route.path_fields, path_values, strict=True):
         _put(route.method.input_type, value, path, given)
-    if wrong := too_long(route.method.input_type, value):
-        raise _invalid(*wrong)
+    clip(route.method.input_type, value)
     message = message_factory.GetMessageClass(route.method.input_type)()
     try:
         codec.parse(value, message)

@@ -1,12 +1,14 @@
+import copy
 from typing import Any
 
+from buf.validate import validate_pb2
 from google.protobuf import message_factory
 from hypothesis import given
 from hypothesis import strategies as st
 from lastmile.assignment.v1 import delivery_pb2
 
 from services.gateway.rest.codec import GoogleJsonCodec, JsonRefusedError
-from services.gateway.rest.forms import ERRORS_MAX, field_named, too_long, wrong_fields
+from services.gateway.rest.forms import ERRORS_MAX, clip, field_named, wrong_fields
 from tests.messages import REQUESTS
 
 CODEC = GoogleJsonCodec()
@@ -74,12 +76,31 @@ def test_no_more_errors_are_named_than_anybody_reads() -> None:
     assert len(wrong_fields(BATCH, {"requests": [3] * 5_000}, CODEC)) == ERRORS_MAX
 
 
-def test_a_list_is_too_long_from_one_above_its_limit() -> None:
-    assert too_long(BATCH, {"requests": [{}] * 1_000}) == []
-    assert [(field, rule) for field, _, rule in too_long(BATCH, {"requests": [{}] * 1_001})] == [
-        ("requests", "repeated.max_items")
-    ]
-    assert too_long(BATCH, {"requests": {}, "unheardOf": [1] * 5_000}) == []
+def test_a_list_is_cut_to_one_more_than_its_limit_wherever_it_stands() -> None:
+    details: dict[str, Any] = {"vehicles": ["VEHICLE_CAR"] * 50_000, "weightG": 1}
+    value: dict[str, Any] = {"requests": [{"details": details}, 3] + [{}] * 50_000, "unheardOf": [1] * 5_000}
+    clip(BATCH, value)
+    assert len(value["requests"]) == 1_001
+    assert len(details["vehicles"]) == 7
+    assert len(value["unheardOf"]) == 5_000
+
+
+@given(st.sampled_from(REQUESTS), st.dictionaries(NAMES, BODIES, max_size=4))
+def test_a_body_within_its_limits_is_left_alone(message: Any, value: dict[str, Any]) -> None:
+    before = copy.deepcopy(value)
+    clip(message, value)
+    assert repr(value) == repr(before)
+
+
+def test_every_list_of_every_request_has_a_limit() -> None:
+    waiting, seen = list(REQUESTS), set()
+    while waiting:
+        message = waiting.pop()
+        seen.add(message.full_name)
+        for field in message.fields:
+            assert not field.is_repeated or field.GetOptions().Extensions[validate_pb2.field].repeated.max_items, field
+            if field.message_type is not None and field.message_type.full_name not in seen:
+                waiting.append(field.message_type)
 
 
 def test_a_field_goes_by_its_name_in_json_and_in_the_proto() -> None:
