@@ -65,7 +65,7 @@ class Packages:
     declined: Ints
 
     def __post_init__(self) -> None:
-        _check_ids(self.ids, "packages")
+        _check_ids(self.ids)
         _check_columns(self, len(self.ids), skip=("ids", "declined"), infinite=("due_at_s",))
         _check_places(self.pickup_lat, self.pickup_lng, "pickup")
         _check_places(self.drop_lat, self.drop_lng, "drop")
@@ -100,7 +100,7 @@ class Partners:
     zone_precision: Ints
 
     def __post_init__(self) -> None:
-        _check_ids(self.ids, "partners")
+        _check_ids(self.ids)
         laid_out = ("slot_offsets", "slot_start_s", "slot_end_s", "zone_offsets", "zone_cell", "zone_precision")
         _check_columns(self, len(self.ids), skip=("ids", *laid_out), infinite=())
         _check_places(self.lat, self.lng, "partners")
@@ -126,11 +126,11 @@ def zone_columns(zones: Sequence[Sequence[str]]) -> tuple[Ints, Ints, Ints]:
     return offsets, cells, np.array([min(len(p), ZONE_PRECISION_MAX) for p in flat], dtype=np.int64)
 
 
-def _check_ids(ids: Sequence[str], name: str) -> None:
+def _check_ids(ids: Sequence[str]) -> None:
     seen: set[str] = set()
     for row, identifier in enumerate(ids):
         if identifier in seen:
-            raise ProblemError(f"{name}.id", row, f"{identifier!r} stands twice")
+            raise ProblemError("id", row, f"{identifier!r} stands twice")
         seen.add(identifier)
 
 

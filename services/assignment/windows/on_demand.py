@@ -152,5 +152,6 @@ def _made(make: Callable[[], Table], name: str, violations: _Violations) -> Tabl
         return make()
     except ProblemError as error:
         field = name if error.row is None else f"{name}[{error.row}].{error.field}"
-        violations.append(FieldViolation(field, error.problem, "problem.column"))
+        if field not in {violation.field for violation in violations}:
+            violations.append(FieldViolation(field, error.problem, "problem.column"))
         return None
