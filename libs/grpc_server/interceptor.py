@@ -26,7 +26,7 @@ from libs.grpc_server.errors import (
     UnauthenticatedError,
 )
 from libs.grpc_server.identity import Principal, TokenVerifier
-from libs.ids import new_id
+from libs.ids import new_id_text
 
 log = logging.getLogger("grpc")
 
@@ -151,7 +151,7 @@ class CallInterceptor(ServerInterceptor):
 
 def _request_id(metadata: Mapping[str, str]) -> str:
     given = metadata.get("x-request-id", "")
-    return given if _REQUEST_ID.match(given) else str(new_id())
+    return given if _REQUEST_ID.match(given) else new_id_text()
 
 
 def _checked(metadata: Mapping[str, str], name: str, pattern: re.Pattern[str]) -> str | None:

@@ -13,6 +13,7 @@ from libs.grpc_server.access import access_table
 from libs.grpc_server.errors import ServiceError
 from libs.grpc_server.identity import TokenVerifier
 from libs.grpc_server.interceptor import CallInterceptor
+from libs.grpc_server.lifetime import ready_to_serve
 
 log = logging.getLogger("grpc")
 
@@ -70,6 +71,7 @@ class GrpcServer:
         """Answer calls until `stop` is set; then refuse new ones and let the running ones end."""
         await self.server.start()
         await self.set_serving(True)
+        ready_to_serve()
         log.info("serving", extra={"port": self.port, "services": list(self._service_names)})
         try:
             await stop.wait()

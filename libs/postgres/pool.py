@@ -33,7 +33,14 @@ async def create_pool(dsn: str, limits: PoolLimits, application_name: str) -> as
         timeout=limits.acquire_timeout_s,
         command_timeout=limits.statement_timeout_ms / 1000 + 1,
         server_settings=settings,
+        reset=_reset,
     )
+
+
+async def _reset(connection: asyncpg.Connection) -> None:
+    # What a transaction sets, ends with it (set_config's is_local), so a round trip of RESET ALL would undo nothing.
+    if connection.is_in_transaction():
+        await connection.reset()
 
 
 async def ping(pool: asyncpg.Pool) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 from lastmile.events.v1 import event_pb2
 
-from libs.ids import new_id
+from libs.ids import new_id_text
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LOG_PREFIX = "lastmile.events"
@@ -23,6 +23,8 @@ TYPES = {
     "delivery_created": "lastmile.delivery.created.v1",
     "delivery_state_changed": "lastmile.delivery.state_changed.v1",
 }
+# What json.dumps uses, without its search for cycles in a flat object.
+_ENCODER = json.JSONEncoder(check_circular=False, separators=(",", ":"))
 
 
 def event_text(
@@ -30,7 +32,7 @@ def event_text(
     traceparent: str = "",
 ) -> str:  # fmt: skip
     """Complete `event`, whose data is set, with its attributes, and return it as the text for the write-ahead log."""
-    event.id = str(new_id())
+    event.id = new_id_text()
     event.type = TYPES[str(event.WhichOneof("data"))]
     event.source = SOURCE
     event.subject = subject
@@ -54,7 +56,7 @@ def event_text(
         "traceparent": traceparent,
         "data_base64": base64.b64encode(event.SerializeToString()).decode(),
     }
-    return json.dumps({name: value for name, value in envelope.items() if value})
+    return _ENCODER.encode({name: value for name, value in envelope.items() if value})
 
 
 def timestamp(at: datetime) -> Timestamp:

@@ -103,8 +103,10 @@ def change_to(change: Change) -> delivery_pb2.DeliveryChange:
 
 def created_event(delivery: delivery_pb2.Delivery, at: datetime, traceparent: str) -> str:
     """Return the event of a delivery's creation."""
+    event = event_pb2.Event()
+    event.delivery_created.delivery.CopyFrom(delivery)
     return event_text(
-        event_pb2.Event(delivery_created=event_pb2.DeliveryCreated(delivery=delivery)),
+        event,
         subject=f"deliveries/{delivery.id}",
         city_code=delivery.details.city_code,
         sequence=delivery.version,

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from libs.grpc_server.access import method_access
-from libs.ids import new_id
+from libs.ids import new_id_text
 from services.gateway.auth.credentials import Caller, Credentials
 from services.gateway.auth.rate_limits import RateLimiter
 from services.gateway.rest.codec import JsonCodec
@@ -104,7 +104,7 @@ class Transcoder:
         """Answer a request; whatever goes wrong is a problem, never an exception."""
         started_s = time.perf_counter()
         given_id = request.headers.get("x-request-id", "")
-        request_id = given_id if _REQUEST_ID.match(given_id) else str(new_id())
+        request_id = given_id if _REQUEST_ID.match(given_id) else new_id_text()
         route_name = "none"
         try:
             route, path_values, anonymous = self._find(request)
@@ -203,7 +203,7 @@ async def unrouted(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
     reason = "METHOD_NOT_ALLOWED" if status == HTTPStatus.METHOD_NOT_ALLOWED else "ROUTE_NOT_FOUND"
     problem = Problem(status, reason, "no route has this path and verb; /docs shows those there are")
-    return response_of(problem, str(new_id()), request.url.path)
+    return response_of(problem, new_id_text(), request.url.path)
 
 
 def _metadata(request: Request, request_id: str, caller: Caller) -> list[tuple[str, str]]:
