@@ -22,7 +22,10 @@ class BatcherFullError(ResourceExhaustedError):
 
 
 class MicroBatcher(Generic[Item, Result]):
-    """Collects items and hands them to `write` in batches, by `writers` concurrent writers.
+    """Collects items and hands them to `write` in batches, by up to `writers` concurrent writers.
+
+    A further writer helps only while more than `helped_items_min` items wait for each one before it: larger batches
+    cost less than concurrent ones, and a batch that waits for a lock must not hold up all others.
 
     `write` returns for each item its result, or the exception to raise for that item alone. When `write` itself
     raises, every item of the batch gets that exception. Run `run()` in the process's task group.
@@ -35,13 +38,14 @@ class MicroBatcher(Generic[Item, Result]):
         batch_items_max: int,
         queue_items_max: int,
         writers: int,
+        helped_items_min: int = 0,
     ) -> None:
         self._write = write
         self._batch_items_max = batch_items_max
         self._queue_items_max = queue_items_max
-        self._writers = writers
+        self._helped_items_min = helped_items_min
         self._queue: deque[tuple[Item, asyncio.Future[Result]]] = deque()
-        self._arrived = asyncio.Condition()
+        self._wakes = [asyncio.Event() for _ in range(writers)]
         self._closing = False
 
     async def submit(self, item: Item) -> Result:
@@ -50,28 +54,29 @@ class MicroBatcher(Generic[Item, Result]):
             raise BatcherFullError("too many writes are waiting; try again")
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._queue.append((item, future))
-        async with self._arrived:
-            self._arrived.notify()
+        for place, wake in enumerate(self._wakes):
+            if len(self._queue) > place * self._helped_items_min:
+                wake.set()
         return await future
 
     async def run(self) -> None:
         """Write batches until close() was called and nothing waits any more."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._writers):
-                group.create_task(self._write_batches())
+            for place, wake in enumerate(self._wakes):
+                group.create_task(self._write_batches(wake, place * self._helped_items_min))
 
     async def close(self) -> None:
         """Take no more items; run() returns when the waiting ones are written."""
         self._closing = True
-        async with self._arrived:
-            self._arrived.notify_all()
+        for wake in self._wakes:
+            wake.set()
 
-    async def _write_batches(self) -> None:
-        while True:
-            async with self._arrived:
-                await self._arrived.wait_for(lambda: self._queue or self._closing)
-            if not self._queue:
-                return
+    async def _write_batches(self, wake: asyncio.Event, waiting_min: int) -> None:
+        while self._queue or not self._closing:
+            if len(self._queue) <= waiting_min and not self._closing:
+                wake.clear()
+                await wake.wait()
+                continue
             # A caller that has gone away by now has its item dropped unwritten.
             taken = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch_items_max))]
             batch = [(item, future) for item, future in taken if not future.done()]

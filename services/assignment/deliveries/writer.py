@@ -36,6 +36,7 @@ class WriterLimits(BaseModel):
     batch_items_max: int = Field(256, gt=0, description="Creations or moves written in one transaction")
     queue_items_max: int = Field(4_000, gt=0, description="Creations or moves waiting; more are refused")
     writers: int = Field(2, gt=0, description="Transactions that write one kind of item at once")
+    helped_items_min: int = Field(100, ge=0, description="Items that wait before a further transaction starts")
     bulk_writes_max: int = Field(4, gt=0, description="Batch requests written at once; more wait")
 
 
@@ -74,7 +75,7 @@ class DeliveryWriter:
         self._primary = primary
         self._event_of = event_of
         self._bulk_slots = asyncio.Semaphore(limits.bulk_writes_max)
-        sizes = limits.model_dump(include={"batch_items_max", "queue_items_max", "writers"})
+        sizes = limits.model_dump(exclude={"bulk_writes_max"})
         self._creations = {
             True: MicroBatcher[Creation, Written](self._create_for_merchants, **sizes),
             False: MicroBatcher[Creation, Written](self._create_for_operators, **sizes),
