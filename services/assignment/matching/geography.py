@@ -1,7 +1,10 @@
-"""Distances on the sphere and geohash cells, vectorized.
+"""Distances on the sphere or in the plane, coordinates for a spatial index, and geohash cells; all vectorized.
 
-Geohash: Niemeyer 2008; a cell of precision p is the first 5p bits of interleaved longitude and latitude.
+A place is two numbers: latitude and longitude in degrees (WGS 84), or x and y in metres. Geohash: Niemeyer 2008; a cell
+of precision p is the first 5p bits of interleaved longitude and latitude.
 """
+
+from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +19,46 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
-def distance_m(lat_1: Floats, lng_1: Floats, lat_2: Floats, lng_2: Floats) -> Floats:
-    """Return great-circle distances in metres (haversine); inputs in degrees, broadcast against each other."""
-    phi_1, phi_2 = np.radians(lat_1), np.radians(lat_2)
+class Metric(StrEnum):
+    """How far two places are apart."""
+
+    HAVERSINE = "haversine"
+    EUCLIDEAN = "euclidean"
+
+
+def distance_m(metric: Metric, one: Floats, other: Floats) -> Floats:
+    """Return distances in metres between places of shapes (..., 2), broadcast against each other."""
+    if metric is Metric.EUCLIDEAN:
+        planar: Floats = np.hypot(one[..., 0] - other[..., 0], one[..., 1] - other[..., 1])
+        return planar
+    phi_1, phi_2 = np.radians(one[..., 0]), np.radians(other[..., 0])
     half_chord = np.sin((phi_2 - phi_1) / 2) ** 2
-    half_chord = half_chord + np.cos(phi_1) * np.cos(phi_2) * np.sin(np.radians(lng_2 - lng_1) / 2) ** 2
+    half_chord += np.cos(phi_1) * np.cos(phi_2) * np.sin(np.radians(other[..., 1] - one[..., 1]) / 2) ** 2
     result: Floats = 2 * EARTH_RADIUS_M * np.arcsin(np.sqrt(np.minimum(1.0, half_chord)))
+    return result
+
+
+def embedded_m(metric: Metric, places: Floats) -> Floats:
+    """Return (n, 2) or (n, 3) coordinates in metres whose straight-line distances order pairs as distance_m does."""
+    if metric is Metric.EUCLIDEAN:
+        return places
+    phi, theta = np.radians(places[:, 0]), np.radians(places[:, 1])
+    return EARTH_RADIUS_M * np.column_stack([np.cos(phi) * np.cos(theta), np.cos(phi) * np.sin(theta), np.sin(phi)])
+
+
+def straight_m(metric: Metric, distance: Floats) -> Floats:
+    """Return the straight-line distance between embedded places that are `distance` metres apart."""
+    if metric is Metric.EUCLIDEAN:
+        return distance
+    result: Floats = 2 * EARTH_RADIUS_M * np.sin(np.minimum(distance / (2 * EARTH_RADIUS_M), np.pi / 2))
+    return result
+
+
+def along_m(metric: Metric, straight: Floats) -> Floats:
+    """Return the distance_m of places whose embeddings are `straight` metres apart; the inverse of straight_m."""
+    if metric is Metric.EUCLIDEAN:
+        return straight
+    result: Floats = 2 * EARTH_RADIUS_M * np.arcsin(np.minimum(straight / (2 * EARTH_RADIUS_M), 1.0))
     return result
 
 

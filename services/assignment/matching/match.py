@@ -1,144 +1,104 @@
-"""One window's matching from end to end: problem, costs, solution, and why each package fared as it did."""
+"""One window's matching from end to end: the optimum by slots, loads that fit together, and broken rules left out."""
 
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from services.assignment.matching import costs
-from services.assignment.matching.costs import Costs, Lost
-from services.assignment.matching.problem import Ints, Packages, Partners, Policy
-from services.assignment.matching.solver import UNASSIGNED, solve_within_load
+from services.assignment.matching.assignment import UNASSIGNED
+from services.assignment.matching.certificate import Certificate
+from services.assignment.matching.geography import Floats, Ints
+from services.assignment.matching.loads import fitting, loaded
+from services.assignment.matching.pipeline import Solved, solve
+from services.assignment.matching.problem import Problem
+from services.assignment.matching.rulebook import MS, RuleBook, RuleFaultError
+from services.assignment.matching.rules.registry import rule_book
 
-ALTERNATIVES_MAX = 3
-ASSIGNED, NO_PARTNERS, NO_FEASIBLE_PARTNER, OUTCOMPETED = (
-    "ASSIGNED", "NO_PARTNERS", "NO_FEASIBLE_PARTNER", "OUTCOMPETED",
-)  # fmt: skip
-
-# A partner who is not at work, as `absent` counts it.
-OFFLINE = "OFFLINE"
+REPAIR_ROUNDS_MAX = 20
 
 
-@dataclass(frozen=True, slots=True)
-class PartnerCost:
-    """What a package would cost with a partner; `partner` is its index."""
-
-    partner: int
-    cost_s: float
-    terms_s: Mapping[str, float]
-    pickup_distance_m: float
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Why a package was matched as it was. `reason` says it in one word: the outcome, or the commonest loss."""
-
-    outcome: str
-    reason: str
-    chosen: PartnerCost | None
-    alternatives: tuple[PartnerCost, ...]
-    partners_lost: Mapping[str, int]
-    partners_feasible: int
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MatchResult:
-    """partner (n,): the index each package is matched to, or UNASSIGNED; its explanations; the cost; the times."""
+    """partner: (n,) the index each package is matched to, or UNASSIGNED; cost_s: (n,) of each, 0 where unassigned.
+
+    certificate proves the matching by slots optimal. `repaired` says that some of its packages were too much together
+    for one partner and were matched again among what was left: then the certificate's lower bound still holds for the
+    packages' costs, but the matching may not reach it. book: the rules that took part, with those that were broken.
+    """
 
     partner: Ints
-    explanations: tuple[Explanation, ...]
-    cost_s: float
-    feasible_pairs: int
+    cost_s: Floats
+    certificate: Certificate
+    repaired: bool
+    book: RuleBook
+    edges_priced: int
     build_ms: float
     solve_ms: float
 
+    @property
+    def optimal(self) -> bool:
+        """Say whether no matching of this problem is better."""
+        return self.certificate.optimal and not self.repaired
+
+    @property
+    def total_cost_s(self) -> float:
+        """Return what all matched packages cost together."""
+        return float(self.cost_s.sum())
+
+    @property
+    def lower_bound_s(self) -> float:
+        """Return what no matching of as many packages, or as worthwhile ones, can cost less than."""
+        left_out_ms = self.certificate.objective_ms - self.certificate.matched_ms
+        return (self.certificate.lower_bound_ms - left_out_ms) / MS
+
 
 def match(
-    packages: Packages,
-    partners: Partners,
-    policy: Policy,
-    now_s: float,
-    clock_s: Callable[[], float],
-    absent: Mapping[str, int] | None = None,
+    problem: Problem,
+    clock_s: Callable[[], float] = float,
+    *,
+    book: RuleBook | None = None,
+    executor: Executor | None = None,
 ) -> MatchResult:
-    """Match packages to partners at the moment `now_s`. `clock_s` measures the stages and decides nothing.
+    """Match packages to partners. `clock_s` measures the stages and decides nothing.
 
-    `absent` counts, by reason, partners who are not among `partners` because they could take nothing at all: they are
-    lost to every package, and the explanations say so.
-
-    Raises ProblemError when there are more pairs than the policy allows.
+    A rule that raises, or returns what no rule may return, is left out, and the result's book names it. Raises
+    ProblemError for a configuration that names no rule, or not its parameters.
     """
-    started_s = clock_s()
-    built = costs.build(packages, partners, policy, now_s)
-    built_s = clock_s()
-    partner = solve_within_load(built.cost_s, packages, partners)
-    solved_s = clock_s()
-    rows = np.flatnonzero(partner != UNASSIGNED)
-    return MatchResult(
-        partner=partner,
-        explanations=_explain(packages, partners, policy, now_s, built, partner, absent or {}),
-        cost_s=float(built.cost_s[rows, partner[rows]].sum()),
-        feasible_pairs=int((built.lost == Lost.FEASIBLE).sum()),
-        build_ms=(built_s - started_s) * 1000,
-        solve_ms=(solved_s - built_s) * 1000,
-    )
+    book = rule_book(problem.policy) if book is None else book
+    solved, book = _without_faults(problem, book, executor, clock_s)
+    partner, cost_ms = solved.partner, solved.cost_ms
+    build_ms, solve_ms, priced = solved.build_ms, solved.solve_ms, solved.edges_priced
+    fits = fitting(problem.packages, problem.partners, partner, cost_ms)
+    repaired = bool((~fits & (partner != UNASSIGNED)).any())
+    for _ in range(REPAIR_ROUNDS_MAX if repaired else 0):
+        partner, cost_ms = np.where(fits, partner, UNASSIGNED), np.where(fits, cost_ms, 0.0)
+        again = np.flatnonzero(~fits)
+        rest = replace(
+            problem,
+            packages=problem.packages.taken(again),
+            partners=loaded(problem.packages, problem.partners, partner),
+        )
+        solved_again, book = _without_faults(rest, book, executor, clock_s)
+        build_ms, solve_ms = build_ms + solved_again.build_ms, solve_ms + solved_again.solve_ms
+        priced += solved_again.edges_priced
+        fits_again = fitting(rest.packages, rest.partners, solved_again.partner, solved_again.cost_ms)
+        kept = again[fits_again]
+        partner[kept], cost_ms[kept] = solved_again.partner[fits_again], solved_again.cost_ms[fits_again]
+        fits = partner != UNASSIGNED
+        if not (~fits_again & (solved_again.partner != UNASSIGNED)).any():
+            break
+    return MatchResult(partner, cost_ms / MS, solved.certificate, repaired, book, priced, build_ms, solve_ms)
 
 
-def _explain(
-    packages: Packages,
-    partners: Partners,
-    policy: Policy,
-    now_s: float,
-    built: Costs,
-    partner: Ints,
-    absent: Mapping[str, int],
-) -> tuple[Explanation, ...]:
-    n, m = len(packages), len(partners)
-    if not m:
-        outcome = NO_FEASIBLE_PARTNER if absent else NO_PARTNERS
-        return (Explanation(outcome, _commonest(absent), None, (), absent, 0),) * n
-    shown = min(ALTERNATIVES_MAX + 1, m)
-    best = np.argpartition(built.cost_s, shown - 1, axis=1)[:, :shown]
-    # The chosen one first, then the others by cost; ties by index, so that every machine says the same.
-    best = np.sort(best, axis=1)
-    best = np.take_along_axis(
-        best, np.argsort(np.take_along_axis(built.cost_s, best, axis=1), axis=1, kind="stable"), 1
-    )
-    candidates = np.column_stack([np.maximum(partner, 0), best])
-    rows = np.broadcast_to(np.arange(n)[:, None], candidates.shape)
-    terms = costs.terms_of(packages, partners, policy, now_s, rows, candidates)
-    lost = np.stack([(built.lost == reason).sum(axis=1) for reason in Lost], axis=1)
-
-    def partner_cost(row: int, place: int) -> PartnerCost:
-        index = int(candidates[row, place])
-        shares = {name: float(values[row, place]) for name, values in terms.items()}
-        return PartnerCost(index, float(built.cost_s[row, index]), shares, float(built.distance_m[row, index]))
-
-    def explanation(row: int) -> Explanation:
-        taken = int(partner[row])
-        others = [
-            partner_cost(row, place)
-            for place in range(1, candidates.shape[1])
-            if candidates[row, place] != taken and np.isfinite(built.cost_s[row, candidates[row, place]])
-        ]
-        counts = Counter(absent)
-        counts.update({reason.name: int(lost[row, reason]) for reason in Lost if reason and lost[row, reason]})
-        feasible = int(lost[row, Lost.FEASIBLE])
-        if taken != UNASSIGNED:
-            outcome = reason = ASSIGNED
-        elif feasible:
-            outcome = reason = OUTCOMPETED
-        else:
-            outcome, reason = NO_FEASIBLE_PARTNER, _commonest(counts)
-        chosen = None if taken == UNASSIGNED else partner_cost(row, 0)
-        return Explanation(outcome, reason, chosen, tuple(others[:ALTERNATIVES_MAX]), dict(counts), feasible)
-
-    return tuple(explanation(row) for row in range(n))
-
-
-def _commonest(counts: Mapping[str, int]) -> str:
-    """Return the reason that most partners were lost to; OFFLINE only where nobody is at work."""
-    at_work = {reason: count for reason, count in counts.items() if reason != OFFLINE and count}
-    candidates = at_work or counts
-    return max(candidates, key=lambda reason: candidates[reason], default=NO_PARTNERS)
+def _without_faults(
+    problem: Problem, book: RuleBook, executor: Executor | None, clock_s: Callable[[], float]
+) -> tuple[Solved, RuleBook]:
+    """Solve with every rule that works; each broken one ends a try, so there are at most as many tries as rules."""
+    while True:
+        try:
+            return solve(problem, book, executor, clock_s), book
+        except RuleFaultError as fault:
+            if fault.rule not in {weighed.rule.name for weighed in book.rules}:
+                raise
+            book = book.without(fault)

@@ -1,120 +1,265 @@
 """A matching problem as arrays: one column per attribute, validated once, never a list of objects.
 
-Times are seconds since 1970, places WGS 84 degrees. Sides of parcels are sorted, so orientation does not matter.
+Times are seconds since 1970, places rows of (latitude, longitude) or (x, y). Sides of parcels are sorted, so
+orientation does not matter. Money is integer paise.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from services.assignment.matching.geography import ZONE_PRECISION_MAX, zone_cell
+from services.assignment.matching.columns import (
+    ProblemError,
+    check_columns,
+    check_degrees,
+    check_ids,
+    check_pairs,
+    filled,
+)
+from services.assignment.matching.geography import ZONE_PRECISION_MAX, Floats, Ints, Metric, cells, zone_cell
+from services.assignment.matching.routes import Routes
+from services.assignment.matching.travel import VEHICLES, Travel
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-VEHICLES = ("on_foot", "bicycle", "motorcycle", "three_wheeler", "car", "van")
-# Door to door in a city, stops and parking included.
-SPEED_M_PER_S = np.array([1.3, 3.5, 6.0, 5.5, 5.5, 5.0])
 ANY_VEHICLE = (1 << len(VEHICLES)) - 1
 NO_DUE_S = np.inf
+RATING_MAX = 5.0
+UNLIMITED = np.iinfo(np.int64).max // 4
 
 
-class ProblemError(ValueError):
-    """A column breaks a rule: which field, which row (None for the whole column), and what is wrong."""
+@dataclass(frozen=True)
+class RuleConfig:
+    """How a city uses a rule: whether at all, what a second of it weighs, and the rule's own parameters.
 
-    def __init__(self, field: str, row: int | None, problem: str) -> None:
-        self.field, self.row, self.problem = field, row, problem
-        super().__init__(f"{field}{'' if row is None else f'[{row}]'}: {problem}")
+    What is None or not named is the rule's own default.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What a match may look like and what its terms weigh."""
-
-    pickup_distance_m_max: float = 8_000.0
-    zone_penalty_s: float = 300.0
-    # A second late weighs as much as this many seconds of travel.
-    lateness_weight: float = 2.0
-    pairs_max: int = 12_000_000
+    enabled: bool = True
+    weight: float | None = None
+    parameters: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        if self.weight is not None and not (np.isfinite(self.weight) and self.weight >= 0):
+            raise ProblemError("weight", None, f"must be finite and not negative, is {self.weight}")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a match may look like, how its rules weigh, and how large it may be."""
+
+    pickup_distance_m_max: float = 8_000.0
+    rules: Mapping[str, RuleConfig] = field(default_factory=lambda: MappingProxyType({}))
+    packages_max: int = 250_000
+    partners_max: int = 2_000_000
+    route_stops_max: int = 60
+
+    def __post_init__(self) -> None:
+        for name in ("pickup_distance_m_max", "packages_max", "partners_max", "route_stops_max"):
+            value = getattr(self, name)
             if not np.isfinite(value) or value < 0:
-                raise ProblemError(field.name, None, f"must be finite and not negative, is {value}")
+                raise ProblemError(name, None, f"must be finite and not negative, is {value}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Packages:
-    """n packages. `declined` has shape (k, 2): package index, partner index of pairs that must not be matched."""
+    """n packages; make them with `of`. A row is one parcel, or a bundle that one partner takes as a whole.
+
+    A bundle is picked up in one visit and dropped in a fixed order: first at `drop`, last at `exit`, `chain_m` metres
+    and `chain_service_s` seconds of dwell later. `parcels` says how many it is; its other columns are of all together,
+    and due_at_s is such that each parcel's own is met.
+
+    left_out_cost_s: (n,) what leaving it for a later window costs; +inf where as many as possible shall be matched.
+    declined: (k, 2) package index, partner index of pairs that must not be matched.
+    """
 
     ids: Sequence[str]
-    pickup_lat: Floats
-    pickup_lng: Floats
-    drop_lat: Floats
-    drop_lng: Floats
+    pickup: Floats
+    drop: Floats
+    exit: Floats
+    chain_m: Floats
+    chain_service_s: Floats
+    pickup_service_s: Floats
+    drop_service_s: Floats
+    parcels: Ints
     weight_g: Ints
     volume_cm3: Ints
     side_mm: Ints
+    placed_at_s: Floats
     ready_at_s: Floats
     due_at_s: Floats
     vehicle_mask: Ints
+    declared_value_paise: Ints
+    cash_on_delivery_paise: Ints
+    merchant: Ints
+    left_out_cost_s: Floats
     declined: Ints
 
+    @classmethod
+    def of(cls, ids: Sequence[str], pickup: Floats, drop: Floats, **columns: Any) -> "Packages":
+        """Make packages from the columns that matter; the others get values that rule nothing out."""
+        n = len(ids)
+        neutral: dict[str, Callable[[], object]] = {
+            "exit": lambda: drop,
+            **dict.fromkeys(
+                ("chain_m", "chain_service_s", "pickup_service_s", "drop_service_s", "ready_at_s"), lambda: np.zeros(n)
+            ),
+            "placed_at_s": lambda: columns.get("ready_at_s", np.zeros(n)),
+            "parcels": lambda: np.ones(n, dtype=np.int64),
+            **dict.fromkeys(
+                ("weight_g", "volume_cm3", "side_mm", "declared_value_paise", "cash_on_delivery_paise", "merchant"),
+                lambda: np.zeros(n, dtype=np.int64),
+            ),
+            **dict.fromkeys(("due_at_s", "left_out_cost_s"), lambda: np.full(n, np.inf)),
+            "vehicle_mask": lambda: np.full(n, ANY_VEHICLE),
+            "declined": lambda: np.zeros((0, 2), dtype=np.int64),
+        }
+        return cls(ids=ids, pickup=pickup, drop=drop, **filled(neutral, columns))
+
     def __post_init__(self) -> None:
-        _check_ids(self.ids)
-        _check_columns(self, len(self.ids), skip=("ids", "declined"), infinite=("due_at_s",))
-        _check_places(self.pickup_lat, self.pickup_lng, "pickup")
-        _check_places(self.drop_lat, self.drop_lng, "drop")
-        if self.declined.ndim != 2 or self.declined.shape[1] != 2:
-            raise ProblemError("declined", None, f"has shape {self.declined.shape}, must have (k, 2)")
+        check_ids(self.ids)
+        infinite = ("due_at_s", "left_out_cost_s")
+        check_columns(self, len(self.ids), PACKAGE_PLACES, ("ids", "declared", "declined"), infinite)
+        if self.parcels.min(initial=1) < 1:
+            raise ProblemError("parcels", int(np.argmin(self.parcels)), "must be at least 1")
+        check_pairs(self.declined, "declined", len(self.ids), None)
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    def taken(self, rows: Ints) -> "Packages":
+        """Return some of the packages, by their indices, in this order."""
+        columns = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name not in ("ids", "declined")}
+        at = np.full(len(self), -1)
+        at[rows] = np.arange(len(rows))
+        declined = np.column_stack([at[self.declined[:, 0]], self.declined[:, 1]])
+        return Packages(ids=[self.ids[row] for row in rows], declined=declined[declined[:, 0] >= 0], **columns)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Partners:
-    """m partners with what is left of their capacity.
+    """m partners with what is left of their capacity; make them with `of`.
 
     Partner j's shift slots are rows slot_offsets[j]:slot_offsets[j+1]; one without slots is always on shift. Its zones
-    are laid out likewise; one without zones prefers no place.
+    are laid out likewise; one without zones prefers no place. free_at_s: (m,) from when it can leave `place`; routes
+    start there. units_max: (m,) how many packages or bundles it may get in this match. rating: (m,) 0 to 5.
+    network_health: (m,) 0 for a partner whose network is down, 1 for one whose network is well.
+    merchants_denied: (k, 2) partner index, merchant of pairs that must not meet. merchants_allowed: (k, 2) the same;
+    a merchant that stands here is served by the partners that stand beside it and by no others.
     """
 
     ids: Sequence[str]
-    lat: Floats
-    lng: Floats
+    place: Floats
+    free_at_s: Floats
     vehicle: Ints
     parcels_left: Ints
     weight_g_left: Ints
     volume_cm3_left: Ints
     side_mm_max: Ints
+    units_max: Ints
+    rating: Floats
+    cash_paise_left: Ints
+    earned_paise_per_h: Ints
+    network_health: Floats
     slot_offsets: Ints
     slot_start_s: Floats
     slot_end_s: Floats
     zone_offsets: Ints
     zone_cell: Ints
     zone_precision: Ints
+    merchants_denied: Ints
+    merchants_allowed: Ints
+    routes: Routes
+
+    @classmethod
+    def of(cls, ids: Sequence[str], place: Floats, **columns: Any) -> "Partners":
+        """Make partners from the columns that matter; the others get values that rule nothing out."""
+        m = len(ids)
+        unlimited = ("weight_g_left", "volume_cm3_left", "side_mm_max", "cash_paise_left")
+        neutral: dict[str, Callable[[], object]] = {
+            "free_at_s": lambda: np.zeros(m),
+            "vehicle": lambda: np.full(m, VEHICLES.index("motorcycle")),
+            "parcels_left": lambda: np.ones(m, dtype=np.int64),
+            **dict.fromkeys(unlimited, lambda: np.full(m, UNLIMITED)),
+            "units_max": lambda: columns.get("parcels_left", np.ones(m, dtype=np.int64)),
+            "rating": lambda: np.full(m, RATING_MAX),
+            "earned_paise_per_h": lambda: np.zeros(m, dtype=np.int64),
+            "network_health": lambda: np.ones(m),
+            **dict.fromkeys(("slot_offsets", "zone_offsets"), lambda: np.zeros(m + 1, dtype=np.int64)),
+            **dict.fromkeys(("slot_start_s", "slot_end_s"), lambda: np.zeros(0)),
+            **dict.fromkeys(("zone_cell", "zone_precision"), lambda: np.zeros(0, dtype=np.int64)),
+            **dict.fromkeys(("merchants_denied", "merchants_allowed"), lambda: np.zeros((0, 2), dtype=np.int64)),
+            "routes": lambda: Routes.none(m),
+        }
+        return cls(ids=ids, place=place, **filled(neutral, columns))
 
     def __post_init__(self) -> None:
-        _check_ids(self.ids)
+        m = len(self.ids)
+        check_ids(self.ids)
         laid_out = ("slot_offsets", "slot_start_s", "slot_end_s", "zone_offsets", "zone_cell", "zone_precision")
-        _check_columns(self, len(self.ids), skip=("ids", *laid_out), infinite=())
-        _check_places(self.lat, self.lng, "partners")
-        if len(self.vehicle) and (self.vehicle.min() < 0 or self.vehicle.max() >= len(VEHICLES)):
+        pairs = ("merchants_denied", "merchants_allowed")
+        check_columns(self, m, PARTNER_PLACES, ("ids", "routes", *laid_out, *pairs), ())
+        if m and (self.vehicle.min() < 0 or self.vehicle.max() >= len(VEHICLES)):
             raise ProblemError("vehicle", None, f"must index {VEHICLES}")
         for offsets, column, name in (
             (self.slot_offsets, self.slot_start_s, "slot_offsets"),
             (self.zone_offsets, self.zone_cell, "zone_offsets"),
+            (self.routes.offsets, self.routes.place, "routes"),
         ):
-            if len(offsets) != len(self.ids) + 1 or offsets[-1] != len(column) or np.any(np.diff(offsets) < 0):
+            if len(offsets) != m + 1 or offsets[0] != 0 or offsets[-1] != len(column) or np.any(np.diff(offsets) < 0):
                 raise ProblemError(name, None, "must rise from 0 to the length of what it lays out")
+        for name in pairs:
+            check_pairs(getattr(self, name), name, m, None)
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+PACKAGE_PLACES = ("pickup", "drop", "exit")
+PARTNER_PLACES = ("place",)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is matched, at the moment `now_s`, and how."""
+
+    packages: Packages
+    partners: Partners
+    policy: Policy
+    travel: Travel
+    now_s: float
+
+    def __post_init__(self) -> None:
+        n, m = len(self.packages), len(self.partners)
+        for count, most, name in ((n, self.policy.packages_max, "packages"), (m, self.policy.partners_max, "partners")):
+            if count > most:
+                raise ProblemError(name, None, f"{count} are more than {most}, which can be matched at once")
+        check_pairs(self.packages.declined, "declined", n, m)
+        longest = int(self.partners.routes.lengths.max(initial=0))
+        if longest > self.policy.route_stops_max:
+            row = int(np.argmax(self.partners.routes.lengths))
+            raise ProblemError("routes", row, f"{longest} stops are more than {self.policy.route_stops_max}")
+        if len(self.travel.speed_m_per_s) < len(VEHICLES):
+            raise ProblemError("travel", None, f"needs a speed for each of {VEHICLES}")
+        if self.travel.metric is Metric.HAVERSINE:
+            for table, names in ((self.packages, PACKAGE_PLACES), (self.partners, PARTNER_PLACES)):
+                for name in names:
+                    check_degrees(getattr(table, name), name)
+
+    @cached_property
+    def ride_m(self) -> Floats:
+        """Return (n,): metres from each pickup to the first drop."""
+        return self.travel.distance_m(self.packages.pickup, self.packages.drop)
+
+    @cached_property
+    def pickup_cell(self) -> Ints:
+        """Return (n,): each pickup's geohash cell."""
+        return cells(self.packages.pickup[:, 0], self.packages.pickup[:, 1])
 
 
 def zone_columns(zones: Sequence[Sequence[str]]) -> tuple[Ints, Ints, Ints]:
@@ -122,34 +267,5 @@ def zone_columns(zones: Sequence[Sequence[str]]) -> tuple[Ints, Ints, Ints]:
     offsets = np.zeros(len(zones) + 1, dtype=np.int64)
     np.cumsum([len(z) for z in zones], out=offsets[1:])
     flat = [prefix for z in zones for prefix in z]
-    cells = np.array([zone_cell(prefix) for prefix in flat], dtype=np.int64)
-    return offsets, cells, np.array([min(len(p), ZONE_PRECISION_MAX) for p in flat], dtype=np.int64)
-
-
-def _check_ids(ids: Sequence[str]) -> None:
-    seen: set[str] = set()
-    for row, identifier in enumerate(ids):
-        if identifier in seen:
-            raise ProblemError("id", row, f"{identifier!r} stands twice")
-        seen.add(identifier)
-
-
-def _check_columns(table: object, rows: int, skip: tuple[str, ...], infinite: tuple[str, ...]) -> None:
-    for field in fields(table):  # type: ignore[arg-type]  # both callers are dataclasses
-        if field.name in skip:
-            continue
-        column = getattr(table, field.name)
-        if column.shape != (rows,):
-            raise ProblemError(field.name, None, f"has shape {column.shape}, must have ({rows},)")
-        bad = np.isnan(column) if field.name in infinite else ~np.isfinite(column)
-        if field.name not in ("pickup_lat", "pickup_lng", "drop_lat", "drop_lng", "lat", "lng"):
-            bad |= column < 0
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise ProblemError(field.name, row, f"must be a finite number and not negative, is {column[row]}")
-
-
-def _check_places(lat: Floats, lng: Floats, name: str) -> None:
-    bad = (np.abs(lat) > 90) | (np.abs(lng) > 180)
-    if bad.any():
-        raise ProblemError(name, int(np.argmax(bad)), "is no place on earth")
+    prefixes = np.array([zone_cell(prefix) for prefix in flat], dtype=np.int64)
+    return offsets, prefixes, np.array([min(len(p), ZONE_PRECISION_MAX) for p in flat], dtype=np.int64)

@@ -6,7 +6,9 @@ from uuid import UUID
 import asyncpg
 import numpy as np
 
-from services.assignment.matching.problem import ANY_VEHICLE, VEHICLES, Ints, Packages, Partners, zone_columns
+from services.assignment.matching.geography import Ints
+from services.assignment.matching.problem import ANY_VEHICLE, Packages, Partners, zone_columns
+from services.assignment.matching.travel import VEHICLES
 from services.assignment.partners.positions import Position
 
 _VEHICLE_INDEX = {name: index for index, name in enumerate(VEHICLES)}
@@ -23,10 +25,15 @@ def partners_of(rows: Sequence[asyncpg.Record], positions: Mapping[UUID, Positio
     slot_offsets = np.zeros(len(rows) + 1, dtype=np.int64)
     np.cumsum([len(row["shift_starts"]) for row in rows], out=slot_offsets[1:])
     zone_offsets, zone_cell, zone_precision = zone_columns([row["preferred_zones"] for row in rows])
-    return Partners(
-        ids=[str(row["id"]) for row in rows],
-        lat=np.array([at.lat if at else row["home_lat"] for at, row in zip(seen, rows, strict=True)], dtype=float),
-        lng=np.array([at.lng if at else row["home_lng"] for at, row in zip(seen, rows, strict=True)], dtype=float),
+    return Partners.of(
+        [str(row["id"]) for row in rows],
+        np.array(
+            [
+                (at.lat, at.lng) if at else (row["home_lat"], row["home_lng"])
+                for at, row in zip(seen, rows, strict=True)
+            ],
+            dtype=float,
+        ).reshape(-1, 2),
         vehicle=np.array([_VEHICLE_INDEX[row["vehicle"]] for row in rows], dtype=np.int64),
         parcels_left=_ints(rows, "parcels_left"),
         weight_g_left=_ints(rows, "weight_g_left"),
@@ -56,15 +63,14 @@ def packages_of(
     def floats(name: str) -> np.ndarray:
         return np.array([row[name] for row in rows], dtype=float)
 
-    return Packages(
-        ids=[str(row["id"]) for row in rows],
-        pickup_lat=floats("pickup_lat"),
-        pickup_lng=floats("pickup_lng"),
-        drop_lat=floats("drop_lat"),
-        drop_lng=floats("drop_lng"),
+    return Packages.of(
+        [str(row["id"]) for row in rows],
+        np.column_stack([floats("pickup_lat"), floats("pickup_lng")]),
+        np.column_stack([floats("drop_lat"), floats("drop_lng")]),
         weight_g=_ints(rows, "weight_g"),
         volume_cm3=_ints(rows, "volume_cm3"),
         side_mm=_ints(rows, "side_mm"),
+        placed_at_s=floats("placed_at_s"),
         ready_at_s=floats("ready_at_s"),
         due_at_s=floats("due_at_s"),
         vehicle_mask=np.array([vehicle_mask(row["vehicles"]) for row in rows], dtype=np.int64),

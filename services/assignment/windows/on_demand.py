@@ -8,18 +8,32 @@ from typing import TypeVar
 
 import numpy as np
 from lastmile.assignment.v1 import assignment_pb2
+from lastmile.common.v1 import geo_pb2
 
 from libs.grpc_server.errors import FieldViolation, InvalidArgumentError, ResourceExhaustedError
 from services.assignment.cities.city import MatchingPolicy
 from services.assignment.deliveries.codec import VEHICLES
 from services.assignment.errors import ProblemTooLargeError
-from services.assignment.matching import problem
+from services.assignment.matching.columns import ProblemError
+from services.assignment.matching.explain import Explanation, explain
+from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.match import MatchResult, match
-from services.assignment.matching.problem import NO_DUE_S, Ints, Packages, Partners, Policy, ProblemError, zone_columns
+from services.assignment.matching.problem import (
+    NO_DUE_S,
+    Packages,
+    Partners,
+    Policy,
+    Problem,
+    RuleConfig,
+    zone_columns,
+)
+from services.assignment.matching.rules.zones import OutsideZones
+from services.assignment.matching.travel import VEHICLES as VEHICLE_NAMES
+from services.assignment.matching.travel import Travel
 from services.assignment.timestamps import from_timestamp
 from services.assignment.windows.columns import vehicle_mask
 
-_VEHICLE_INDEX = {number: problem.VEHICLES.index(name) for number, name in VEHICLES.items()}
+_VEHICLE_INDEX = {number: VEHICLE_NAMES.index(name) for number, name in VEHICLES.items()}
 _Violations = list[FieldViolation]
 Table = TypeVar("Table")
 
@@ -32,8 +46,10 @@ class OnDemandMatcher:
         self._wait_s = wait_s
         self._slots = asyncio.Semaphore(at_once_max)
 
-    async def match(self, request: assignment_pb2.MatchRequest, now: datetime) -> MatchResult:
-        """Solve a request; the ServiceError says what is wrong with it, or that too many are being solved."""
+    async def match(
+        self, request: assignment_pb2.MatchRequest, now: datetime
+    ) -> tuple[MatchResult, tuple[Explanation, ...]]:
+        """Solve and explain a request; a ServiceError says what is wrong, or that too many are being solved."""
         pairs = len(request.packages) * len(request.partners)
         if pairs > self._pairs_max:
             said = f"{pairs} package-partner pairs; one call solves at most {self._pairs_max}"
@@ -48,7 +64,9 @@ class OnDemandMatcher:
         finally:
             self._slots.release()
 
-    def _solve(self, request: assignment_pb2.MatchRequest, now: datetime) -> MatchResult:
+    def _solve(
+        self, request: assignment_pb2.MatchRequest, now: datetime
+    ) -> tuple[MatchResult, tuple[Explanation, ...]]:
         violations: _Violations = []
         at = from_timestamp(request.at, "at", violations) if request.HasField("at") else now
         _check_ids([p.id for p in request.packages], "packages", violations)
@@ -58,13 +76,14 @@ class OnDemandMatcher:
         given = request.policy if request.HasField("policy") else None
         policy = Policy(
             pickup_distance_m_max=(given or defaults).pickup_distance_m_max,
-            zone_penalty_s=(given or defaults).zone_penalty_s,
-            pairs_max=self._pairs_max,
+            rules={OutsideZones.name: RuleConfig(parameters={"penalty_s": float((given or defaults).zone_penalty_s)})},
         )
         packages, partners = _packages(request, now_s, violations), _partners(request, violations)
         if violations or packages is None or partners is None:
             raise InvalidArgumentError.of(*violations[:100])
-        return match(packages, partners, policy, now_s, time.perf_counter)
+        problem = Problem(packages, partners, policy, Travel(), now_s)
+        result = match(problem, time.perf_counter)
+        return result, explain(problem, result)
 
 
 def _check_ids(ids: Sequence[str], name: str, violations: _Violations) -> None:
@@ -89,19 +108,17 @@ def _packages(request: assignment_pb2.MatchRequest, now_s: float, violations: _V
         [(r.dimensions.length_mm, r.dimensions.width_mm, r.dimensions.height_mm) for r in rows], dtype=np.int64
     ).reshape(-1, 3)
     return _made(
-        lambda: Packages(
-            ids=[row.id for row in rows],
-            pickup_lat=np.array([row.pickup.latitude_deg for row in rows], dtype=float),
-            pickup_lng=np.array([row.pickup.longitude_deg for row in rows], dtype=float),
-            drop_lat=np.array([row.drop.latitude_deg for row in rows], dtype=float),
-            drop_lng=np.array([row.drop.longitude_deg for row in rows], dtype=float),
+        lambda: Packages.of(
+            [row.id for row in rows],
+            _places([row.pickup for row in rows]),
+            _places([row.drop for row in rows]),
             weight_g=np.array([row.weight_g for row in rows], dtype=np.int64),
             volume_cm3=-(-sides.prod(axis=1) // 1000),
             side_mm=sides.max(axis=1, initial=0),
             ready_at_s=ready,
             due_at_s=due,
             vehicle_mask=np.array([vehicle_mask([VEHICLES[v] for v in row.vehicles]) for row in rows], dtype=np.int64),
-            declined=np.zeros((0, 2), dtype=np.int64),
+            placed_at_s=np.full(len(rows), now_s),
         ),
         "packages",
         violations,
@@ -126,10 +143,9 @@ def _partners(request: assignment_pb2.MatchRequest, violations: _Violations) -> 
         return np.array([getattr(row.capacity_left, name) for row in rows], dtype=np.int64)
 
     return _made(
-        lambda: Partners(
-            ids=[row.id for row in rows],
-            lat=np.array([row.location.latitude_deg for row in rows], dtype=float),
-            lng=np.array([row.location.longitude_deg for row in rows], dtype=float),
+        lambda: Partners.of(
+            [row.id for row in rows],
+            _places([row.location for row in rows]),
             vehicle=np.array([_VEHICLE_INDEX[row.vehicle] for row in rows], dtype=np.int64),
             parcels_left=left("parcels_max"),
             weight_g_left=left("weight_g_max"),
@@ -145,6 +161,11 @@ def _partners(request: assignment_pb2.MatchRequest, violations: _Violations) -> 
         "partners",
         violations,
     )
+
+
+def _places(locations: Sequence[geo_pb2.Location]) -> Floats:
+    """Return (rows, 2) degrees."""
+    return np.array([(at.latitude_deg, at.longitude_deg) for at in locations], dtype=float).reshape(-1, 2)
 
 
 def _made(make: Callable[[], Table], name: str, violations: _Violations) -> Table | None:

@@ -13,7 +13,7 @@ from libs.grpc_server.call import current_call
 from services.assignment.database import Database
 from services.assignment.errors import DeliveryNotFoundError, NotMatchedYetError
 from services.assignment.events import timestamp
-from services.assignment.matching.match import Explanation, PartnerCost
+from services.assignment.matching.explain import Explanation, PartnerCost
 from services.assignment.offers.answers import OfferAnswers
 from services.assignment.windows import store
 from services.assignment.windows.on_demand import OnDemandMatcher
@@ -84,12 +84,12 @@ class AssignmentServicer(assignment_pb2_grpc.AssignmentServiceServicer):
         self, request: assignment_pb2.MatchRequest, context: Any
     ) -> assignment_pb2.MatchResponse:
         """Match the caller's packages to the caller's partners."""
-        result = await self._on_demand.match(request, datetime.now(UTC))
-        explained = zip(request.packages, result.explanations, strict=True)
+        result, explanations = await self._on_demand.match(request, datetime.now(UTC))
+        explained = zip(request.packages, explanations, strict=True)
         return assignment_pb2.MatchResponse(
             results=[_explanation_to(package.id, explanation, request) for package, explanation in explained],
             assigned=int((result.partner >= 0).sum()),
-            cost_s=result.cost_s,
+            cost_s=result.total_cost_s,
             build_ms=result.build_ms,
             solve_ms=result.solve_ms,
         )

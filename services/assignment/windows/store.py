@@ -9,8 +9,8 @@ from uuid import UUID
 import asyncpg
 
 from services.assignment.errors import LeaseLostError
-from services.assignment.matching.costs import Lost
-from services.assignment.matching.match import OFFLINE
+from services.assignment.matching.explain import OFFLINE
+from services.assignment.matching.rules.parcels import Parcels
 
 # Served by matchers_pkey.
 _ALIVE = """
@@ -57,7 +57,7 @@ GROUP BY city_code
 _DELIVERIES = """
 SELECT id, merchant_id, version, match_attempts, pickup_lat, pickup_lng, drop_lat, drop_lng, weight_g, volume_cm3,
   greatest(length_mm, width_mm, height_mm) AS side_mm, extract(epoch FROM ready_at)::float8 AS ready_at_s,
-  extract(epoch FROM drop_until)::float8 AS due_at_s, vehicles
+  extract(epoch FROM drop_until)::float8 AS due_at_s, extract(epoch FROM created_at)::float8 AS placed_at_s, vehicles
 FROM assignment.deliveries WHERE state = 'pending' AND city_code = $1 AND match_after <= now()
 ORDER BY match_after, id LIMIT $2
 """
@@ -205,7 +205,7 @@ async def count_absent(connection: asyncpg.Connection, city_code: str, present: 
     row = await connection.fetchrow(_ABSENT, city_code)
     counts = {
         OFFLINE: row["offline"],
-        Lost.NO_PARCELS_LEFT.name: row["full_up"],
+        str(Parcels.reason): row["full_up"],
         WINDOW_FULL: max(0, row["present"] - present),
     }
     return {reason: count for reason, count in counts.items() if count}

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -14,17 +15,22 @@ from libs.ids import new_id
 from services.assignment.cities.city import City
 from services.assignment.deliveries.lifecycle import Actor, DeliveryState
 from services.assignment.errors import PartnerTakenError
-from services.assignment.matching.match import Explanation, MatchResult, PartnerCost, match
-from services.assignment.matching.problem import Policy
-from services.assignment.matching.solver import UNASSIGNED
+from services.assignment.matching.assignment import UNASSIGNED
+from services.assignment.matching.explain import Explanation, PartnerCost, explain
+from services.assignment.matching.match import MatchResult, match
+from services.assignment.matching.problem import Policy, Problem, RuleConfig
+from services.assignment.matching.rules.zones import OutsideZones
+from services.assignment.matching.travel import Travel
 from services.assignment.offers.codec import moved_event
 from services.assignment.offers.offer import Move, Moved, NewOffer
 from services.assignment.offers.store import transition
-from services.assignment.partners.positions import PositionBook
+from services.assignment.partners.positions import Position, PositionBook
 from services.assignment.windows import store
 from services.assignment.windows.columns import packages_of, partners_of
 from services.assignment.windows.settings import MatcherSettings
 from services.assignment.windows.store import WindowRow
+
+log = logging.getLogger("matcher")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,16 @@ class Lease:
     city_code: str
     holder: UUID
     fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Matched:
+    """What a window read, and what the matching made of it."""
+
+    deliveries: Sequence[asyncpg.Record]
+    partners: Sequence[asyncpg.Record]
+    result: MatchResult
+    explanations: Sequence[Explanation]
 
 
 class WindowRunner:
@@ -62,34 +78,36 @@ class WindowRunner:
         positions = await self._positions.read_city(city.code)
         policy = Policy(
             pickup_distance_m_max=city.policy.pickup_distance_m_max,
-            zone_penalty_s=city.policy.zone_penalty_s,
-            pairs_max=settings.matcher_pairs_max,
+            rules={OutsideZones.name: RuleConfig(parameters={"penalty_s": float(city.policy.zone_penalty_s)})},
         )
         # In a thread: numpy and the solver let the event loop go on meanwhile.
-        result = await asyncio.to_thread(
-            lambda: match(
-                packages_of(deliveries, partners, declined),
-                partners_of(partners, positions),
-                policy,
-                time.time(),
-                time.perf_counter,
-                absent,
-            )
-        )
-        return await self._commit(city, lease, deliveries, partners, result)
+        matched = await asyncio.to_thread(self._match, deliveries, partners, declined, positions, policy, absent)
+        return await self._commit(city, lease, matched)
 
-    async def _commit(
-        self,
-        city: City,
-        lease: Lease,
+    @staticmethod
+    def _match(
         deliveries: Sequence[asyncpg.Record],
         partners: Sequence[asyncpg.Record],
-        result: MatchResult,
-    ) -> WindowRow:
+        declined: Sequence[asyncpg.Record],
+        positions: Mapping[UUID, Position],
+        policy: Policy,
+        absent: Mapping[str, int],
+    ) -> "_Matched":
+        problem = Problem(
+            packages_of(deliveries, partners, declined), partners_of(partners, positions), policy, Travel(), time.time()
+        )
+        result = match(problem, time.perf_counter)
+        for fault in result.book.faults:
+            log.error("matching rule switched off", extra={"rule": fault.rule, "fault": str(fault)})
+        return _Matched(deliveries, partners, result, explain(problem, result, absent))
+
+    async def _commit(self, city: City, lease: Lease, window: "_Matched") -> WindowRow:
+        deliveries, result, explanations = window.deliveries, window.result, window.explanations
         started_s, now, window_id = time.perf_counter(), datetime.now(UTC), new_id()
         matched = [place for place, partner in enumerate(result.partner) if partner != UNASSIGNED]
         moves = [
-            self._move(city, deliveries[p], partners[result.partner[p]], result, p, window_id, now) for p in matched
+            self._move(city, deliveries[p], window.partners[result.partner[p]], float(result.cost_s[p]), window_id, now)
+            for p in matched
         ]
         async with self._primary.acquire() as connection, connection.transaction():
             await store.check_fence(connection, lease.city_code, lease.holder, lease.fence)
@@ -103,10 +121,10 @@ class WindowRunner:
             await store.explain(
                 connection,
                 window_id,
-                [_explanation_row(deliveries[p], result.explanations[p], partners) for p in kept],
+                [_explanation_row(deliveries[p], explanations[p], window.partners) for p in kept],
             )
             staying = [
-                (deliveries[p]["id"], result.explanations[p].reason, self._wait_s(deliveries[p]["match_attempts"]))
+                (deliveries[p]["id"], explanations[p].reason, self._wait_s(deliveries[p]["match_attempts"]))
                 for p in kept
                 if result.partner[p] == UNASSIGNED
             ]
@@ -117,13 +135,13 @@ class WindowRunner:
                 if isinstance(error, PartnerTakenError)
             ]
             await store.stay(connection, staying)
-            window = WindowRow(
+            row = WindowRow(
                 id=window_id,
                 city_code=city.code,
                 closed_at=now,
                 deliveries=len(deliveries),
-                partners=len(partners),
-                feasible_pairs=result.feasible_pairs,
+                partners=len(window.partners),
+                feasible_pairs=sum(explanation.partners_feasible for explanation in explanations),
                 assigned=len(matched) - len(refused),
                 conflicts=len(refused),
                 cost_s=sum(o.offer.cost_s for o in outcomes if isinstance(o, Moved) and o.offer is not None),
@@ -131,26 +149,24 @@ class WindowRunner:
                 solve_ms=result.solve_ms,
                 commit_ms=(time.perf_counter() - started_s) * 1000,
             )
-            await store.record_window(connection, window)
-        return window
+            await store.record_window(connection, row)
+        return row
 
     def _move(
         self,
         city: City,
         delivery: asyncpg.Record,
         partner: asyncpg.Record,
-        result: MatchResult,
-        place: int,
+        cost_s: float,
         window_id: UUID,
         now: datetime,
     ) -> Move:
         automatic = partner["acceptance"] == "automatic"
-        chosen = result.explanations[place].chosen
         offer = NewOffer(
             id=new_id(),
             partner_id=partner["id"],
             window_id=window_id,
-            cost_s=chosen.cost_s if chosen else 0.0,
+            cost_s=cost_s,
             expires_at=None if automatic else now + timedelta(seconds=city.policy.offer_ttl_s),
         )
         return Move(

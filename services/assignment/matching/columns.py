@@ -1,0 +1,73 @@
+"""The columns of a matching problem's tables: what is wrong with them, by field and row."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from services.assignment.matching.geography import Floats, Ints
+
+
+class ProblemError(ValueError):
+    """A column breaks a rule: which field, which row (None for the whole column), and what is wrong."""
+
+    def __init__(self, field: str, row: int | None, problem: str) -> None:
+        self.field, self.row, self.problem = field, row, problem
+        super().__init__(f"{field}{'' if row is None else f'[{row}]'}: {problem}")
+
+
+def filled(neutral: Mapping[str, Callable[[], object]], columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every column of `neutral`, as given or neutral; TypeError for one that it does not name."""
+    unknown = columns.keys() - neutral.keys()
+    if unknown:
+        raise TypeError(f"no such columns: {', '.join(sorted(unknown))}")
+    return {name: columns[name] if name in columns else make() for name, make in neutral.items()}
+
+
+def check_ids(ids: Sequence[str]) -> None:
+    """Raise ProblemError for an id that stands twice."""
+    if len(set(ids)) == len(ids):
+        return
+    seen: set[str] = set()
+    for row, identifier in enumerate(ids):
+        if identifier in seen:
+            raise ProblemError("id", row, f"{identifier!r} stands twice")
+        seen.add(identifier)
+
+
+def check_columns(
+    table: object, rows: int, places: tuple[str, ...], skip: tuple[str, ...], infinite: tuple[str, ...]
+) -> None:
+    """Raise ProblemError unless every column has its shape and finite numbers that are not negative, places aside."""
+    for column_field in fields(table):  # type: ignore[arg-type]  # both callers are dataclasses
+        name = column_field.name
+        if name in skip:
+            continue
+        column, shape = getattr(table, name), (rows, 2) if name in places else (rows,)
+        if column.shape != shape:
+            raise ProblemError(name, None, f"has shape {column.shape}, must have {shape}")
+        bad = np.isnan(column) if name in infinite else ~np.isfinite(column)
+        if name not in places:
+            bad |= column < 0
+        if bad.any():
+            row = int(np.argmax(bad.reshape(rows, -1).any(axis=1)))
+            raise ProblemError(name, row, f"must be a finite number and not negative, is {column[row]}")
+
+
+def check_degrees(places: Floats, name: str) -> None:
+    """Raise ProblemError for a latitude or longitude that is none."""
+    bad = (np.abs(places) > np.array([90.0, 180.0])).any(axis=1)
+    if bad.any():
+        raise ProblemError(name, int(np.argmax(bad)), "is no place on earth")
+
+
+def check_pairs(pairs: Ints, name: str, rows: int, columns: int | None) -> None:
+    """Raise ProblemError for a pair of indices outside the tables; the second is not checked without `columns`."""
+    if pairs.ndim != 2 or pairs.shape[1] != 2:
+        raise ProblemError(name, None, f"has shape {pairs.shape}, must have (k, 2)")
+    bad = (pairs < 0).any(axis=1) | (pairs[:, 0] >= rows)
+    if columns is not None:
+        bad |= pairs[:, 1] >= columns
+    if bad.any():
+        raise ProblemError(name, int(np.argmax(bad)), f"{pairs[np.argmax(bad)].tolist()} names no such row")

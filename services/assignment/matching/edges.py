@@ -1,0 +1,30 @@
+"""Candidate pairs of packages and partners, and what rules ask about them, computed once when first asked."""
+
+from functools import cached_property
+
+from services.assignment.matching.geography import Floats, Ints
+from services.assignment.matching.insertion import Insertion, insertions
+from services.assignment.matching.problem import Problem
+
+
+class Edges:
+    """e candidate pairs: package (e,) and partner (e,) are indices into the problem's tables."""
+
+    def __init__(self, problem: Problem, package: Ints, partner: Ints) -> None:
+        self.problem = problem
+        self.package = package
+        self.partner = partner
+
+    def __len__(self) -> int:
+        return len(self.package)
+
+    @cached_property
+    def distance_m(self) -> Floats:
+        """Return (e,): metres from the partner's place to the pickup."""
+        problem = self.problem
+        return problem.travel.distance_m(problem.partners.place[self.partner], problem.packages.pickup[self.package])
+
+    @cached_property
+    def insertion(self) -> Insertion:
+        """Return how each package fits best into the partner's route."""
+        return insertions(self.problem, self.problem.ride_m, self.package, self.partner)

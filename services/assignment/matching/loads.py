@@ -1,0 +1,60 @@
+"""Several packages of one match to one partner: they must also fit together."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from services.assignment.matching.assignment import UNASSIGNED
+from services.assignment.matching.geography import Floats, Ints
+from services.assignment.matching.problem import Bools, Packages, Partners
+
+# What a package takes of a partner, and where the partner's room stands.
+_LOADS = (
+    ("parcels", "parcels_left"),
+    ("weight_g", "weight_g_left"),
+    ("volume_cm3", "volume_cm3_left"),
+    ("cash_on_delivery_paise", "cash_paise_left"),
+)
+
+
+def fitting(packages: Packages, partners: Partners, partner: Ints, cost_ms: Floats) -> Bools:
+    """Return (n,): which matched packages fit when each partner loads its cheapest ones first.
+
+    partner: (n,) or UNASSIGNED. A partner's only package always fits: the rules have seen to that.
+    """
+    fits: Bools = partner != UNASSIGNED
+    matched = np.flatnonzero(fits)
+    # Each partner's packages together, cheapest first.
+    order = matched[np.lexsort((matched, cost_ms[matched], partner[matched]))]
+    while len(order):
+        starts = np.flatnonzero(np.diff(partner[order], prepend=UNASSIGNED))
+        group = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(order))))
+        over = np.zeros(len(order), dtype=bool)
+        for taken, left in _LOADS:
+            load = np.cumsum(getattr(packages, taken)[order])
+            before = np.append(0, load)[starts]
+            over |= load - before[group] > getattr(partners, left)[partner[order]]
+        # A partner's only package fits: the rules have seen to that, and to its route.
+        over[starts] = False
+        places = np.flatnonzero(over)
+        # Without the first one that is too much, those behind it may fit.
+        first = places[np.unique(group[places], return_index=True)[1]]
+        fits[order[first]] = False
+        if not len(first):
+            break
+        order = np.delete(order, first)
+    return fits
+
+
+def loaded(packages: Packages, partners: Partners, partner: Ints) -> Partners:
+    """Return the partners with what is left after they have taken their packages; partner: (n,) or UNASSIGNED."""
+    rows = np.flatnonzero(partner != UNASSIGNED)
+
+    def taken(weights: Ints) -> Ints:
+        sums = np.zeros(len(partners), dtype=np.int64)
+        np.add.at(sums, partner[rows], weights[rows])
+        return sums
+
+    left = {left: getattr(partners, left) - taken(getattr(packages, name)) for name, left in _LOADS}
+    units = partners.units_max - taken(np.ones(len(packages), dtype=np.int64))
+    return replace(partners, units_max=units, **left)

@@ -1,0 +1,135 @@
+"""A city's rules as they are configured: what they make of candidate pairs, and which of them is broken."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from services.assignment.matching.edges import Edges
+from services.assignment.matching.geography import Floats
+from services.assignment.matching.problem import Problem
+from services.assignment.matching.rules.base import COST_S_MAX, FlooredRule, Rule
+from services.assignment.matching.rules.pickup_travel import PickupTravel
+
+POSSIBLE = -1
+MS = 1000.0
+
+
+class RuleFaultError(Exception):
+    """A rule is broken: its name, what it did, and the package and partner where, if at one pair."""
+
+    def __init__(self, rule: str, problem: str, package: str = "", partner: str = "") -> None:
+        self.rule, self.problem, self.package, self.partner = rule, problem, package, partner
+        where = f" for package {package!r} and partner {partner!r}" if package else ""
+        super().__init__(f"rule {rule}: {problem}{where}")
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A rule and what a second of its cost weighs."""
+
+    rule: Rule
+    weight: float
+
+
+@dataclass(frozen=True)
+class Priced:
+    """cost_ms: (e,) whole milliseconds, +inf where impossible; lost_to: (e,) the rule that rules a pair out.
+
+    lost_to is an index into the book's rules, POSSIBLE where none does. Whole milliseconds, so that sums are exact in
+    float64 and every machine finds the same optimum.
+    """
+
+    cost_ms: Floats
+    lost_to: npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class RuleBook:
+    """The rules of a match, lowest rank first, and those that were switched off because they are broken."""
+
+    rules: tuple[Weighed, ...]
+    faults: tuple[RuleFaultError, ...] = field(default=())
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Return each rule's reason, "" for one that rules nothing out."""
+        return tuple(weighed.rule.reason or "" for weighed in self.rules)
+
+    @property
+    def travel_weight(self) -> float:
+        """Return what a second of way to the pickup costs at least."""
+        return sum(weighed.weight for weighed in self.rules if weighed.rule.name == PickupTravel.name)
+
+    def without(self, fault: RuleFaultError) -> "RuleBook":
+        """Return the book with a broken rule switched off."""
+        kept = tuple(weighed for weighed in self.rules if weighed.rule.name != fault.rule)
+        return RuleBook(kept, (*self.faults, fault))
+
+    def price(self, problem: Problem, edges: Edges) -> Priced:
+        """Return what the pairs cost; RuleFaultError for the first broken rule."""
+        cost_ms = np.zeros(len(edges))
+        lost_to = np.full(len(edges), POSSIBLE, dtype=np.int16)
+        for place, weighed in enumerate(self.rules):
+            own_ms = _weighed_ms(weighed, checked(weighed.rule, problem, edges))
+            lost_to[np.isposinf(own_ms) & (lost_to == POSSIBLE)] = place
+            cost_ms += own_ms
+        high = np.isfinite(cost_ms) & (cost_ms > COST_S_MAX * MS)
+        if high.any():
+            costs = {w.rule.name: w.weight * checked(w.rule, problem, edges)[np.argmax(high)] for w in self.rules}
+            dearest = max(costs, key=lambda name: costs[name])
+            raise _fault(dearest, f"costs {costs[dearest]:g} s with its weight", edges, int(np.argmax(high)))
+        return Priced(cost_ms, lost_to)
+
+    def terms_s(self, problem: Problem, edges: Edges) -> dict[str, Floats]:
+        """Return each rule's weighed cost of the pairs, (e,), by its name, where it costs any of them something."""
+        terms = {w.rule.name: _weighed_ms(w, checked(w.rule, problem, edges)) / MS for w in self.rules}
+        return {name: values for name, values in terms.items() if values.any()}
+
+    def floor_ms(self, problem: Problem) -> Floats:
+        """Return (n,): what a package costs at least, wherever its partner is."""
+        floor_ms = np.zeros(len(problem.packages))
+        for weighed in self.rules:
+            if isinstance(weighed.rule, FlooredRule):
+                floor_ms += np.floor(weighed.weight * MS * _called(weighed.rule.name, weighed.rule.floor, problem))
+        return floor_ms
+
+
+def _weighed_ms(weighed: Weighed, cost_s: Floats) -> Floats:
+    """Return whole milliseconds, +inf where impossible, whatever the weight."""
+    possible = np.isfinite(cost_s)
+    result: Floats = np.where(possible, np.rint(weighed.weight * MS * np.where(possible, cost_s, 0.0)), np.inf)
+    return result
+
+
+def _called(name: str, function: Callable[..., Floats], *arguments: object) -> Floats:
+    try:
+        return function(*arguments)
+    except Exception as error:
+        raise RuleFaultError(name, f"raised {error!r}") from error
+
+
+def checked(rule: Rule, problem: Problem, edges: Edges) -> Floats:
+    """Return the rule's costs; RuleFaultError unless they are what a rule may return."""
+    values = _called(rule.name, rule, problem, edges)
+    if not isinstance(values, np.ndarray) or values.shape != (len(edges),):
+        shape = values.shape if isinstance(values, np.ndarray) else type(values).__name__
+        raise RuleFaultError(rule.name, f"returned {shape} instead of an array of shape ({len(edges)},)")
+    if not np.issubdtype(values.dtype, np.floating):
+        raise RuleFaultError(rule.name, f"returned {values.dtype} instead of floating-point numbers")
+    allowed = (values >= 0) & (values <= COST_S_MAX)
+    if rule.reason is not None:
+        allowed |= np.isposinf(values)
+    if not allowed.all():
+        row = int(np.argmin(allowed))
+        said = f"returned {values[row]:g}, not a cost from 0 to {COST_S_MAX:g} s"
+        raise _fault(rule.name, said if rule.reason else f"{said}, and it has no reason for +inf", edges, row)
+    return values
+
+
+def _fault(rule: str, said: str, edges: Edges, row: int) -> RuleFaultError:
+    problem = edges.problem
+    return RuleFaultError(
+        rule, said, problem.packages.ids[edges.package[row]], problem.partners.ids[edges.partner[row]]
+    )

@@ -1,0 +1,33 @@
+"""Earnings of a shift should not spread far between partners."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from services.assignment.matching.edges import Edges
+from services.assignment.matching.geography import Floats
+from services.assignment.matching.problem import Problem
+
+
+@dataclass(frozen=True)
+class Fairness:
+    """Costs more the further a partner's earnings an hour are above the mean of the partners in the match.
+
+    `penalty_s` at twice the mean, and never more.
+    """
+
+    penalty_s: float = 60.0
+
+    name: ClassVar[str] = "fairness"
+    reason: ClassVar[str | None] = None
+    weight: ClassVar[float] = 1.0
+    rank: ClassVar[int] = 230
+
+    def __call__(self, problem: Problem, edges: Edges) -> Floats:
+        """Return seconds."""
+        earned = problem.partners.earned_paise_per_h
+        mean = float(earned.mean()) if len(earned) else 0.0
+        if mean <= 0:
+            return np.zeros(len(edges))
+        return self.penalty_s * np.clip(earned[edges.partner] / mean - 1.0, 0.0, 1.0)

@@ -1,0 +1,46 @@
+"""Parcels should arrive within their time windows: this one, and those that are on board."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from services.assignment.matching.edges import Edges
+from services.assignment.matching.geography import Floats
+from services.assignment.matching.problem import Problem
+from services.assignment.matching.rules.base import COST_S_MAX
+
+
+@dataclass(frozen=True)
+class Lateness:
+    """Costs the seconds after the end of the drop window, and what the parcels on the partner's route become later."""
+
+    name: ClassVar[str] = "lateness"
+    reason: ClassVar[str | None] = None
+    weight: ClassVar[float] = 2.0
+    rank: ClassVar[int] = 210
+
+    def __call__(self, problem: Problem, edges: Edges) -> Floats:
+        """Return seconds, at most a day: beyond that, later is no worse."""
+        packages, partners = problem.packages, problem.partners
+        due_s = packages.due_at_s[edges.package]
+        if len(partners.routes.place):
+            insertion = edges.insertion
+            late_s = np.maximum(0.0, insertion.dropped_at_s - due_s) + insertion.delay_s
+        else:
+            late_s = np.maximum(0.0, self._dropped_at_s(problem, edges) - due_s)
+        return np.minimum(np.where(np.isfinite(late_s), late_s, 0.0), DAY_S)
+
+    @staticmethod
+    def _dropped_at_s(problem: Problem, edges: Edges) -> Floats:
+        packages, partners = problem.packages, problem.partners
+        vehicle, start_s = partners.vehicle[edges.partner], partners.free_at_s[edges.partner]
+        start_s = np.maximum(problem.now_s, start_s)
+        half_s = packages.pickup_service_s[edges.package] / 2
+        there_s = start_s + problem.travel.time_s(edges.distance_m, vehicle, start_s)
+        leaves_s = np.maximum(there_s + half_s, packages.ready_at_s[edges.package]) + half_s
+        ride_s = problem.travel.time_s(problem.ride_m[edges.package], vehicle, start_s)
+        return leaves_s + ride_s + packages.drop_service_s[edges.package] / 2
+
+
+DAY_S = min(86_400.0, COST_S_MAX)

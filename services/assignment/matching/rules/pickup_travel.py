@@ -1,0 +1,32 @@
+"""The sooner a partner can be at the pickup, the better."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from services.assignment.matching.edges import Edges
+from services.assignment.matching.geography import Floats
+from services.assignment.matching.problem import Problem
+
+
+@dataclass(frozen=True)
+class PickupTravel:
+    """Costs the time until the partner arrives at the pickup, by its vehicle, the hour of day and its route.
+
+    Never less than the way from the partner's place at its vehicle's best speed: candidates.py relies on that.
+    """
+
+    name: ClassVar[str] = "pickup_travel"
+    reason: ClassVar[str | None] = "ROUTE_FULL"
+    weight: ClassVar[float] = 1.0
+    rank: ClassVar[int] = 120
+
+    def __call__(self, problem: Problem, edges: Edges) -> Floats:
+        """Return seconds until the arrival; +inf where no place in the route has room."""
+        partners = problem.partners
+        if not len(partners.routes.place):
+            start_s = np.maximum(problem.now_s, partners.free_at_s[edges.partner])
+            travel_s = problem.travel.time_s(edges.distance_m, partners.vehicle[edges.partner], start_s)
+            return start_s - problem.now_s + travel_s
+        return edges.insertion.pickup_at_s - problem.now_s

@@ -1,0 +1,57 @@
+"""How long a way takes: by vehicle and hour of the local day."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from services.assignment.matching.geography import Floats, Ints, Metric, distance_m
+
+VEHICLES = ("on_foot", "bicycle", "motorcycle", "three_wheeler", "car", "van")
+# Door to door in a city, stops and parking included.
+SPEED_M_PER_S = np.array([1.3, 3.5, 6.0, 5.5, 5.5, 5.0])
+HOURS = 24
+
+
+def steady(speed_m_per_s: Floats) -> Floats:
+    """Return (vehicles, 24) speeds that are the same at every hour."""
+    return np.repeat(np.asarray(speed_m_per_s, dtype=float)[:, None], HOURS, axis=1)
+
+
+@dataclass(frozen=True)
+class Travel:
+    """Distances and times between places.
+
+    speed_m_per_s: (vehicles, 24), by the local hour at which a leg starts. utc_offset_s: local time less UTC.
+    round_up_s: every leg's time is rounded up to a multiple of it; 0 keeps it exact.
+    """
+
+    metric: Metric = Metric.HAVERSINE
+    speed_m_per_s: Floats = field(default_factory=lambda: steady(SPEED_M_PER_S))
+    utc_offset_s: float = 0.0
+    round_up_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.speed_m_per_s.ndim != 2 or self.speed_m_per_s.shape[1] != HOURS:
+            raise ValueError(f"speed_m_per_s has shape {self.speed_m_per_s.shape}, must have (vehicles, {HOURS})")
+        if not (np.isfinite(self.speed_m_per_s).all() and (self.speed_m_per_s > 0).all()):
+            raise ValueError("speed_m_per_s must be finite and above 0 for every vehicle and hour")
+
+    def distance_m(self, one: Floats, other: Floats) -> Floats:
+        """Return metres between places of shapes (..., 2), broadcast against each other."""
+        return distance_m(self.metric, one, other)
+
+    def time_s(self, distance: Floats, vehicle: Ints, at_s: Floats | float) -> Floats:
+        """Return the seconds that legs of `distance` metres take when they start at `at_s`; all broadcast."""
+        hour = ((np.asarray(at_s) + self.utc_offset_s) // 3600 % HOURS).astype(np.int64)
+        exact = distance / self.speed_m_per_s[vehicle, hour]
+        if not self.round_up_s:
+            return exact
+        # A leg that is a whole number of steps up to rounding error stays that number.
+        rounded: Floats = np.ceil(exact / self.round_up_s - 1e-9) * self.round_up_s
+        return rounded
+
+    @property
+    def fastest_m_per_s(self) -> Floats:
+        """Return (vehicles,) speeds that are never exceeded: distance / fastest is a lower bound of time_s."""
+        fastest: Floats = self.speed_m_per_s.max(axis=1)
+        return fastest
