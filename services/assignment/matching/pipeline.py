@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.assignment.matching.assignment import UNASSIGNED, Graph, assign, components
-from services.assignment.matching.candidates import SpatialIndex
+from services.assignment.matching.candidates import Neighbours, SpatialIndex
 from services.assignment.matching.certificate import Certificate, bound_ms, exact_sum_ms
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats, Ints
@@ -28,8 +28,8 @@ from services.assignment.matching.problem import Bools, Problem
 from services.assignment.matching.rulebook import MS, RuleBook
 
 LEFT_OUT_MS = float(2**49)
-NEIGHBOURS_FIRST = 6
-GROWTH = 2
+NEIGHBOURS_FIRST = 16
+GROWTH, GROWTH_LEFT_OUT = 2, 8
 
 
 @dataclass(frozen=True)
@@ -57,27 +57,32 @@ def solve(
 
 
 class _Pool:
-    """Every pair that was priced and is possible, ordered by package and partner; `active` ones are edges."""
+    """Every pair that was looked at, ordered by package and partner; `active` ones are edges.
+
+    Where a pair is not `exact`, its cost is a lower bound.
+    """
 
     def __init__(self, partners: int) -> None:
         self._partners = max(1, partners)
         self.key = np.zeros(0, dtype=np.int64)
         self.cost_ms = np.zeros(0)
         self.active = np.zeros(0, dtype=bool)
+        self.exact = np.zeros(0, dtype=bool)
 
     def unknown(self, package: Ints, partner: Ints) -> Bools:
-        """Say which pairs are not in the pool. Pairs that were found impossible are unknown again."""
+        """Say which pairs are not in the pool."""
         key = package * self._partners + partner
         at = np.minimum(np.searchsorted(self.key, key), max(0, len(self.key) - 1))
         return self.key[at] != key if len(self.key) else np.ones(len(key), dtype=bool)
 
-    def add(self, package: Ints, partner: Ints, cost_ms: Floats, active: bool) -> None:
+    def add(self, package: Ints, partner: Ints, cost_ms: Floats, *, active: bool) -> None:
         """Take in pairs that it does not have."""
         key = np.concatenate([self.key, package * self._partners + partner])
         order = np.argsort(key, kind="stable")
         self.key = key[order]
         self.cost_ms = np.concatenate([self.cost_ms, cost_ms])[order]
-        self.active = np.concatenate([self.active, np.full(len(package), active)])[order]
+        self.active = np.concatenate([self.active, np.isfinite(cost_ms) & active])[order]
+        self.exact = np.concatenate([self.exact, np.isposinf(cost_ms) | active])[order]
 
     @property
     def package(self) -> Ints:
@@ -111,8 +116,8 @@ class _Pipeline:
 
     def run(self) -> Solved:
         n = len(self.problem.packages)
-        everyone = np.arange(n)
-        self._look(everyone, np.full(n, NEIGHBOURS_FIRST, dtype=np.int64), active=True)
+        if n:
+            self._look(np.arange(n), np.full(n, NEIGHBOURS_FIRST, dtype=np.int64), active=True)
         touched, rounds = np.ones(n, dtype=bool), 0
         while rounds == 0 or touched.any():
             rounds += 1
@@ -125,14 +130,33 @@ class _Pipeline:
         started_s = self.clock_s()
         for count in np.unique(counts):
             rows = packages[counts == count]
-            found = self.index.nearest(rows, int(count))
-            self.count[rows], self.reach_ms[rows] = count, found.reach_ms
-            new = self.pool.unknown(found.package, found.partner)
-            edges = Edges(self.problem, found.package[new], found.partner[new])
-            priced = self.book.price(self.problem, edges)
-            self.priced += len(edges)
-            possible = np.isfinite(priced.cost_ms)
-            self.pool.add(edges.package[possible], edges.partner[possible], priced.cost_ms[possible], active)
+            self.count[rows] = count
+            self._take_in(rows, self.index.nearest(rows, int(count)), active=active)
+        self.build_s += self.clock_s() - started_s
+
+    def _look_as_far_as(self, packages: Ints, reach_ms: Floats) -> None:
+        """Price the partners whose way costs at most `reach_ms`, as far as they are new."""
+        started_s = self.clock_s()
+        self._take_in(packages, self.index.within(packages, reach_ms), active=False)
+        self.build_s += self.clock_s() - started_s
+
+    def _take_in(self, packages: Ints, found: Neighbours, *, active: bool) -> None:
+        self.reach_ms[packages] = found.reach_ms
+        new = self.pool.unknown(found.package, found.partner)
+        edges = Edges(self.problem, found.package[new], found.partner[new])
+        self.priced += len(edges)
+        # An edge needs its cost; for the others a bound may do for ever.
+        cost_ms = (
+            self.book.price(self.problem, edges).cost_ms if active else self.book.bound_ms(self.problem, edges)
+        )
+        self.pool.add(edges.package, edges.partner, cost_ms, active=active)
+
+    def _make_exact(self, rows: Ints) -> None:
+        started_s = self.clock_s()
+        pool = self.pool
+        edges = Edges(self.problem, pool.package[rows], pool.partner[rows])
+        pool.cost_ms[rows] = self.book.price(self.problem, edges).cost_ms
+        pool.exact[rows] = True
         self.build_s += self.clock_s() - started_s
 
     def _solve(self, touched: Bools) -> None:
@@ -169,11 +193,16 @@ class _Pipeline:
         u = package_prices(self.graph, self.edge, np.arange(n), self.partner_ms)
         short = np.flatnonzero(np.isfinite(self.reach_ms) & (self.reach_ms + self.floor_ms < u))
         if len(short):
-            self._look(short, self.count[short] * GROWTH, active=False)
+            # A price that stems from a package left out says nothing of how far to look: some more may do.
+            vast = u[short] > LEFT_OUT_MS / 4
+            near, far = short[~vast], short[vast]
+            self._look_as_far_as(near, u[near] - self.floor_ms[near])
+            left_out = self.edge[far] == UNASSIGNED
+            self._look(far, self.count[far] * np.where(left_out, GROWTH_LEFT_OUT, GROWTH), active=False)
         pool = self.pool
-        package = pool.package
-        saving = u[package] + self.partner_ms[pool.partner] - pool.cost_ms
-        better = ~pool.active & (saving > 0)
+        package, worth = pool.package, u[pool.package] + self.partner_ms[pool.partner]
+        self._make_exact(np.flatnonzero(~pool.exact & (pool.cost_ms < worth)))
+        better = ~pool.active & (pool.cost_ms < worth)
         touched = np.zeros(n, dtype=bool)
         touched[package[better]] = True
         pool.active |= better

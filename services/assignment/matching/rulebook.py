@@ -9,7 +9,7 @@ import numpy.typing as npt
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats
 from services.assignment.matching.problem import Problem
-from services.assignment.matching.rules.base import COST_S_MAX, FlooredRule, Rule
+from services.assignment.matching.rules.base import COST_S_MAX, BoundedRule, FlooredRule, Rule
 from services.assignment.matching.rules.pickup_travel import PickupTravel
 
 POSSIBLE = -1
@@ -69,17 +69,30 @@ class RuleBook:
 
     def price(self, problem: Problem, edges: Edges) -> Priced:
         """Return what the pairs cost; RuleFaultError for the first broken rule."""
-        cost_ms = np.zeros(len(edges))
+        return self._evaluate(problem, edges, checked)
+
+    def bound_ms(self, problem: Problem, edges: Edges) -> Floats:
+        """Return (e,): a lower bound of each pair's cost that is quick to find, +inf where it is impossible."""
+        return self._evaluate(problem, edges, _bound).cost_ms
+
+    def _evaluate(self, problem: Problem, edges: Edges, ask: Callable[[Rule, Problem, Edges], Floats]) -> Priced:
+        """Ask each rule about the pairs that no rule before it has ruled out: the first are cheap and leave little."""
+        cost_ms = np.full(len(edges), np.inf)
         lost_to = np.full(len(edges), POSSIBLE, dtype=np.int16)
+        left, so_far_ms = np.arange(len(edges)), np.zeros(len(edges))
         for place, weighed in enumerate(self.rules):
-            own_ms = _weighed_ms(weighed, checked(weighed.rule, problem, edges))
-            lost_to[np.isposinf(own_ms) & (lost_to == POSSIBLE)] = place
-            cost_ms += own_ms
-        high = np.isfinite(cost_ms) & (cost_ms > COST_S_MAX * MS)
-        if high.any():
-            costs = {w.rule.name: w.weight * checked(w.rule, problem, edges)[np.argmax(high)] for w in self.rules}
+            own_ms = _weighed_ms(weighed, ask(weighed.rule, problem, edges))
+            so_far_ms += own_ms
+            if weighed.rule.reason is not None and np.isposinf(own_ms).any():
+                stay = np.isfinite(own_ms)
+                lost_to[left[~stay]] = place
+                left, so_far_ms, edges = left[stay], so_far_ms[stay], edges.taken(stay)
+        if (so_far_ms > COST_S_MAX * MS).any():
+            row = int(np.argmax(so_far_ms))
+            costs = {w.rule.name: w.weight * float(ask(w.rule, problem, edges)[row]) for w in self.rules}
             dearest = max(costs, key=lambda name: costs[name])
-            raise _fault(dearest, f"costs {costs[dearest]:g} s with its weight", edges, int(np.argmax(high)))
+            raise _fault(dearest, f"costs {costs[dearest]:g} s with its weight", edges, row)
+        cost_ms[left] = so_far_ms
         return Priced(cost_ms, lost_to)
 
     def terms_s(self, problem: Problem, edges: Edges) -> dict[str, Floats]:
@@ -126,6 +139,13 @@ def checked(rule: Rule, problem: Problem, edges: Edges) -> Floats:
         said = f"returned {values[row]:g}, not a cost from 0 to {COST_S_MAX:g} s"
         raise _fault(rule.name, said if rule.reason else f"{said}, and it has no reason for +inf", edges, row)
     return values
+
+
+def _bound(rule: Rule, problem: Problem, edges: Edges) -> Floats:
+    """Return the rule's own lower bound, or its costs where it has none."""
+    if not isinstance(rule, BoundedRule):
+        return checked(rule, problem, edges)
+    return _called(rule.name, rule.bound, problem, edges)
 
 
 def _fault(rule: str, said: str, edges: Edges, row: int) -> RuleFaultError:

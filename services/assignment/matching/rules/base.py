@@ -30,6 +30,15 @@ class Rule(Protocol):
 
 
 @runtime_checkable
+class BoundedRule(Protocol):
+    """A rule that is slow to ask, and knows a lower bound of its cost that is not: most pairs are out by that alone."""
+
+    def bound(self, problem: Problem, edges: Edges) -> Floats:
+        """Return (e,): finite, and never above what the rule returns."""
+        ...
+
+
+@runtime_checkable
 class FlooredRule(Protocol):
     """A rule that knows a lower bound of its cost for each package, whoever takes it; it makes the search smaller."""
 

@@ -9,6 +9,9 @@ from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats
 from services.assignment.matching.problem import Problem
 
+# What the arithmetic of a bound may be off.
+SLACK_S = 1e-3
+
 
 @dataclass(frozen=True)
 class PickupTravel:
@@ -30,3 +33,9 @@ class PickupTravel:
             travel_s = problem.travel.time_s(edges.distance_m, partners.vehicle[edges.partner], start_s)
             return start_s - problem.now_s + travel_s
         return edges.insertion.pickup_at_s - problem.now_s
+
+    def bound(self, problem: Problem, edges: Edges) -> Floats:
+        """Return the seconds of the straight way at the vehicle's best speed."""
+        wait_s = np.maximum(0.0, problem.partners.free_at_s[edges.partner] - problem.now_s)
+        travel_s = edges.distance_m / problem.fastest_m_per_s[problem.partners.vehicle[edges.partner]]
+        return np.maximum(0.0, wait_s + travel_s - SLACK_S)
