@@ -1,4 +1,4 @@
-"""Seeded clustered geography: 25 cities of Zipf size with 12 hot spots each, and windows of one city with every rule."""
+"""Seeded clustered geography: 25 cities of Zipf size with 12 hot spots each, and one city's windows with every rule."""
 
 from dataclasses import dataclass
 

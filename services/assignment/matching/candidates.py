@@ -72,8 +72,10 @@ class SpatialIndex:
     def within(self, packages: Ints, reach_ms: Floats) -> Neighbours:
         """Return for each of `packages` the partners whose way costs at most `reach_ms`, (packages,)."""
         # Somewhat farther than asked: what is just at the border is then surely inside.
-        reach_s = (reach_ms + 2 * _SLACK_MS) / MS / self._travel_weight if self._travel_weight else np.full(
-            len(packages), np.inf
+        reach_s = (
+            (reach_ms + 2 * _SLACK_MS) / MS / self._travel_weight
+            if self._travel_weight
+            else np.full(len(packages), np.inf)
         )
         found_package: list[Ints] = [np.zeros(0, dtype=np.int64)]
         found_partner: list[Ints] = [np.zeros(0, dtype=np.int64)]

@@ -193,7 +193,7 @@ class _Piece:
             )
             service = np.where(is_pickup, packages.pickup_service_s[package], packages.drop_service_s[package])
             ready = np.where(is_pickup, packages.ready_at_s[package], -np.inf)
-            picks, due = is_pickup.astype(np.int64), np.inf
+            picks, due = is_pickup.astype(np.int64), np.full(before.shape, np.inf)
             if width:
                 index = np.minimum(done_before, width - 1)
                 stop = self.stop[rows, index]
@@ -215,13 +215,13 @@ class _Clock:
 
     def __init__(self, start_s: Floats) -> None:
         self.now_s = start_s
-        self._picked: Ints | int = 0
+        self._picked: Ints = np.zeros(1, dtype=np.int64)
 
     def visit(self, way_s: Floats, service_s: Floats, ready_at_s: Floats, picks: Ints) -> Floats:
         """Go to the next stop; return when its parcel changes hands."""
         half = service_s / 2
         # A pickup where one has just picked up: the same visit goes on.
-        shared = (self._picked & picks & (way_s == 0)).astype(bool)
+        shared: Bools = (self._picked == 1) & (picks == 1) & (way_s == 0)
         done: Floats = np.maximum(np.where(shared, self.now_s - half, self.now_s + way_s + half), ready_at_s)
         self.now_s, self._picked = done + half, picks
         return done

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.assignment.matching.assignment import UNASSIGNED, Graph, assign, components
-from services.assignment.matching.candidates import Neighbours, SpatialIndex
+from services.assignment.matching.candidates import SpatialIndex
 from services.assignment.matching.certificate import Certificate, bound_ms, exact_sum_ms
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats, Ints
@@ -28,13 +28,18 @@ from services.assignment.matching.problem import Bools, Problem
 from services.assignment.matching.rulebook import MS, RuleBook
 
 LEFT_OUT_MS = float(2**49)
-NEIGHBOURS_FIRST = 16
-GROWTH, GROWTH_LEFT_OUT = 2, 8
+NEIGHBOURS_FIRST = 10
+GROWTH = 4
+# Packages that are left out look at every partner at once while that is at most so many pairs.
+AT_ONCE_PAIRS_MAX = 300_000
 
 
 @dataclass(frozen=True)
 class Solved:
-    """partner: (n,) or UNASSIGNED; cost_ms: (n,) of the matched, 0 elsewhere; what was looked at, and the proof."""
+    """partner: (n,) or UNASSIGNED; cost_ms: (n,) of the matched, 0 elsewhere; what was looked at, and the proof.
+
+    hopeless: (n,) packages that no partner could take.
+    """
 
     partner: Ints
     cost_ms: Floats
@@ -43,6 +48,7 @@ class Solved:
     rounds: int
     build_ms: float
     solve_ms: float
+    hopeless: Bools
 
 
 def solve(
@@ -116,8 +122,7 @@ class _Pipeline:
 
     def run(self) -> Solved:
         n = len(self.problem.packages)
-        if n:
-            self._look(np.arange(n), np.full(n, NEIGHBOURS_FIRST, dtype=np.int64), active=True)
+        self._look_first()
         touched, rounds = np.ones(n, dtype=bool), 0
         while rounds == 0 or touched.any():
             rounds += 1
@@ -125,31 +130,42 @@ class _Pipeline:
             touched = self._improve()
         return self._solved(rounds)
 
-    def _look(self, packages: Ints, counts: Ints, *, active: bool) -> None:
-        """Price the `counts` nearest partners of each package, as far as they are new."""
+    def _look_first(self) -> None:
+        """Make edges of each package's nearest partners."""
+        packages = np.arange(len(self.problem.packages))
         started_s = self.clock_s()
-        for count in np.unique(counts):
-            rows = packages[counts == count]
-            self.count[rows] = count
-            self._take_in(rows, self.index.nearest(rows, int(count)), active=active)
-        self.build_s += self.clock_s() - started_s
-
-    def _look_as_far_as(self, packages: Ints, reach_ms: Floats) -> None:
-        """Price the partners whose way costs at most `reach_ms`, as far as they are new."""
-        started_s = self.clock_s()
-        self._take_in(packages, self.index.within(packages, reach_ms), active=False)
-        self.build_s += self.clock_s() - started_s
-
-    def _take_in(self, packages: Ints, found: Neighbours, *, active: bool) -> None:
-        self.reach_ms[packages] = found.reach_ms
-        new = self.pool.unknown(found.package, found.partner)
-        edges = Edges(self.problem, found.package[new], found.partner[new])
+        found = self.index.nearest(packages, NEIGHBOURS_FIRST)
+        self.count[:], self.reach_ms[:] = NEIGHBOURS_FIRST, found.reach_ms
+        edges = Edges(self.problem, found.package, found.partner)
         self.priced += len(edges)
-        # An edge needs its cost; for the others a bound may do for ever.
-        cost_ms = (
-            self.book.price(self.problem, edges).cost_ms if active else self.book.bound_ms(self.problem, edges)
-        )
-        self.pool.add(edges.package, edges.partner, cost_ms, active=active)
+        self.pool.add(edges.package, edges.partner, self.book.price(self.problem, edges).cost_ms, active=True)
+        self.build_s += self.clock_s() - started_s
+
+    def _look_on(self, short: Ints, worth_ms: Floats) -> None:
+        """Take in more partners of the packages `short`: as many as their prices `worth_ms`, (short,), reach to.
+
+        What is new in the pool has a lower bound of its cost; it may do for ever.
+        """
+        started_s = self.clock_s()
+        # A price that stems from a package left out says nothing of how far to look: some more partners may do.
+        vast = worth_ms > LEFT_OUT_MS / 4
+        vast &= ~((self.edge[short] == UNASSIGNED) & (vast.sum() * len(self.problem.partners) <= AT_ONCE_PAIRS_MAX))
+        near, far = short[~vast], short[vast]
+        reach_ms = np.minimum(worth_ms[~vast] - self.floor_ms[near], LEFT_OUT_MS)
+        found = [self.index.within(near, reach_ms)]
+        self.reach_ms[near] = found[0].reach_ms
+        for count in np.unique(self.count[far]) * GROWTH:
+            rows = far[self.count[far] * GROWTH == count]
+            found.append(self.index.nearest(rows, int(count)))
+            self.reach_ms[rows] = found[-1].reach_ms
+        self.count[far] *= GROWTH
+        package = np.concatenate([part.package for part in found])
+        partner = np.concatenate([part.partner for part in found])
+        new = self.pool.unknown(package, partner)
+        edges = Edges(self.problem, package[new], partner[new])
+        self.priced += len(edges)
+        self.pool.add(edges.package, edges.partner, self.book.bound_ms(self.problem, edges), active=False)
+        self.build_s += self.clock_s() - started_s
 
     def _make_exact(self, rows: Ints) -> None:
         started_s = self.clock_s()
@@ -193,12 +209,7 @@ class _Pipeline:
         u = package_prices(self.graph, self.edge, np.arange(n), self.partner_ms)
         short = np.flatnonzero(np.isfinite(self.reach_ms) & (self.reach_ms + self.floor_ms < u))
         if len(short):
-            # A price that stems from a package left out says nothing of how far to look: some more may do.
-            vast = u[short] > LEFT_OUT_MS / 4
-            near, far = short[~vast], short[vast]
-            self._look_as_far_as(near, u[near] - self.floor_ms[near])
-            left_out = self.edge[far] == UNASSIGNED
-            self._look(far, self.count[far] * np.where(left_out, GROWTH_LEFT_OUT, GROWTH), active=False)
+            self._look_on(short, u[short])
         pool = self.pool
         package, worth = pool.package, u[pool.package] + self.partner_ms[pool.partner]
         self._make_exact(np.flatnonzero(~pool.exact & (pool.cost_ms < worth)))
@@ -220,6 +231,15 @@ class _Pipeline:
         objective_ms = matched_ms + exact_sum_ms(self.left_out_ms[~matched])
         lower_bound_ms = bound_ms(u, self.partner_ms, self.graph.slots)
         certificate = Certificate(u, self.partner_ms, self.left_out_ms, matched_ms, objective_ms, lower_bound_ms)
+        possible = np.zeros(n, dtype=bool)
+        possible[self.pool.package[np.isfinite(self.pool.cost_ms)]] = True
         return Solved(
-            self.matched_partner, cost_ms, certificate, self.priced, rounds, self.build_s * MS, self.solve_s * MS
+            partner=self.matched_partner,
+            cost_ms=cost_ms,
+            certificate=certificate,
+            edges_priced=self.priced,
+            rounds=rounds,
+            build_ms=self.build_s * MS,
+            solve_ms=self.solve_s * MS,
+            hopeless=~possible & np.isposinf(self.reach_ms),
         )

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats
 from services.assignment.matching.problem import Problem
-from services.assignment.matching.rules.base import COST_S_MAX, BoundedRule, FlooredRule, Rule
+from services.assignment.matching.rules.base import COST_S_MAX, Rule, is_bounded, is_floored
 from services.assignment.matching.rules.pickup_travel import PickupTravel
 
 POSSIBLE = -1
@@ -104,7 +104,7 @@ class RuleBook:
         """Return (n,): what a package costs at least, wherever its partner is."""
         floor_ms = np.zeros(len(problem.packages))
         for weighed in self.rules:
-            if isinstance(weighed.rule, FlooredRule):
+            if is_floored(weighed.rule):
                 floor_ms += np.floor(weighed.weight * MS * _called(weighed.rule.name, weighed.rule.floor, problem))
         return floor_ms
 
@@ -143,9 +143,9 @@ def checked(rule: Rule, problem: Problem, edges: Edges) -> Floats:
 
 def _bound(rule: Rule, problem: Problem, edges: Edges) -> Floats:
     """Return the rule's own lower bound, or its costs where it has none."""
-    if not isinstance(rule, BoundedRule):
-        return checked(rule, problem, edges)
-    return _called(rule.name, rule.bound, problem, edges)
+    if is_bounded(rule):
+        return _called(rule.name, rule.bound, problem, edges)
+    return checked(rule, problem, edges)
 
 
 def _fault(rule: str, said: str, edges: Edges, row: int) -> RuleFaultError:
