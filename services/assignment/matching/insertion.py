@@ -182,7 +182,7 @@ class _Piece:
         clock, late = _Clock(self.start_s[:, None]), np.zeros(before.shape)
         pickup_at, dropped_at = np.zeros(before.shape), np.zeros(before.shape)
         for step in range(width + 2):
-            is_pickup, is_drop = step == before, step == after + 1
+            is_pickup, is_drop = np.equal(before, step), np.equal(after + 1, step)
             own, from_pickup, from_drop = is_pickup | is_drop, step - 1 == before, step - 1 == after + 1
             # How many of the route's stops are behind, which is also the place that one comes from.
             done_before = np.clip(step - (step > before) - (step > after + 1), 0, width)
