@@ -30,6 +30,8 @@ _CODES = {
 _REASONS = {"IDEMPOTENCY_KEY_REUSED": 422, "PROBLEM_TOO_LARGE": 413}
 _RETRYABLE = frozenset({429, 503, 504})
 RETRY_AFTER_S_DEFAULT = 1
+# A detail is read by people; a program reads the errors.
+ERRORS_SAID_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,17 @@ def problem_of(error: grpc.aio.AioRpcError) -> Problem:
         detail_text = "a service that the answer needs does not answer; try again"
     if code >= 500 and code not in _RETRYABLE and not status.details:
         detail_text = "internal error; quote the request id"
+    if errors:
+        detail_text = _detail_of(errors, int(metadata.get("violations_omitted", "0")))
     headers = {"WWW-Authenticate": "Bearer"} if code == 401 else {}
     return Problem(code, reason, detail_text, tuple(errors), metadata, retry_after_s, headers)
+
+
+def _detail_of(errors: list[tuple[str, str, str]], omitted: int) -> str:
+    """Return what is wrong in one text: the first few errors, with the names that fields have in JSON."""
+    said = [f"{field}: {description}" if field else description for field, description, _ in errors[:ERRORS_SAID_MAX]]
+    more = len(errors) - len(said) + omitted
+    return "; ".join(said + ([f"and {more} more"] if more else []))
 
 
 def _json_path(path: str) -> str:
