@@ -9,6 +9,7 @@ from libs.grpc_server.server import ServerLimits
 from libs.postgres.pool import PoolLimits
 from services.gateway.auth.credentials import CredentialLimits
 from services.gateway.auth.rate_limits import RateLimits
+from services.gateway.rest.connections import ConnectionLimits
 from services.gateway.rest.transcoder import RestLimits
 
 
@@ -37,5 +38,6 @@ class GatewaySettings(BaseSettings):
     gateway_pool: PoolLimits = Field(PoolLimits(connections_max=4), description="Connections to each server")
     gateway_server: ServerLimits = Field(ServerLimits(), description="Limits of the gRPC server")
     gateway_rest: RestLimits = Field(RestLimits(), description="Limits of the REST side")
+    gateway_connection: ConnectionLimits = Field(ConnectionLimits(), description="Limits of one HTTP connection")
     gateway_rates: RateLimits = Field(RateLimits(), description="Limits of callers")
     gateway_credentials: CredentialLimits = Field(CredentialLimits(), description="What is remembered of credentials")
