@@ -155,7 +155,6 @@ def _http_server(app: ASGIApp, settings: GatewaySettings) -> uvicorn.Server:
             log_config=None,
             access_log=False,
             server_header=False,
-            limit_concurrency=settings.gateway_connections_max,
             timeout_keep_alive=settings.gateway_keep_alive_s,
             timeout_graceful_shutdown=settings.gateway_drain_s,
         )

@@ -5,28 +5,34 @@ sends none is kept for ever, one of the few that there may be.
 """
 
 import asyncio
+from http import HTTPStatus
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.requests import Request
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from libs.ids import new_id_text
 from services.gateway.rest.problems import Problem, response_of
 
-_PHRASES = {408: "Request Timeout", 413: "Request Entity Too Large", 431: "Request Header Fields Too Large"}
-_REASONS = {408: "HEAD_TIMEOUT", 413: "BODY_TOO_LARGE", 431: "HEAD_TOO_LARGE"}
+_MALFORMED = Problem(400, "MALFORMED_HTTP", "what came is no HTTP request")
+_LATE = Problem(408, "HEAD_TIMEOUT", "the request line and its headers did not arrive in time")
+_TOO_LARGE = Problem(413, "BODY_TOO_LARGE", "the request is too large")
+_HEAD_TOO_LARGE = Problem(431, "HEAD_TOO_LARGE", "the request line and its headers are too large")
+_FULL = Problem(503, "CONNECTIONS_TOO_MANY", "there are as many connections as there may be", retry_after_s=1)
+# Answered however many connections there are: a server that is full still lives.
+_HEALTH_PATHS = (b"/healthz", b"/readyz")
 
 
 class ConnectionLimits(BaseModel):
-    """The limits of one HTTP connection."""
+    """The limits of HTTP connections."""
 
     model_config = ConfigDict(frozen=True)
 
     head_bytes_max: int = Field(32 * 1024, gt=0, description="Largest request line with headers")
     head_timeout_s: float = Field(10.0, gt=0, description="The head of a connection's next request must be here within")
     request_bytes_max: int = Field(16 * 1024 * 1024, gt=0, description="Most bytes of a request, framing included")
+    connections_max: int = Field(2_000, gt=0, description="Connections open at once; one more is refused its requests")
     stall_timeout_s: float = Field(60.0, gt=0, description="A client that takes nothing of its answer is cut off after")
 
 
@@ -73,9 +79,9 @@ class LimitedConnection(HttpToolsProtocol):
         if self._in_head:
             self._head_bytes += len(data) if began_in_head else 0
         if self._in_head and self._head_bytes > self.connection_limits.head_bytes_max:
-            self._refuse(431, "the request's head")
+            self._refuse(_HEAD_TOO_LARGE)
         elif self._request_bytes > self.connection_limits.request_bytes_max:
-            self._refuse(413, "the request")
+            self._refuse(_TOO_LARGE)
         elif self._head_timer is None and self._is_idle():
             self._await_head()
 
@@ -90,7 +96,9 @@ class LimitedConnection(HttpToolsProtocol):
         self._forget_head_timer()
         head_bytes = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if head_bytes > self.connection_limits.head_bytes_max:
-            self.app = _refuse_head
+            self.app = _refusing(_HEAD_TOO_LARGE)
+        elif len(self.connections) > self.connection_limits.connections_max and self.url not in _HEALTH_PATHS:
+            self.app = _refusing(_FULL)
         super().on_headers_complete()
 
     def pause_writing(self) -> None:
@@ -110,7 +118,7 @@ class LimitedConnection(HttpToolsProtocol):
     def _head_is_late(self) -> None:
         self._head_timer = None
         if self._in_head:
-            self._refuse(408, "the request's head")
+            self._refuse(_LATE)
         elif self._is_idle() and self.timeout_keep_alive_task is None:
             self.transport.close()
 
@@ -127,22 +135,24 @@ class LimitedConnection(HttpToolsProtocol):
     def _is_idle(self) -> bool:
         return (self.cycle is None or self.cycle.response_complete) and not self.pipeline
 
-    def _refuse(self, status: int, what: str) -> None:
+    def send_400_response(self, msg: str) -> None:
+        """Say in our form that this was no HTTP."""
+        self._refuse(_MALFORMED)
+
+    def _refuse(self, problem: Problem) -> None:
         """Answer and end the connection; no answer while another is being written."""
         if self.cycle is None or self.cycle.response_complete:
-            response = response_of(_problem(status, what), new_id_text(), "")
-            head = [f"HTTP/1.1 {status} {_PHRASES[status]}".encode()]
+            response = response_of(problem, new_id_text(), "")
+            head = [f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}".encode()]
             head += [name + b": " + value for name, value in response.raw_headers]
             self.transport.write(b"\r\n".join([*head, b"connection: close", b"", bytes(response.body)]))
         self.transport.close()
 
 
-async def _refuse_head(scope: Scope, receive: Receive, send: Send) -> None:
-    request = Request(scope)
-    response = response_of(_problem(431, "the request's head"), new_id_text(), request.url.path)
-    response.headers["connection"] = "close"
-    await response(scope, receive, send)
+def _refusing(problem: Problem) -> ASGIApp:
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        response = response_of(problem, new_id_text(), scope["path"])
+        response.headers["connection"] = "close"
+        await response(scope, receive, send)
 
-
-def _problem(status: int, what: str) -> Problem:
-    return Problem(status, _REASONS[status], f"{what} {'is late' if status == 408 else 'is too large'}")
+    return refuse

@@ -12,7 +12,9 @@ from starlette.routing import Route
 
 from services.gateway.rest.connections import ConnectionLimits, limited
 
-LIMITS = ConnectionLimits(head_bytes_max=2_000, head_timeout_s=0.4, request_bytes_max=100_000, stall_timeout_s=0.4)
+LIMITS = ConnectionLimits(
+    head_bytes_max=2_000, head_timeout_s=0.4, request_bytes_max=100_000, stall_timeout_s=0.4, connections_max=5
+)
 KEEP_ALIVE_S = 2
 LATE_S = 10
 REQUEST = b"GET /small HTTP/1.1\r\nHost: test\r\n\r\n"
@@ -116,15 +118,14 @@ async def test_what_never_ends_is_ended(connect: Connect, begun: bytes) -> None:
     writer.write(begun)
     ending = asyncio.create_task(ended(reader))
     sent_bytes = 0
-    try:
+    with suppress(ConnectionError):
         while not ending.done():
             writer.write(b"a" * 10_000)
             sent_bytes += 10_000
             await writer.drain()
             await asyncio.sleep(0)
+    with suppress(ConnectionError):
         await ending
-    except ConnectionError:
-        pass
     assert sent_bytes < 50_000_000
 
 
@@ -134,6 +135,23 @@ async def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(connect: Con
     await asyncio.sleep(3 * LIMITS.stall_timeout_s)
     with suppress(ConnectionError):
         assert len(await ended(reader)) < 50_000_000
+
+
+@pytest.mark.parametrize(("path", "status"), [(b"/small", b"503"), (b"/healthz", b"200"), (b"/readyz", b"200")])
+async def test_a_server_that_is_full_still_says_that_it_lives(connect: Connect, path: bytes, status: bytes) -> None:
+    for _ in range(LIMITS.connections_max):
+        await connect()
+    reader, writer = await connect()
+    writer.write(REQUEST.replace(b"/small", path))
+    assert (await reader.readline()).split(b" ")[1] == status
+
+
+async def test_what_is_no_http_is_refused_in_the_form_of_every_other_problem(connect: Connect) -> None:
+    reader, writer = await connect()
+    writer.write(b"\x16\x03\x01 this is TLS\r\n\r\n")
+    said = await ended(reader)
+    assert said.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(said.partition(b"\r\n\r\n")[2])["reason"] == "MALFORMED_HTTP"
 
 
 async def test_requests_after_one_another_and_at_once_are_answered(connect: Connect) -> None:
