@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -92,16 +93,16 @@ def problem_of(error: grpc.aio.AioRpcError) -> Problem:
     if code >= 500 and code not in _RETRYABLE and not status.details:
         detail_text = "internal error; quote the request id"
     if errors:
-        detail_text = _detail_of(errors, int(metadata.get("violations_omitted", "0")))
+        detail_text = detail_of(errors, int(metadata.get("violations_omitted", "0")))
     headers = {"WWW-Authenticate": "Bearer"} if code == 401 else {}
     return Problem(code, reason, detail_text, tuple(errors), metadata, retry_after_s, headers)
 
 
-def _detail_of(errors: list[tuple[str, str, str]], omitted: int) -> str:
+def detail_of(errors: Sequence[tuple[str, str, str]], omitted: int = 0) -> str:
     """Return what is wrong in one text: the first few errors, with the names that fields have in JSON."""
     said = [f"{field}: {description}" if field else description for field, description, _ in errors[:ERRORS_SAID_MAX]]
     more = len(errors) - len(said) + omitted
-    return "; ".join(said + ([f"and {more} more"] if more else []))
+    return "; ".join([*said, f"and {more} more"] if more else said)
 
 
 def _json_path(path: str) -> str:

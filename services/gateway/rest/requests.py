@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from services.gateway.rest.codec import JsonCodec, JsonRefusedError, decode
 from services.gateway.rest.forms import clip, field_named, wrong_fields
-from services.gateway.rest.problems import ProblemError, refuse
+from services.gateway.rest.problems import ProblemError, detail_of, refuse
 from services.gateway.rest.routes import Route
 
 JSON_TYPES = ("application/json",)
@@ -153,5 +153,4 @@ def _scalar(field: FieldDescriptor, given: str) -> Any:
 
 
 def _invalid(*errors: tuple[str, str, str]) -> ProblemError:
-    detail = "; ".join(f"{field}: {description}" if field else description for field, description, _ in errors)
-    return refuse(400, "INVALID_ARGUMENT", detail, *errors)
+    return refuse(400, "INVALID_ARGUMENT", detail_of(errors), *errors)
