@@ -64,7 +64,8 @@ class ProblemError(Exception):
 def refuse(status: int, reason: str, detail: str, *errors: tuple[str, str, str], **headers: str) -> ProblemError:
     """Make the error of a refusal by the gateway itself."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return ProblemError(Problem(status, reason, detail, errors, headers=named))
+    retry_after_s = RETRY_AFTER_S_DEFAULT if status in _RETRYABLE else None
+    return ProblemError(Problem(status, reason, detail, errors, retry_after_s=retry_after_s, headers=named))
 
 
 def problem_of(error: grpc.aio.AioRpcError) -> Problem:

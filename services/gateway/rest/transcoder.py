@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from libs.grpc_server.access import method_access
 from libs.ids import new_id_text
+from libs.postgres.errors import UNREACHABLE
 from services.gateway.auth.credentials import Caller, Credentials
 from services.gateway.auth.rate_limits import RateLimiter
 from services.gateway.rest.codec import JsonCodec
@@ -187,7 +188,12 @@ class Transcoder:
             await self._rate_limiter.admit(f"client:{client}")
             said = "send 'Authorization: Bearer <API key or access token>', or 'X-Api-Key: <API key>'"
             raise refuse(401, "UNAUTHENTICATED", said, WWW_Authenticate="Bearer")
-        caller = await self._credentials.identify(secret)
+        try:
+            caller = await self._credentials.identify(secret)
+        except UNREACHABLE as error:
+            log.warning("no database answers for a credential", extra={"error": repr(error)})
+            said = "the credential cannot be looked up at the moment; try again"
+            raise refuse(503, "DATABASE_UNAVAILABLE", said) from None
         if caller is None:
             await self._rate_limiter.admit(f"client:{client}")
             said = "the credential is unknown, expired or revoked"
