@@ -148,6 +148,10 @@ class Caller:
         self._seen = self.metadata.get("consistency-token", self._seen)
         return answer
 
+    def reads_after(self, other: "Caller") -> None:
+        """See what `other` has written from now on."""
+        self._seen = other._seen
+
     async def refused(self, method: Any, request: Any, key: str | None = None) -> Refusal:
         """Return what a method says against the request."""
         try:

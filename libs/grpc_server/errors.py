@@ -14,6 +14,8 @@ ServiceError
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, takewhile
+from urllib.parse import quote
 
 import grpc
 from google.protobuf.any_pb2 import Any
@@ -22,6 +24,10 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 DOMAIN = "lastmile"
+# A status travels in HTTP/2 trailers, of which a client takes 8 KiB by default: beyond that it sees another error.
+MESSAGE_BYTES_MAX = 1_000
+DETAILS_BYTES_MAX = 3_600
+_PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 RETRY_AFTER_S_DEFAULT = 1.0
 
 
@@ -50,18 +56,20 @@ class ServiceError(Exception):
         violations: Sequence[FieldViolation] = (),
     ) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = _shortened(message)
         self.reason = reason or type(self).reason
         self.metadata = dict(metadata or {})
         self.violations = tuple(violations)
 
     def status(self) -> status_pb2.Status:
         """Return the error as google.rpc.Status with ErrorInfo, and BadRequest or RetryInfo where they apply."""
-        details: list[Message] = [
-            error_details_pb2.ErrorInfo(reason=self.reason, domain=DOMAIN, metadata=self.metadata)
-        ]
+        bad = self._bad_request()
+        metadata = self.metadata
+        if len(bad.field_violations) < len(self.violations):
+            metadata = metadata | {"violations_omitted": str(len(self.violations) - len(bad.field_violations))}
+        details: list[Message] = [error_details_pb2.ErrorInfo(reason=self.reason, domain=DOMAIN, metadata=metadata)]
         if self.violations:
-            details.append(error_details_pb2.BadRequest(field_violations=[_violation(v) for v in self.violations]))
+            details.append(bad)
         if self.retry_after_s is not None:
             delay = Duration()
             delay.FromMilliseconds(int(self.retry_after_s * 1000))
@@ -72,6 +80,31 @@ class ServiceError(Exception):
             wrapper.Pack(detail)
             packed.append(wrapper)
         return status_pb2.Status(code=self.code.value[0], message=self.message, details=packed)
+
+    def _bad_request(self) -> error_details_pb2.BadRequest:
+        """Return the violations, as many as a status may carry."""
+        bad = error_details_pb2.BadRequest()
+        bytes_left = DETAILS_BYTES_MAX
+        for violation in self.violations:
+            field_violation = _violation(violation)
+            bytes_left -= field_violation.ByteSize() + 3
+            if bytes_left < 0:
+                break
+            bad.field_violations.append(field_violation)
+        return bad
+
+
+def _wire_bytes(text: str) -> int:
+    """Return what a text is in a trailer, where each byte that is not printable ASCII becomes three."""
+    return len(quote(text, safe=_PRINTABLE))
+
+
+def _shortened(message: str) -> str:
+    """Return the message cut to what a status may carry."""
+    if _wire_bytes(message) <= MESSAGE_BYTES_MAX:
+        return message
+    sizes = accumulate(_wire_bytes(character) for character in message)
+    return message[: sum(1 for _ in takewhile(lambda size: size <= MESSAGE_BYTES_MAX - 4, sizes))] + " ..."
 
 
 def _violation(violation: FieldViolation) -> error_details_pb2.BadRequest.FieldViolation:

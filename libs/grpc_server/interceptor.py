@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 from grpc_status import rpc_status
@@ -18,6 +19,7 @@ from grpc_status import rpc_status
 from libs.grpc_server import validation
 from libs.grpc_server.access import MethodAccess
 from libs.grpc_server.call import Call, answering
+from libs.grpc_server.decoding import decode
 from libs.grpc_server.errors import (
     FieldViolation,
     InvalidArgumentError,
@@ -71,10 +73,8 @@ class CallInterceptor(ServerInterceptor):
         if handler is None:
             return None
         access = self._access[method]
-        codec = {
-            "request_deserializer": handler.request_deserializer,
-            "response_serializer": handler.response_serializer,
-        }
+        # The bytes pass as they are: nobody's request is parsed before it is known who asks.
+        codec = {"request_deserializer": None, "response_serializer": handler.response_serializer}
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(self._unary(method, access, handler.unary_unary), **codec)
         if handler.stream_unary:
@@ -82,20 +82,26 @@ class CallInterceptor(ServerInterceptor):
         raise TypeError(f"{method}: only unary and client-streaming methods are supported")
 
     def _unary(self, method: str, access: MethodAccess, handler: Handler) -> Handler:
-        async def checked(request: Message, context: Context) -> Any:
+        made = _request_class(method)
+
+        async def checked(data: bytes, context: Context) -> Any:
+            request = decode(data, made)
             validation.check(request)
             return await handler(request, context)
 
         return self._answer(method, access, checked)
 
     def _stream(self, method: str, access: MethodAccess, handler: Handler) -> Handler:
-        async def checked(requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
-            async for request in requests:
+        made = _request_class(method)
+
+        async def checked(sent: AsyncIterator[bytes]) -> AsyncIterator[Message]:
+            async for data in sent:
+                request = decode(data, made)
                 validation.check(request)
                 yield request
 
-        async def streamed(requests: AsyncIterator[Message], context: Context) -> Any:
-            return await handler(checked(requests), context)
+        async def streamed(sent: AsyncIterator[bytes], context: Context) -> Any:
+            return await handler(checked(sent), context)
 
         return self._answer(method, access, streamed)
 
@@ -147,6 +153,12 @@ class CallInterceptor(ServerInterceptor):
                 f"this is for {allowed}; the caller is {principal.role}", reason="ROLE_NOT_ALLOWED"
             )
         return principal
+
+
+def _request_class(method: str) -> type[Message]:
+    service_name, method_name = method.removeprefix("/").split("/")
+    service = descriptor_pool.Default().FindServiceByName(service_name)
+    return message_factory.GetMessageClass(service.methods_by_name[method_name].input_type)
 
 
 def _request_id(metadata: Mapping[str, str]) -> str:

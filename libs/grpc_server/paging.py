@@ -34,7 +34,8 @@ def decode(request: Message) -> str | None:
         fingerprint, key = raw[:_FINGERPRINT_BYTES], raw[_FINGERPRINT_BYTES:].decode()
     except (binascii.Error, UnicodeError):
         raise _refused() from None
-    if fingerprint != _fingerprint(request) or not key:
+    # Anybody can make a token of another's fingerprint: what no key holds must not reach a query.
+    if fingerprint != _fingerprint(request) or not key or not key.isprintable():
         raise _refused()
     return key
 

@@ -32,7 +32,7 @@ class ReplicaLimits(BaseModel):
     primary_queries_max: int = Field(4, gt=0, description="Queries that may ask the primary at once")
 
 
-async def position(connection: asyncpg.Connection) -> str:
+async def position(connection: asyncpg.Connection | asyncpg.Pool) -> str:
     """Return the consistency token of what is committed now; call it after the commit, on the primary."""
     return str(await connection.fetchval(_POSITION))
 

@@ -32,6 +32,7 @@ from services.gateway.auth.store import ApiKey
 from services.gateway.rest import openapi, pages
 from services.gateway.rest.codec import GoogleJsonCodec
 from services.gateway.rest.comments import load_comments
+from services.gateway.rest.connections import limited
 from services.gateway.rest.routes import routes_of
 from services.gateway.rest.transcoder import Transcoder, Upstream, unrouted
 from services.gateway.settings import GatewaySettings
@@ -148,13 +149,12 @@ def _http_server(app: ASGIApp, settings: GatewaySettings) -> uvicorn.Server:
             app,
             host=settings.host,
             port=settings.gateway_http_port,
-            http="httptools",
+            http=limited(settings.gateway_connection),
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
-            limit_concurrency=settings.gateway_connections_max,
             timeout_keep_alive=settings.gateway_keep_alive_s,
             timeout_graceful_shutdown=settings.gateway_drain_s,
         )

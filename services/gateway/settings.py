@@ -9,6 +9,7 @@ from libs.grpc_server.server import ServerLimits
 from libs.postgres.pool import PoolLimits
 from services.gateway.auth.credentials import CredentialLimits
 from services.gateway.auth.rate_limits import RateLimits
+from services.gateway.rest.connections import ConnectionLimits
 from services.gateway.rest.transcoder import RestLimits
 
 
@@ -30,12 +31,12 @@ class GatewaySettings(BaseSettings):
     token_public_key_file: Path = Field(description="Ed25519 public key that access tokens are verified with")
     gateway_bootstrap_ops_key_file: Path | None = Field(None, description="Holds an ops API key to start with")
     log_level: str = Field("INFO", description="Least level of the log lines that are written")
-    gateway_connections_max: int = Field(2_000, gt=0, description="HTTP connections open at once")
     gateway_keep_alive_s: int = Field(30, gt=0, description="An idle HTTP connection is closed after this")
     gateway_drain_s: int = Field(10, gt=0, description="How long running requests may take to end after a stop")
     gateway_health_timeout_s: float = Field(1.5, gt=0, description="What a readiness check waits for each server")
     gateway_pool: PoolLimits = Field(PoolLimits(connections_max=4), description="Connections to each server")
     gateway_server: ServerLimits = Field(ServerLimits(), description="Limits of the gRPC server")
     gateway_rest: RestLimits = Field(RestLimits(), description="Limits of the REST side")
+    gateway_connection: ConnectionLimits = Field(ConnectionLimits(), description="Limits of HTTP connections")
     gateway_rates: RateLimits = Field(RateLimits(), description="Limits of callers")
     gateway_credentials: CredentialLimits = Field(CredentialLimits(), description="What is remembered of credentials")

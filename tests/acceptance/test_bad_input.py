@@ -1,11 +1,13 @@
 """Whatever a client sends wrong gets a clear refusal, and changes nothing."""
 
+import gzip
 import json
 import select
 import socket
 import time
 from typing import Any
 
+import grpc
 import psutil
 import pytest
 
@@ -197,6 +199,55 @@ def test_a_huge_body_is_refused_before_it_is_here_and_costs_no_memory(
         assert sent_bytes < HUGE_BYTES / 4
     assert ops.ask("GET", "/v1/cities").status_code == 200
     assert gateway_bytes(running_stack) - before < GROWTH_BYTES_MAX
+
+
+def test_large_anonymous_bodies_are_refused_long_before_the_large_ones_of_callers(ops: Rest) -> None:
+    refused = ops.http.post("/v1/tokens", content=b" " * 100_000, headers=JSON)
+    assert refused.status_code == 413
+
+
+def test_a_compressed_body_is_refused_as_such(ops: Rest) -> None:
+    refused = ops.http.post("/v1/deliveries", content=gzip.compress(b"{}"), headers=JSON | {"Content-Encoding": "gzip"})
+    assert (refused.status_code, refused.json()["reason"]) == (415, "UNSUPPORTED_ENCODING")
+
+
+def test_a_problem_calls_fields_what_json_calls_them(ops: Rest) -> None:
+    body = {"details": details(ops.city(), merchantId=ops.merchant(), weightG=-1)}
+    assert ops.ask("POST", "/v1/deliveries", body).json()["detail"].startswith("details.weightG: must be")
+
+
+@pytest.mark.parametrize(
+    ("rpc", "data", "fields"),
+    [
+        ("DeliveryService/BatchCreateDeliveries", b"\x0a\x00" * 4_000_000, ["requests"]),
+        ("PartnerService/BatchOnboardPartners", b"\x0a\x00" * 4_000_000, ["requests"]),
+        ("AssignmentService/Match", b"\x0a\x00" * 4_000_000, ["packages"]),
+        ("AssignmentService/Match", b"\x12\x00" * 4_000_000, ["partners"]),
+        ("DeliveryService/CreateDelivery", b"\xff" * 100, []),
+        ("DeliveryService/CreateDelivery", b"\x0a\x05\x12\x03\xff\xfe\xfd", []),
+    ],
+)
+def test_bytes_that_no_client_should_send_are_invalid_and_cost_no_memory(
+    running_stack: RunningStack, ops: Rest, rpc: str, data: bytes, fields: list[str]
+) -> None:
+    token = ops.post("/v1/tokens", {"apiKey": running_stack.ops_api_key})["accessToken"]
+    api = psutil.Process(running_stack.process("assignment-api").pid)
+    before = api.memory_info().rss
+    with grpc.insecure_channel(running_stack.grpc_target) as channel:
+        call = channel.unary_unary(f"/lastmile.assignment.v1.{rpc}", None, None)
+        for _ in range(3):
+            with pytest.raises(grpc.RpcError) as refused:
+                call(data, metadata=[("authorization", f"Bearer {token}")], timeout=10)
+            assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+            assert [field for field in fields if field not in str(refused.value.details())] == []
+    assert api.memory_info().rss - before < PARSED_BYTES_MAX
+
+
+def test_an_error_with_more_fields_than_a_client_takes_still_arrives(ops: Rest) -> None:
+    refused = ops.ask("POST", "/v1/matches:solve", {"packages": [{"id": "x"}] * 200})
+    assert refused.status_code == 400
+    assert len(refused.json()["errors"]) > 20
+    assert int(refused.json()["metadata"]["violations_omitted"]) > 0
 
 
 def test_a_body_that_stays_away_does_not_keep_others_waiting(running_stack: RunningStack, ops: Rest) -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from libs.grpc_server.errors import UnauthenticatedError
 from libs.grpc_server.identity import Principal, TokenSigner, TokenVerifier
+from libs.postgres.errors import UNREACHABLE
 from services.gateway.auth import keys, store
 from services.gateway.auth.store import ApiKey
 
@@ -69,22 +70,27 @@ class Credentials:
         return Caller(f"key:{api_key.id}", token)
 
     async def find(self, key: str) -> ApiKey | None:
-        """Return what is known of a valid API key, or None."""
+        """Return what is known of a valid API key, or None; raises one of UNREACHABLE when no database answers."""
         if not keys.KEY.match(key):
             return None
         key_sha256, now_s = keys.hashed(key), time.monotonic()
         known = self._known.get(key_sha256)
         if known is None or known[1] <= now_s:
-            # A key made a moment ago may not have reached the standby; a stream of unknown ones must not reach further.
-            api_key = await store.find(self._standby, key_sha256)
-            if api_key is None and known is None:
-                api_key = await store.find(self._primary, key_sha256)
+            api_key = await self._look_up(key_sha256, is_new=known is None)
             known = (api_key, now_s + (self._limits.known_s if api_key else self._limits.unknown_s))
             self._remember(key_sha256, known)
         api_key = known[0]
         if api_key is None or str(api_key.id) in self._ended:
             return None
         return api_key if api_key.is_valid(datetime.now(UTC)) else None
+
+    async def _look_up(self, key_sha256: bytes, *, is_new: bool) -> ApiKey | None:
+        try:
+            api_key = await store.find(self._standby, key_sha256)
+        except UNREACHABLE:
+            return await store.find(self._primary, key_sha256)
+        # A key made a moment ago may not have reached the standby; a stream of unknown ones must not reach further.
+        return await store.find(self._primary, key_sha256) if api_key is None and is_new else api_key
 
     def end(self, api_key_id: UUID) -> None:
         """Open nothing with a key that has been revoked here, though the standby may not have heard of it yet."""

@@ -21,6 +21,7 @@ from libs.grpc_server.errors import (
 )
 from libs.grpc_server.identity import Role
 from libs.ids import new_id
+from libs.postgres.replica import position
 from services.gateway.auth import keys, store
 from services.gateway.auth.credentials import Credentials
 from services.gateway.auth.store import ApiKey
@@ -92,6 +93,8 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
 
     async def _check_exists(self, request: access_pb2.CreateApiKeyRequest, context: Any) -> None:
         metadata = [(key, value) for key, value in context.invocation_metadata() or () if key == "authorization"]
+        # Whoever was made a moment ago exists, though neither the standby nor this caller may have heard of it.
+        metadata.append(("consistency-token", await position(self._primary)))
         try:
             if request.merchant_id:
                 wanted = merchant_pb2.GetMerchantRequest(merchant_id=request.merchant_id)

@@ -24,6 +24,7 @@ _PROBLEMS = {
     415: "The body is not JSON.",
     422: "The idempotency key came before with another request.",
     429: "Too many requests; Retry-After says when to go on.",
+    431: "The request line and its headers are too large.",
     503: "Something that the answer needs is down; Retry-After says when to try again.",
     504: "The deadline passed.",
 }

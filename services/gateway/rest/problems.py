@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -30,6 +31,8 @@ _CODES = {
 _REASONS = {"IDEMPOTENCY_KEY_REUSED": 422, "PROBLEM_TOO_LARGE": 413}
 _RETRYABLE = frozenset({429, 503, 504})
 RETRY_AFTER_S_DEFAULT = 1
+# A detail is read by people; a program reads the errors.
+ERRORS_SAID_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,8 @@ class ProblemError(Exception):
 def refuse(status: int, reason: str, detail: str, *errors: tuple[str, str, str], **headers: str) -> ProblemError:
     """Make the error of a refusal by the gateway itself."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return ProblemError(Problem(status, reason, detail, errors, headers=named))
+    retry_after_s = RETRY_AFTER_S_DEFAULT if status in _RETRYABLE else None
+    return ProblemError(Problem(status, reason, detail, errors, retry_after_s=retry_after_s, headers=named))
 
 
 def problem_of(error: grpc.aio.AioRpcError) -> Problem:
@@ -89,8 +93,17 @@ def problem_of(error: grpc.aio.AioRpcError) -> Problem:
         detail_text = "a service that the answer needs does not answer; try again"
     if code >= 500 and code not in _RETRYABLE and not status.details:
         detail_text = "internal error; quote the request id"
+    if errors:
+        detail_text = detail_of(errors, int(metadata.get("violations_omitted", "0")))
     headers = {"WWW-Authenticate": "Bearer"} if code == 401 else {}
     return Problem(code, reason, detail_text, tuple(errors), metadata, retry_after_s, headers)
+
+
+def detail_of(errors: Sequence[tuple[str, str, str]], omitted: int = 0) -> str:
+    """Return what is wrong in one text: the first few errors, with the names that fields have in JSON."""
+    said = [f"{field}: {description}" if field else description for field, description, _ in errors[:ERRORS_SAID_MAX]]
+    more = len(errors) - len(said) + omitted
+    return "; ".join([*said, f"and {more} more"] if more else said)
 
 
 def _json_path(path: str) -> str:

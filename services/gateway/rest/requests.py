@@ -1,6 +1,7 @@
 """A REST request as the protobuf message of its RPC."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from google.protobuf import message_factory
@@ -10,13 +11,43 @@ from starlette.requests import Request
 
 from services.gateway.rest.codec import JsonCodec, JsonRefusedError, decode
 from services.gateway.rest.forms import clip, field_named, wrong_fields
-from services.gateway.rest.problems import ProblemError, refuse
+from services.gateway.rest.problems import ProblemError, detail_of, refuse
 from services.gateway.rest.routes import Route
 
 JSON_TYPES = ("application/json",)
 
 
-async def read_body(request: Request, bytes_max: int) -> bytes:
+# What a connection holds of a body anyway, and what most bodies have.
+SMALL_BODY_BYTES = 64 * 1024
+
+
+class BodyMemory:
+    """Bounds what the large bodies being worked on take of memory together; small ones always fit."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_left = bytes_max
+
+    @contextmanager
+    def reserved(self) -> Iterator[Callable[[int], None]]:
+        """Give a function that reserves what a body is by now, until the end of the block; it may refuse."""
+        taken = 0
+
+        def grow(size: int) -> None:
+            nonlocal taken
+            more = size - taken if size > SMALL_BODY_BYTES else 0
+            if more > self._bytes_left:
+                said = "too many large bodies are being worked on; try again"
+                raise refuse(503, "BODIES_TOO_MANY", said, Connection="close")
+            self._bytes_left -= more
+            taken += more
+
+        try:
+            yield grow
+        finally:
+            self._bytes_left += taken
+
+
+async def read_body(request: Request, bytes_max: int, grow: Callable[[int], None]) -> bytes:
     """Return the body; refuse one that is too large before it is all here, declared or not."""
     too_large = refuse(413, "BODY_TOO_LARGE", f"the body is larger than {bytes_max} bytes", Connection="close")
     declared = request.headers.get("content-length", "0")
@@ -27,6 +58,7 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
         size += len(chunk)
         if size > bytes_max:
             raise too_large
+        grow(size)
         chunks.append(chunk)
     return b"".join(chunks)
 
@@ -121,5 +153,4 @@ def _scalar(field: FieldDescriptor, given: str) -> Any:
 
 
 def _invalid(*errors: tuple[str, str, str]) -> ProblemError:
-    detail = "; ".join(f"{field}: {description}" if field else description for field, description, _ in errors)
-    return refuse(400, "INVALID_ARGUMENT", detail, *errors)
+    return refuse(400, "INVALID_ARGUMENT", detail_of(errors), *errors)

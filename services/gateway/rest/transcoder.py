@@ -17,11 +17,12 @@ from starlette.responses import Response
 
 from libs.grpc_server.access import method_access
 from libs.ids import new_id_text
+from libs.postgres.errors import UNREACHABLE
 from services.gateway.auth.credentials import Caller, Credentials
 from services.gateway.auth.rate_limits import RateLimiter
 from services.gateway.rest.codec import JsonCodec
 from services.gateway.rest.problems import Problem, ProblemError, problem_of, refuse, response_of
-from services.gateway.rest.requests import message_of, read_body
+from services.gateway.rest.requests import BodyMemory, message_of, read_body
 from services.gateway.rest.routes import Route
 
 log = logging.getLogger("access")
@@ -46,6 +47,8 @@ class RestLimits(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     body_bytes_max: int = Field(4 * 1024 * 1024, gt=0, description="Largest request body")
+    anonymous_body_bytes_max: int = Field(16 * 1024, gt=0, description="Largest body of a call without a credential")
+    bodies_bytes_max: int = Field(128 * 1024 * 1024, gt=0, description="All large bodies that are being worked on")
     url_chars_max: int = Field(8_192, gt=0, description="Longest path with query")
     body_timeout_s: float = Field(20.0, gt=0, description="A body must be here within this")
     timeout_ms_default: int = Field(10_000, gt=0, description="Deadline of a call whose caller states none")
@@ -99,6 +102,7 @@ class Transcoder:
         self._rate_limiter = rate_limiter
         self._codec = codec
         self._limits = limits
+        self._body_memory = BodyMemory(limits.bodies_bytes_max)
 
     async def answer(self, request: Request) -> Response:
         """Answer a request; whatever goes wrong is a problem, never an exception."""
@@ -129,15 +133,19 @@ class Transcoder:
         caller = await self._authenticate(request, anonymous)
         limit_headers = await self._rate_limiter.admit(caller.rate_key)
         metadata = _metadata(request, request_id, caller)
-        try:
-            async with asyncio.timeout(self._limits.body_timeout_s):
-                body = await read_body(request, self._limits.body_bytes_max)
-        except TimeoutError:
-            raise refuse(408, "BODY_TIMEOUT", "the body did not arrive in time", Connection="close") from None
-        content_type = request.headers.get("content-type", "")
-        query = request.query_params.multi_items()
-        message = message_of(route, path_values, query, content_type, body, self._codec)
-        rendered, headers = await self._call(route, message, metadata, self._timeout_s(request))
+        if route.body:
+            _refuse_encoded(request)
+        bytes_max = self._limits.anonymous_body_bytes_max if anonymous else self._limits.body_bytes_max
+        with self._body_memory.reserved() as grow:
+            try:
+                async with asyncio.timeout(self._limits.body_timeout_s):
+                    body = await read_body(request, bytes_max, grow)
+            except TimeoutError:
+                raise refuse(408, "BODY_TIMEOUT", "the body did not arrive in time", Connection="close") from None
+            content_type = request.headers.get("content-type", "")
+            query = request.query_params.multi_items()
+            message = message_of(route, path_values, query, content_type, body, self._codec)
+            rendered, headers = await self._call(route, message, metadata, self._timeout_s(request))
         return Response(rendered, HTTPStatus.OK, {**headers, **limit_headers}, "application/json")
 
     async def _call(
@@ -180,7 +188,12 @@ class Transcoder:
             await self._rate_limiter.admit(f"client:{client}")
             said = "send 'Authorization: Bearer <API key or access token>', or 'X-Api-Key: <API key>'"
             raise refuse(401, "UNAUTHENTICATED", said, WWW_Authenticate="Bearer")
-        caller = await self._credentials.identify(secret)
+        try:
+            caller = await self._credentials.identify(secret)
+        except UNREACHABLE as error:
+            log.warning("no database answers for a credential", extra={"error": repr(error)})
+            said = "the credential cannot be looked up at the moment; try again"
+            raise refuse(503, "DATABASE_UNAVAILABLE", said) from None
         if caller is None:
             await self._rate_limiter.admit(f"client:{client}")
             said = "the credential is unknown, expired or revoked"
@@ -223,6 +236,12 @@ def _metadata(request: Request, request_id: str, caller: Caller) -> list[tuple[s
         elif said:
             raise _bad_header(name, said)
     return metadata
+
+
+def _refuse_encoded(request: Request) -> None:
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.strip().lower() not in ("identity", ""):
+        raise refuse(415, "UNSUPPORTED_ENCODING", "send the body as it is: no Content-Encoding is understood")
 
 
 def _bad_header(name: str, said: str) -> ProblemError:

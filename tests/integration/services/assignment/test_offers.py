@@ -70,8 +70,10 @@ async def test_a_rejected_delivery_goes_to_another_partner_and_the_explanation_s
     assert before.chosen.cost_s == pytest.approx(first.cost_s) == pytest.approx(sum(before.chosen.terms_s.values()))
     assert [other.partner_id for other in before.alternatives] == [far]
     assert before.alternatives[0].cost_s > before.chosen.cost_s
-    rejected = await reject(assignment_api.partner(near), first.id)
+    partner = assignment_api.partner(near)
+    rejected = await reject(partner, first.id)
     assert (rejected.state, rejected.id) == (REJECTED, first.id)
+    ops.reads_after(partner)
     second = await ops.open_offer(delivery_id)
     assert second.partner_id == far
     after = await ops.explanation(delivery_id)
@@ -119,6 +121,7 @@ async def test_an_accepted_delivery_that_is_handed_back_goes_to_another_partner(
     partner = assignment_api.partner(near)
     await accept(partner, offer.id)
     assert (await reject(partner, offer.id, "VEHICLE_BROKEN")).state == WITHDRAWN
+    ops.reads_after(partner)
     assert (await ops.open_offer(delivery_id)).partner_id == far
     history = await ops.ask(
         ops.deliveries.GetDeliveryHistory, delivery_pb2.GetDeliveryHistoryRequest(delivery_id=delivery_id)

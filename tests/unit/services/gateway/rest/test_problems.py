@@ -91,3 +91,10 @@ def test_any_text_makes_a_valid_problem(detail: str, field: str) -> None:
     assert content["detail"] == detail
     assert content["errors"] == [{"field": field, "description": detail, "rule": "rule"}]
     assert (content["type"], content["instance"], content["requestId"]) == ("/problems/invalid-argument", "/x", "r1")
+
+
+def test_a_detail_names_fields_as_json_does_and_counts_what_it_leaves_out() -> None:
+    violations = [FieldViolation(f"requests[{place}].weight_g", "must be positive", "gt") for place in range(150)]
+    problem = problem_from(errors.InvalidArgumentError.of(*violations))
+    assert problem.detail.startswith("requests[0].weightG: must be positive; requests[1].weightG")
+    assert problem.detail.endswith("; and 140 more")

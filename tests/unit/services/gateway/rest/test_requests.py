@@ -11,7 +11,7 @@ from starlette.types import Message as AsgiMessage
 from services.gateway.app import service_descriptors
 from services.gateway.rest.codec import GoogleJsonCodec
 from services.gateway.rest.problems import Problem, ProblemError
-from services.gateway.rest.requests import message_of, read_body
+from services.gateway.rest.requests import SMALL_BODY_BYTES, BodyMemory, message_of, read_body
 from services.gateway.rest.routes import Route, routes_of
 
 ROUTES = routes_of(service_descriptors())
@@ -144,7 +144,7 @@ def request_of(chunks: list[bytes], headers: dict[str, str]) -> tuple[Request, l
 
 async def test_a_body_within_its_limit_arrives_whole() -> None:
     request, left = request_of([b"ab", b"", b"cd"], {"Content-Length": "4"})
-    assert await read_body(request, 4) == b"abcd"
+    assert await read_body(request, 4, lambda _: None) == b"abcd"
     assert not left
 
 
@@ -152,7 +152,21 @@ async def test_a_body_within_its_limit_arrives_whole() -> None:
 async def test_a_body_above_its_limit_is_refused_without_reading_on(headers: dict[str, str], read: int) -> None:
     request, left = request_of([b"ab"] * 10, headers)
     with pytest.raises(ProblemError) as refusal:
-        await read_body(request, 4)
+        await read_body(request, 4, lambda _: None)
     assert refusal.value.problem.status == 413
     assert refusal.value.problem.headers == {"Connection": "close"}
     assert len(left) == 10 - read
+
+
+async def test_large_bodies_share_a_bounded_memory_and_small_ones_need_none_of_it() -> None:
+    memory, size = BodyMemory(3 * SMALL_BODY_BYTES), 2 * SMALL_BODY_BYTES
+    large, small = [b"x" * SMALL_BODY_BYTES] * 2, [b"x" * SMALL_BODY_BYTES]
+    with memory.reserved() as grow:
+        assert len(await read_body(request_of(large, {})[0], size, grow)) == size
+        with memory.reserved() as grow_other, pytest.raises(ProblemError) as refusal:
+            await read_body(request_of(large, {})[0], size, grow_other)
+        assert (refusal.value.problem.status, refusal.value.problem.retryable) == (503, True)
+        with memory.reserved() as grow_other:
+            assert len(await read_body(request_of(small, {})[0], size, grow_other)) == SMALL_BODY_BYTES
+    with memory.reserved() as grow:
+        assert len(await read_body(request_of(large, {})[0], size, grow)) == size

@@ -1,0 +1,61 @@
+from datetime import UTC, datetime
+from typing import Any, cast
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from libs.grpc_server.identity import Role
+from libs.postgres.errors import UNREACHABLE
+from services.gateway.auth.credentials import CredentialLimits, Credentials
+
+KEY = "lm_" + "a" * 43
+ROW = {
+    "id": UUID("01a20000-0000-7000-8000-000000000000"),
+    "name": "test",
+    "role": Role.OPS.value,
+    "merchant_id": None,
+    "partner_id": None,
+    "created_at": datetime.now(UTC),
+    "expires_at": None,
+    "revoked_at": None,
+}
+
+
+class Database:
+    """A pool that answers with a row, with none, or with an error; and counts."""
+
+    def __init__(self, answer: dict[str, Any] | Exception | None) -> None:
+        self.answer, self.asked = answer, 0
+
+    async def fetchrow(self, *_: Any) -> dict[str, Any] | None:
+        self.asked += 1
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def credentials(standby: Database, primary: Database) -> Credentials:
+    unused = cast(Any, None)
+    return Credentials(cast(Any, standby), cast(Any, primary), unused, unused, CredentialLimits())
+
+
+@pytest.mark.parametrize("error", [asyncpg.CannotConnectNowError(), OSError(), TimeoutError()])
+async def test_a_standby_that_is_away_leaves_the_question_to_the_primary(error: Exception) -> None:
+    found = await credentials(Database(error), Database(ROW)).find(KEY)
+    assert found is not None
+    assert found.id == ROW["id"]
+
+
+async def test_a_key_is_unknown_only_when_a_database_says_so() -> None:
+    away = asyncpg.CannotConnectNowError()
+    assert await credentials(Database(away), Database(None)).find(KEY) is None
+    with pytest.raises(UNREACHABLE):
+        await credentials(Database(away), Database(away)).find(KEY)
+
+
+async def test_an_unknown_key_asks_the_primary_once() -> None:
+    standby, primary = Database(None), Database(None)
+    asked = credentials(standby, primary)
+    assert [await asked.find(KEY) for _ in range(3)] == [None] * 3
+    assert (standby.asked, primary.asked) == (1, 1)
