@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -25,6 +26,8 @@ LOCKS: dict[str, tuple[str, ...] | None] = {
     "gateway": ("gateway",),
     "cli": ("cli", "embedded"),
 }
+# Locks of environments of their own: what their only tool asks for does not go together with what we ask for.
+STANDALONE: dict[str, str] = {"bench": "ortools>=9.15"}
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 _HOST = re.compile(r"://|^-{1,2}(?:i|index|extra-index|find-links)", re.MULTILINE)
 
@@ -58,7 +61,22 @@ def problems(name: str, extras: tuple[str, ...] | None) -> list[str]:
             found.append(f"{lock.name} lacks {requirement}")
         found += [f"{lock.name}: {v} is not {requirement}" for v in versions if v not in requirement.specifier]
     found += [f"{lock.name}: {name} differs from dev.lock" for name in pinned if pinned[name] != everything.get(name)]
-    text = lock.read_text()
+    return found + unsafe(lock)
+
+
+def standalone_problems(name: str, wanted_text: str) -> list[str]:
+    """Return what is wrong with a lock of an environment of its own."""
+    lock, requirement = REQUIREMENTS / f"{name}.lock", Requirement(wanted_text)
+    if not lock.exists():
+        return [f"{lock.name} does not exist"]
+    versions = pins(lock).get(canonicalize_name(requirement.name), set())
+    fits = bool(versions) and all(version in requirement.specifier for version in versions)
+    return ([] if fits else [f"{lock.name} lacks {requirement}"]) + unsafe(lock)
+
+
+def unsafe(lock: Path) -> list[str]:
+    """Return where a lock names a place to install from, or lacks a hash."""
+    found, text = [], lock.read_text()
     if _HOST.search(text):
         found.append(f"{lock.name} names a place to install from")
     entries = re.split(r"\n(?=\S)", text.strip())
@@ -70,10 +88,22 @@ def compile_lock(name: str, extras: tuple[str, ...] | None, upgrade: bool) -> No
     """Write one lock. dev comes first: the others take their versions from it."""
     chosen = ["--all-extras"] if extras is None else [f"--extra={extra}" for extra in extras]
     constraint = [] if extras is None else ["--constraint=requirements/dev.lock"]
+    _compile(name, ["pyproject.toml", *chosen, *constraint], upgrade)
+
+
+def compile_standalone(name: str, wanted_text: str, upgrade: bool) -> None:
+    """Write the lock of an environment of its own."""
+    with tempfile.NamedTemporaryFile("w", suffix=".in") as asked:
+        asked.write(f"{wanted_text}\n")
+        asked.flush()
+        _compile(name, [asked.name, "--python-version=3.11"], upgrade)
+
+
+def _compile(name: str, arguments: list[str], upgrade: bool) -> None:
     command = [
-        str(Path(sys.executable).parent / "uv"), "pip", "compile", "pyproject.toml", *chosen, *constraint, "--quiet",
-        "--generate-hashes", "--universal", "--no-header", "--no-annotate", "--no-emit-index-url",
-        "--only-binary=:all:", f"--output-file=requirements/{name}.lock",
+        str(Path(sys.executable).parent / "uv"), "pip", "compile", *arguments, "--quiet", "--generate-hashes",
+        "--universal", "--no-header", "--no-annotate", "--no-emit-index-url", "--only-binary=:all:",
+        f"--output-file=requirements/{name}.lock",
     ]  # fmt: skip
     if upgrade:
         command.append("--upgrade")
@@ -93,7 +123,10 @@ def main() -> int:
         REQUIREMENTS.mkdir(exist_ok=True)
         for name, extras in LOCKS.items():
             compile_lock(name, extras, arguments.upgrade)
+        for name, wanted_text in STANDALONE.items():
+            compile_standalone(name, wanted_text, arguments.upgrade)
     found = [problem for name, extras in LOCKS.items() for problem in problems(name, extras)]
+    found += [problem for name, text in STANDALONE.items() for problem in standalone_problems(name, text)]
     for problem in found:
         print(f"{problem} (run make lock)")
     return 1 if found else 0

@@ -38,7 +38,7 @@ AT_ONCE_PAIRS_MAX = 300_000
 class Solved:
     """partner: (n,) or UNASSIGNED; cost_ms: (n,) of the matched, 0 elsewhere; what was looked at, and the proof.
 
-    hopeless: (n,) packages that no partner could take.
+    hopeless: (n,) packages that no partner could take. graph: the candidate pairs that the optimum was found on.
     """
 
     partner: Ints
@@ -49,6 +49,7 @@ class Solved:
     build_ms: float
     solve_ms: float
     hopeless: Bools
+    graph: Graph
 
 
 def solve(
@@ -241,5 +242,6 @@ class _Pipeline:
             rounds=rounds,
             build_ms=self.build_s * MS,
             solve_ms=self.solve_s * MS,
+            graph=self.graph,
             hopeless=~possible & np.isposinf(self.reach_ms),
         )
