@@ -28,7 +28,7 @@ from services.assignment.matching.problem import Bools, Problem
 from services.assignment.matching.rulebook import MS, RuleBook
 
 LEFT_OUT_MS = float(2**49)
-NEIGHBOURS_FIRST = 10
+NEIGHBOURS_FIRST, POSSIBLE_FIRST = 6, 4
 GROWTH = 4
 # Packages that are left out look at every partner at once while that is at most so many pairs.
 AT_ONCE_PAIRS_MAX = 300_000
@@ -132,14 +132,19 @@ class _Pipeline:
         return self._solved(rounds)
 
     def _look_first(self) -> None:
-        """Make edges of each package's nearest partners."""
-        packages = np.arange(len(self.problem.packages))
+        """Make edges of each package's nearest partners, some more where the rules leave few of them."""
         started_s = self.clock_s()
-        found = self.index.nearest(packages, NEIGHBOURS_FIRST)
-        self.count[:], self.reach_ms[:] = NEIGHBOURS_FIRST, found.reach_ms
-        edges = Edges(self.problem, found.package, found.partner)
-        self.priced += len(edges)
-        self.pool.add(edges.package, edges.partner, self.book.price(self.problem, edges).cost_ms, active=True)
+        n, count, few = len(self.problem.packages), NEIGHBOURS_FIRST, np.arange(len(self.problem.packages))
+        while len(few) and count <= NEIGHBOURS_FIRST * GROWTH**2:
+            found = self.index.nearest(few, count)
+            self.count[few], self.reach_ms[few] = count, found.reach_ms
+            new = self.pool.unknown(found.package, found.partner)
+            edges = Edges(self.problem, found.package[new], found.partner[new])
+            self.priced += len(edges)
+            self.pool.add(edges.package, edges.partner, self.book.price(self.problem, edges).cost_ms, active=True)
+            possible = np.bincount(self.pool.package[self.pool.active], minlength=n)
+            few = few[(possible[few] < POSSIBLE_FIRST) & np.isfinite(self.reach_ms[few])]
+            count *= GROWTH
         self.build_s += self.clock_s() - started_s
 
     def _look_on(self, short: Ints, worth_ms: Floats) -> None:
