@@ -203,9 +203,15 @@ class Caller:
         request = assignment_pb2.ListOffersRequest(delivery_id=delivery_id, states=states)
         return list((await self.ask(self.assignments.ListOffers, request)).offers)
 
-    async def open_offer(self, delivery_id: str) -> assignment_pb2.Offer:
-        """Return the delivery's open offer, once a matcher has made one."""
-        return (await until(lambda: self.offers(delivery_id, assignment_pb2.OFFER_STATE_OPEN)))[0]
+    async def open_offer(self, delivery_id: str, after: str = "") -> assignment_pb2.Offer:
+        """Return the delivery's open offer, once a matcher has made one; `after` is one that somebody has ended."""
+
+        async def look() -> list[assignment_pb2.Offer]:
+            # The standby may not know of the end yet.
+            offers = await self.offers(delivery_id, assignment_pb2.OFFER_STATE_OPEN)
+            return [offer for offer in offers if offer.id != after]
+
+        return (await until(look))[0]
 
     async def explanation(self, delivery_id: str) -> assignment_pb2.Explanation:
         request = assignment_pb2.ExplainDeliveryRequest(delivery_id=delivery_id)

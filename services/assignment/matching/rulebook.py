@@ -21,8 +21,8 @@ class RuleFaultError(Exception):
 
     def __init__(self, rule: str, problem: str, package: str = "", partner: str = "") -> None:
         self.rule, self.problem, self.package, self.partner = rule, problem, package, partner
-        where = f" for package {package!r} and partner {partner!r}" if package else ""
-        super().__init__(f"rule {rule}: {problem}{where}")
+        at = [f"{what} {which!r}" for what, which in (("package", package), ("partner", partner)) if which]
+        super().__init__(f"rule {rule}: {problem}{' for ' if at else ''}{' and '.join(at)}")
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class RuleBook:
         floor_ms = np.zeros(len(problem.packages))
         for weighed in self.rules:
             if isinstance(weighed.rule, FlooredRule):
-                floor_ms += np.floor(weighed.weight * MS * _called(weighed.rule.name, weighed.rule.floor, problem))
+                floor_ms += np.floor(weighed.weight * MS * _floor_s(weighed.rule.name, weighed.rule, problem))
         return floor_ms
 
 
@@ -108,6 +108,18 @@ def _called(name: str, function: Callable[..., Floats], *arguments: object) -> F
         return function(*arguments)
     except Exception as error:
         raise RuleFaultError(name, f"raised {error!r}") from error
+
+
+def _floor_s(name: str, rule: FlooredRule, problem: Problem) -> Floats:
+    """Return (n,): the rule's lower bounds; RuleFaultError unless they are bounds of what a rule may return."""
+    values = _called(name, rule.floor, problem)
+    if not isinstance(values, np.ndarray) or values.shape != (len(problem.packages),):
+        raise RuleFaultError(name, f"its floor is no array of shape ({len(problem.packages)},)")
+    allowed = (values >= 0) & (values <= COST_S_MAX)
+    if not allowed.all():
+        row = int(np.argmin(allowed))
+        raise RuleFaultError(name, f"its floor is {values[row]}", problem.packages.ids[row])
+    return values
 
 
 def checked(rule: Rule, problem: Problem, edges: Edges) -> Floats:

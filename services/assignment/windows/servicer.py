@@ -16,6 +16,7 @@ from services.assignment.events import timestamp
 from services.assignment.matching.explain import Explanation, PartnerCost
 from services.assignment.offers.answers import OfferAnswers
 from services.assignment.windows import store
+from services.assignment.windows.codec import fault_row, fault_to
 from services.assignment.windows.on_demand import OnDemandMatcher
 from services.assignment.windows.store import WindowRow
 
@@ -92,6 +93,7 @@ class AssignmentServicer(assignment_pb2_grpc.AssignmentServiceServicer):
             cost_s=result.total_cost_s,
             build_ms=result.build_ms,
             solve_ms=result.solve_ms,
+            rule_faults=[fault_to(fault_row(fault)) for fault in result.book.faults],
         )
 
 
@@ -134,4 +136,5 @@ def _window_to(row: WindowRow) -> assignment_pb2.Window:
         build_ms=row.build_ms,
         solve_ms=row.solve_ms,
         commit_ms=row.commit_ms,
+        rule_faults=map(fault_to, json.loads(row.rule_faults)),
     )
