@@ -20,6 +20,7 @@ from lastmile.assignment.v1 import (
     delivery_pb2_grpc,
     merchant_pb2,
     merchant_pb2_grpc,
+    network_pb2_grpc,
     partner_pb2,
     partner_pb2_grpc,
 )
@@ -130,6 +131,10 @@ class Caller:
         return partner_pb2_grpc.PartnerServiceStub(self.channel)
 
     @property
+    def networks(self) -> Any:
+        return network_pb2_grpc.PartnerNetworkServiceStub(self.channel)
+
+    @property
     def deliveries(self) -> Any:
         return delivery_pb2_grpc.DeliveryServiceStub(self.channel)
 
@@ -156,7 +161,7 @@ class Caller:
             return refusal_of(error)
         raise AssertionError(f"not refused: {answer}")
 
-    async def city(self, **policy: int) -> str:
+    async def city(self, **policy: Any) -> str:
         """Open a city of its own for a test, whose windows close at once; return the code."""
         city = city_pb2.City(
             code=f"T{uuid.uuid4().hex[:11].upper()}",
@@ -168,6 +173,12 @@ class Caller:
         )
         await self.ask(self.cities.CreateCity, city_pb2.CreateCityRequest(city=city))
         return city.code
+
+    async def set_policy(self, code: str, **policy: Any) -> city_pb2.City:
+        """Replace a city's policy; the matcher takes it up within its next renewal."""
+        given = city_pb2.MatchingPolicy(**(POLICY | policy))
+        request = city_pb2.UpdateCityPolicyRequest(code=code, policy=given)
+        return (await self.ask(self.cities.UpdateCityPolicy, request)).city
 
     async def merchant(self) -> str:
         """Register a merchant; return its id."""
