@@ -1,5 +1,6 @@
 """Cities between protobuf and plain values."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 
@@ -68,6 +69,11 @@ def rule_to(kind: type[Rule]) -> city_pb2.MatchingRule:
         rank=kind.rank,
         required=is_required(kind),
     )
+
+
+def fault_to(row: Mapping[str, str]) -> city_pb2.RuleFault:
+    """Return a fault of a rule, as it is stored, as its callers see it."""
+    return city_pb2.RuleFault(**row)
 
 
 def city_to(city: City) -> city_pb2.City:

@@ -14,6 +14,7 @@ from services.assignment.matching.rules.pickup_travel import PickupTravel
 
 POSSIBLE = -1
 MS = 1000.0
+FAULT_CHARS_MAX = 500
 
 
 class RuleFaultError(Exception):
@@ -23,6 +24,11 @@ class RuleFaultError(Exception):
         self.rule, self.problem, self.package, self.partner = rule, problem, package, partner
         at = [f"{what} {which!r}" for what, which in (("package", package), ("partner", partner)) if which]
         super().__init__(f"rule {rule}: {problem}{' for ' if at else ''}{' and '.join(at)}")
+
+    def row(self) -> dict[str, str]:
+        """Return the fault as it is stored and sent, which it can be whatever the rule has said."""
+        problem = self.problem.encode("utf-8", "replace").decode().replace("\0", " ")[:FAULT_CHARS_MAX]
+        return {"rule": self.rule, "problem": problem, "package_id": self.package, "partner_id": self.partner}
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from services.assignment.matching.match import MatchResult
 from services.assignment.matching.problem import NO_DUE_S, Packages, Partners, Problem, zone_columns
 from services.assignment.matching.travel import VEHICLES as VEHICLE_NAMES
 from services.assignment.timestamps import from_timestamp
-from services.assignment.windows.codec import package_columns, partner_columns
 from services.assignment.windows.columns import vehicle_mask
+from services.assignment.windows.match_columns import package_columns, partner_columns
 
 _VEHICLE_INDEX = {number: VEHICLE_NAMES.index(name) for number, name in VEHICLES.items()}
 _Violations = list[FieldViolation]

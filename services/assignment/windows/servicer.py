@@ -10,13 +10,13 @@ from lastmile.assignment.v1 import assignment_pb2, assignment_pb2_grpc
 
 from libs.grpc_server import paging
 from libs.grpc_server.call import current_call
+from services.assignment.cities.codec import fault_to
 from services.assignment.database import Database
 from services.assignment.errors import DeliveryNotFoundError, NotMatchedYetError
 from services.assignment.events import timestamp
 from services.assignment.matching.explain import Explanation, PartnerCost
 from services.assignment.offers.answers import OfferAnswers
 from services.assignment.windows import store
-from services.assignment.windows.codec import fault_row, fault_to
 from services.assignment.windows.on_demand import OnDemandMatcher
 from services.assignment.windows.store import WindowRow
 
@@ -93,7 +93,7 @@ class AssignmentServicer(assignment_pb2_grpc.AssignmentServiceServicer):
             cost_s=result.total_cost_s,
             build_ms=result.build_ms,
             solve_ms=result.solve_ms,
-            rule_faults=[fault_to(fault_row(fault)) for fault in result.book.faults],
+            rule_faults=[fault_to(fault.row()) for fault in result.book.faults],
         )
 
 

@@ -27,7 +27,6 @@ from services.assignment.offers.offer import Move, Moved, NewOffer
 from services.assignment.offers.store import transition
 from services.assignment.partners.positions import Position, PositionBook
 from services.assignment.windows import store
-from services.assignment.windows.codec import fault_row
 from services.assignment.windows.columns import packages_of, partners_of
 from services.assignment.windows.settings import MatcherSettings
 from services.assignment.windows.standing import Standing, StandingReader, partner_columns
@@ -158,7 +157,7 @@ class WindowRunner:
                 build_ms=result.build_ms,
                 solve_ms=result.solve_ms,
                 commit_ms=(time.perf_counter() - started_s) * 1000,
-                rule_faults=json.dumps([fault_row(fault) for fault in result.book.faults]),
+                rule_faults=json.dumps([fault.row() for fault in result.book.faults]),
             )
             await store.record_window(connection, row)
         return row

@@ -1,13 +1,11 @@
 """What the rules know of partners, networks and merchants, from the call that says it to the match that obeys it."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
-from google.protobuf.timestamp_pb2 import Timestamp
-from lastmile.assignment.v1 import assignment_pb2, city_pb2, delivery_pb2, merchant_pb2, network_pb2, partner_pb2
-from lastmile.common.v1 import money_pb2, parcel_pb2
+from lastmile.assignment.v1 import assignment_pb2, delivery_pb2, merchant_pb2, network_pb2, partner_pb2
+from lastmile.common.v1 import money_pb2
 
 from libs.embedded.stack import EmbeddedServers
 from libs.ids import new_id
@@ -253,71 +251,6 @@ async def test_who_has_earned_more_in_the_shift_is_dearer(assignment_api: Assign
         return terms == {busy: 60.0, idle: 0.0}
 
     await until(dearer)
-
-
-async def test_a_match_on_demand_can_ask_every_rule(ops: Caller) -> None:
-    request = assignment_pb2.MatchRequest(time_zone="Asia/Kolkata")
-    request.policy.CopyFrom(
-        city_pb2.MatchingPolicy(window_ms=50, window_deliveries_max=9, pickup_distance_m_max=9_000, offer_ttl_s=9)
-    )
-    by_hour = [5.0] * 24
-    request.at.FromDatetime(datetime(2027, 1, 15, 4, 30, tzinfo=UTC))
-    by_hour[10] = 2.0  # in Kolkata
-    request.policy.speeds.add(vehicle=parcel_pb2.VEHICLE_CAR, speed_m_per_s=by_hour)
-    box = parcel_pb2.Dimensions(length_mm=1, width_mm=1, height_mm=1)
-    for name, more in (
-        ("plain", {}),
-        ("cash", {"cash_on_delivery": rupees(50)}),
-        ("valuable", {"declared_value": rupees(30_000)}),
-        ("shop", {"merchant_id": "shop"}),
-        ("stall", {"merchant_id": "stall"}),
-        ("declined", {"declined_partner_ids": ["poor", "down"]}),
-        ("patient", {"placed_at": _moment(request.at, -600)}),
-    ):
-        request.packages.add(id=name, pickup=ASIDE, drop=ASIDE, weight_g=1, dimensions=box, **more)
-    for name, more in (
-        ("poor", {"cash_left": rupees(49), "rating": 3.4, "allowed_by_merchant_ids": ["shop", "nobody"]}),
-        ("down", {"network_health": 0.0}),
-        ("rich", {"earned_per_hour": rupees(500), "denied_by_merchant_ids": ["stall"]}),
-    ):
-        room = partner_pb2.Capacity(parcels_max=9, weight_g_max=99, volume_cm3_max=99, side_mm_max=9)
-        vehicle = parcel_pb2.VEHICLE_CAR
-        request.partners.add(id=name, location=place(12.98, 77.62), vehicle=vehicle, capacity_left=room, **more)
-    answer = await ops.ask(ops.assignments.Match, request)
-    results = {result.package_id: result for result in answer.results}
-    lost = {name: dict(result.partners_lost) for name, result in results.items()}
-    assert lost == {
-        "plain": {"NETWORK_DOWN": 1},
-        "cash": {"NETWORK_DOWN": 1, "CASH_LIMIT": 1},
-        "valuable": {"NETWORK_DOWN": 1, "RATED_TOO_LOW": 1},
-        "shop": {"MERCHANT_REFUSES": 2},
-        "stall": {"NETWORK_DOWN": 1, "MERCHANT_REFUSES": 1},
-        "declined": {"DECLINED_BEFORE": 2},
-        "patient": {"NETWORK_DOWN": 1},
-    }
-    chosen = results["cash"].chosen
-    assert chosen.partner_id == "rich"
-    assert chosen.terms_s["fairness"] == 60.0
-    assert chosen.terms_s["pickup_travel"] == pytest.approx(chosen.pickup_distance_m / 2.0, abs=0.01)
-    assert results["shop"].chosen.partner_id == results["stall"].chosen.partner_id == "poor"
-    assert (results["plain"].chosen.terms_s["waiting"], results["patient"].chosen.terms_s["waiting"]) == (600.0, 0.0)
-    request.time_zone = "Mars/Base"
-    request.packages[1].cash_on_delivery.currency_code = "USD"
-    request.packages[5].declined_partner_ids.append("who")
-    request.partners[2].earned_per_hour.currency_code = "EUR"
-    refusal = await ops.refused(ops.assignments.Match, request)
-    assert set(refusal.fields) == {
-        "time_zone",
-        "packages[1].cash_on_delivery.currency_code",
-        "packages[5].declined_partner_ids[2]",
-        "partners[2].earned_per_hour.currency_code",
-    }
-
-
-def _moment(at: Timestamp, later_s: int) -> Timestamp:
-    moved = Timestamp()
-    moved.FromDatetime(at.ToDatetime() + timedelta(seconds=later_s))
-    return moved
 
 
 async def test_cash_and_earnings_are_read_by_index(embedded_servers: EmbeddedServers, ops: Caller) -> None:

@@ -679,6 +679,7 @@ class MatchPartner(_message.Message):
     NETWORK_HEALTH_FIELD_NUMBER: _builtins.int
     DENIED_BY_MERCHANT_IDS_FIELD_NUMBER: _builtins.int
     ALLOWED_BY_MERCHANT_IDS_FIELD_NUMBER: _builtins.int
+    ROUTE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Unique among the partners."""
     vehicle: _parcel_pb2.Vehicle.ValueType
@@ -716,6 +717,10 @@ class MatchPartner(_message.Message):
     def allowed_by_merchant_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Merchants that insist on it: what is theirs goes only to partners that name them here."""
 
+    @_builtins.property
+    def route(self) -> _containers.RepeatedCompositeFieldContainer[Global___MatchStop]:
+        """What it still has to do, in the order of the visits; capacity_left counts it already."""
+
     def __init__(
         self,
         *,
@@ -731,10 +736,11 @@ class MatchPartner(_message.Message):
         network_health: _builtins.float | None = ...,
         denied_by_merchant_ids: _abc.Iterable[_builtins.str] | None = ...,
         allowed_by_merchant_ids: _abc.Iterable[_builtins.str] | None = ...,
+        route: _abc.Iterable[Global___MatchStop] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_network_health", b"_network_health", "_rating", b"_rating", "capacity_left", b"capacity_left", "cash_left", b"cash_left", "earned_per_hour", b"earned_per_hour", "location", b"location", "network_health", b"network_health", "rating", b"rating"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_network_health", b"_network_health", "_rating", b"_rating", "allowed_by_merchant_ids", b"allowed_by_merchant_ids", "capacity_left", b"capacity_left", "cash_left", b"cash_left", "denied_by_merchant_ids", b"denied_by_merchant_ids", "earned_per_hour", b"earned_per_hour", "id", b"id", "location", b"location", "network_health", b"network_health", "preferred_zones", b"preferred_zones", "rating", b"rating", "shift_slots", b"shift_slots", "vehicle", b"vehicle"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_network_health", b"_network_health", "_rating", b"_rating", "allowed_by_merchant_ids", b"allowed_by_merchant_ids", "capacity_left", b"capacity_left", "cash_left", b"cash_left", "denied_by_merchant_ids", b"denied_by_merchant_ids", "earned_per_hour", b"earned_per_hour", "id", b"id", "location", b"location", "network_health", b"network_health", "preferred_zones", b"preferred_zones", "rating", b"rating", "route", b"route", "shift_slots", b"shift_slots", "vehicle", b"vehicle"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__network_health: _TypeAlias = _typing.Literal["network_health"]  # noqa: Y015
     _WhichOneofArgType__network_health: _TypeAlias = _typing.Literal["_network_health", b"_network_health"]  # noqa: Y015
@@ -746,6 +752,44 @@ class MatchPartner(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rating) -> _WhichOneofReturnType__rating | None: ...
 
 Global___MatchPartner: _TypeAlias = MatchPartner  # noqa: Y015
+
+@_typing.final
+class MatchStop(_message.Message):
+    """A stop of a partner's route."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOCATION_FIELD_NUMBER: _builtins.int
+    PICKUP_FIELD_NUMBER: _builtins.int
+    READY_AT_FIELD_NUMBER: _builtins.int
+    DUE_AT_FIELD_NUMBER: _builtins.int
+    pickup: _builtins.bool
+    """Whether something is picked up here; else it is dropped."""
+    @_builtins.property
+    def location(self) -> _geo_pb2.Location: ...
+    @_builtins.property
+    def ready_at(self) -> _timestamp_pb2.Timestamp:
+        """It does not change hands before this; absent means at any time."""
+
+    @_builtins.property
+    def due_at(self) -> _timestamp_pb2.Timestamp:
+        """It should have changed hands by then; absent means that no lateness counts."""
+
+    def __init__(
+        self,
+        *,
+        location: _geo_pb2.Location | None = ...,
+        pickup: _builtins.bool = ...,
+        ready_at: _timestamp_pb2.Timestamp | None = ...,
+        due_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_at", b"due_at", "location", b"location", "ready_at", b"ready_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_at", b"due_at", "location", b"location", "pickup", b"pickup", "ready_at", b"ready_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MatchStop: _TypeAlias = MatchStop  # noqa: Y015
 
 @_typing.final
 class MatchResponse(_message.Message):

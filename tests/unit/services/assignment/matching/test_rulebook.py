@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from services.assignment.cities.codec import fault_to
 from services.assignment.matching.answer import answer
 from services.assignment.matching.assignment import UNASSIGNED
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.match import match
 from services.assignment.matching.problem import Policy, Problem, RuleConfig
-from services.assignment.matching.rulebook import RuleBook, RuleFaultError, Weighed
+from services.assignment.matching.rulebook import FAULT_CHARS_MAX, RuleBook, RuleFaultError, Weighed
 from services.assignment.matching.rules.base import COST_S_MAX
 from services.assignment.matching.rules.registry import rule_book
-from services.assignment.windows.codec import FAULT_CHARS_MAX, fault_row, fault_to
 from tests.unit.services.assignment.matching.problems import random_problem
 
 PROBLEM = random_problem(11, 12, 12)
@@ -176,7 +176,7 @@ def test_a_fault_of_a_rule_that_takes_no_part_is_not_swallowed() -> None:
 
 def test_every_fault_can_be_stored_and_sent() -> None:
     fault = RuleFaultError("broken", "\ud800 half \0 and " + "long " * 1_000, "parcel", "partner")
-    row = json.loads(json.dumps(fault_row(fault)))
+    row = json.loads(json.dumps(fault.row()))
     assert len(row["problem"]) == FAULT_CHARS_MAX
     assert "\0" not in row["problem"]
     sent = fault_to(row)

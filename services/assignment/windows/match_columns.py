@@ -1,22 +1,21 @@
-"""What a match on demand says beyond places and sizes, as columns; and broken rules as their callers see them."""
+"""What a match on demand says of packages and partners beyond places and sizes, as columns."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from lastmile.assignment.v1 import assignment_pb2, city_pb2
+from lastmile.assignment.v1 import assignment_pb2
 from lastmile.common.v1 import money_pb2
 
 from libs.grpc_server.errors import FieldViolation
 from services.assignment.deliveries.delivery import RUPEES
 from services.assignment.matching.geography import Floats, Ints
-from services.assignment.matching.problem import UNLIMITED, UNRATED
-from services.assignment.matching.rulebook import RuleFaultError
+from services.assignment.matching.problem import NO_DUE_S, UNLIMITED, UNRATED
+from services.assignment.matching.routes import Routes
 from services.assignment.timestamps import from_timestamp
 
-FAULT_CHARS_MAX = 500
 Violations = list[FieldViolation]
-Columns = dict[str, Ints | Floats]
+Columns = dict[str, Ints | Floats | Routes]
 
 
 def merchants_of(request: assignment_pb2.MatchRequest) -> Mapping[str, int]:
@@ -49,7 +48,7 @@ def package_columns(request: assignment_pb2.MatchRequest, now_s: float, violatio
 
 
 def partner_columns(request: assignment_pb2.MatchRequest, violations: Violations) -> Columns:
-    """Return the partners' ratings, cash, earnings, networks and merchants; what is wrong goes to `violations`."""
+    """Return the partners' ratings, cash, earnings, networks, merchants and routes; what is wrong to `violations`."""
     rows, merchant_of = request.partners, merchants_of(request)
 
     def optional(name: Literal["rating", "network_health"], absent: float) -> Floats:
@@ -72,7 +71,38 @@ def partner_columns(request: assignment_pb2.MatchRequest, violations: Violations
         "earned_paise_per_h": _paise(rows, "partners", "earned_per_hour", 0, violations),
         "merchants_denied": pairs("denied_by_merchant_ids"),
         "merchants_allowed": pairs("allowed_by_merchant_ids"),
+        "routes": _routes(request, violations),
     }
+
+
+def _routes(request: assignment_pb2.MatchRequest, violations: Violations) -> Routes:
+    stops = [
+        (stop, f"partners[{place}].route[{number}]")
+        for place, row in enumerate(request.partners)
+        for number, stop in enumerate(row.route)
+    ]
+
+    def times(name: Literal["ready_at", "due_at"], absent_s: float) -> Floats:
+        found = []
+        for stop, field in stops:
+            at = from_timestamp(getattr(stop, name), f"{field}.{name}", violations) if stop.HasField(name) else None
+            found.append(at.timestamp() if at else absent_s)
+        return np.array(found, dtype=np.float64)
+
+    offsets = np.cumsum([0, *(len(row.route) for row in request.partners)]).astype(np.int64)
+    where = [(stop.location.latitude_deg, stop.location.longitude_deg) for stop, _ in stops]
+    nothing = np.zeros(len(stops), dtype=np.int64)
+    return Routes(
+        offsets=offsets,
+        place=np.array(where, dtype=np.float64).reshape(-1, 2),
+        pickup=np.array([stop.pickup for stop, _ in stops], dtype=np.int64),
+        service_s=np.zeros(len(stops)),
+        ready_at_s=times("ready_at", 0.0),
+        due_at_s=times("due_at", NO_DUE_S),
+        parcels=nothing,
+        weight_g=nothing,
+        volume_cm3=nothing,
+    )
 
 
 def _paise(rows: Sequence[Any], table: str, name: str, absent: int, violations: Violations) -> Ints:
@@ -85,14 +115,3 @@ def _paise(rows: Sequence[Any], table: str, name: str, absent: int, violations: 
                 field, said = f"{table}[{place}].{name}.currency_code", f"is {money.currency_code}, must be {RUPEES}"
                 violations.append(FieldViolation(field, said, "money.inr"))
     return values
-
-
-def fault_row(fault: RuleFaultError) -> dict[str, str]:
-    """Return a broken rule as a window stores it. Whatever the rule said, it can be stored and sent."""
-    problem = fault.problem.encode("utf-8", "replace").decode().replace("\0", " ")[:FAULT_CHARS_MAX]
-    return {"rule": fault.rule, "problem": problem, "package_id": fault.package, "partner_id": fault.partner}
-
-
-def fault_to(row: Mapping[str, str]) -> city_pb2.RuleFault:
-    """Return a stored fault as its callers see it."""
-    return city_pb2.RuleFault(**row)
