@@ -1,5 +1,6 @@
 """Which rules there are, and what a configuration of them may say."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,6 +26,7 @@ from services.assignment.matching.rules.registry import (
 from tests.unit.services.assignment.matching.problems import random_problem
 from tests.unit.services.assignment.matching.rules.new_rules import MONSOON, distribution, rule_file
 
+DOCUMENT = Path(__file__).resolve().parents[6] / "docs" / "matching-rules.md"
 SHIPPED = {
     "pickup_travel", "detour", "lateness", "side", "parcel_weight", "volume", "shift", "outside_zones", "rating",
     "cash", "fairness", "waiting", "merchants", "network", "parcels", "vehicle", "declined", "reach",
@@ -67,6 +69,18 @@ def test_all_rules_are_there_with_a_name_a_description_and_a_reason_of_their_own
         "reach",
     }
     assert parameters_of(rules["rating"]) == {"valuable_paise": 2e6, "rating_min": 3.5, "star_penalty_s": 60.0}
+
+
+def test_the_documentation_says_of_every_rule_what_the_rule_says() -> None:
+    rows = {}
+    for line in DOCUMENT.read_text().splitlines():
+        if found := re.match(r"\| `(\w+)`( \(required\))? \| (?:`(\w+)` )?\|", line):
+            rows[found[1]] = (bool(found[2]), found[3], re.findall(r"`(\w+)`", line.split("|")[4]))
+    shipped = {name: kind for name, kind in discovered().items() if kind.__module__.startswith("services.")}
+    assert list(rows) == list(shipped)
+    for name, (required, reason, parameters) in rows.items():
+        assert (required, reason) == (is_required(shipped[name]), shipped[name].reason), name
+        assert set(parameters) >= set(parameters_of(shipped[name])), name
 
 
 @pytest.mark.parametrize(
