@@ -99,8 +99,9 @@ def _definition_problems(kind: Any) -> Iterator[str]:
 def rule_book(policy: Policy, kinds: Mapping[str, type[Rule]] | None = None, *, lenient: bool = False) -> RuleBook:
     """Return the policy's rules, ready to use; ProblemError for a configuration that does not fit a rule.
 
-    A lenient book leaves the rules out that are configured as they cannot be, and names them among its faults: whoever
-    stored the configuration may know other rules than this process.
+    A lenient book leaves the rules out that are configured as they cannot be, but for required ones, which it uses as
+    they ship, and names them all among its faults: whoever stored the configuration may know other rules than this
+    process.
     """
     kinds = discovered() if kinds is None else kinds
     problems = list(config_problems(policy.rules, kinds))
@@ -109,8 +110,10 @@ def rule_book(policy: Policy, kinds: Mapping[str, type[Rule]] | None = None, *, 
     wrong = {name for name, _ in problems}
     book = []
     for name, kind in kinds.items():
-        config = policy.rules.get(name, RuleConfig())
-        if config.enabled and name not in wrong:
+        if name in wrong and not is_required(kind):
+            continue
+        config = RuleConfig() if name in wrong else policy.rules.get(name, RuleConfig())
+        if config.enabled:
             weight = kind.weight if config.weight is None else config.weight
             book.append(Weighed(kind(**config.parameters), weight))
     return RuleBook(tuple(book), tuple(RuleFaultError(name, f"{p.field} {p.problem}") for name, p in problems))

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.assignment.matching.assignment import UNASSIGNED
+from services.assignment.matching.certificate import verify
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats
 from services.assignment.matching.match import match
@@ -131,6 +132,18 @@ def test_waiting_never_changes_which_partner_a_package_would_get(seed: int) -> N
     assert (cost == cost[:, :1]).all()
     assert cost[:, 0].tolist() == Waiting().floor(problem).tolist()
     assert cost.min() == 0.0
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=seeds, n=st.integers(0, 25), m=st.integers(0, 12), routes=st.booleans())
+def test_with_every_rule_having_its_say_the_matching_is_still_the_best(seed: int, n: int, m: int, routes: bool) -> None:
+    problem = rich_problem(seed, n, m, routes=routes)
+    partners = replace(problem.partners, units_max=np.minimum(1, problem.partners.units_max))
+    alone = replace(problem, partners=partners)
+    result = match(alone)
+    assert not result.book.faults
+    assert result.optimal
+    verify(alone, result.book, result.partner, result.certificate)
 
 
 @settings(max_examples=30, deadline=None)
