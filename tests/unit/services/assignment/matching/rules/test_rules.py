@@ -146,6 +146,13 @@ def test_with_every_rule_having_its_say_the_matching_is_still_the_best(seed: int
     verify(alone, result.book, result.partner, result.certificate)
 
 
+def test_a_partner_whom_every_rule_likes_but_who_gets_nothing_in_this_match_proves_nothing() -> None:
+    problem = partners_of(1, units_max=np.array([0]))
+    result = match(problem)
+    assert result.partner.tolist() == [UNASSIGNED]
+    verify(problem, result.book, result.partner, result.certificate)
+
+
 @settings(max_examples=30, deadline=None)
 @given(seed=seeds, n=st.integers(0, 20), m=st.integers(1, 4))
 def test_no_partner_ever_holds_more_cash_than_it_may(seed: int, n: int, m: int) -> None:
