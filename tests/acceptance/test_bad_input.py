@@ -114,6 +114,29 @@ def test_everything_wrong_is_named_at_once(ops: Rest) -> None:
     } <= fields
 
 
+def test_a_matching_rule_that_does_not_exist_is_named_with_those_that_do(ops: Rest) -> None:
+    code = ops.city()
+    policy = ops.get(f"/v1/cities/{code}")["city"]["policy"]
+    known = {rule["name"]: rule for rule in ops.get("/v1/matching-rules")["rules"]}
+    for rules, field, said in (
+        ({"pick_up": {}}, "policy.rules['pick_up']", ", ".join(sorted(known))),
+        ({"waiting": {"parameters": {"time_s": 3}}}, "policy.rules['waiting'].parameters['time_s']", "patience_s"),
+        ({"waiting": {"weight": "NaN"}}, "policy.rules['waiting'].weight", ""),
+        ({"waiting": {"weight": []}}, "policy.rules['waiting'].weight", "must be a number"),
+        ({"waiting": {"patience_s": 3}}, "policy.rules['waiting'].patience_s", "is no field"),
+    ):
+        refused = ops.ask("PUT", f"/v1/cities/{code}/policy", policy | {"rules": rules})
+        assert refused.status_code == 400, refused.text
+        (error,) = refused.json()["errors"]
+        assert error["field"] == field
+        assert said in error["description"]
+    assert ops.get(f"/v1/cities/{code}")["city"]["policy"] == policy
+    changed = policy | {"rules": {"waiting": {"parameters": {"patience_s": 3}}}}
+    answer = ops.ask("PUT", f"/v1/cities/{code}/policy", changed)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["city"]["policy"]["rules"]["waiting"]["parameters"] == {"patience_s": 3}
+
+
 def test_good_rows_of_a_batch_are_never_lost_to_bad_ones(ops: Rest) -> None:
     city_code, merchant_id = ops.city(), ops.merchant()
     rows = [{"details": details(city_code, merchantId=merchant_id)} for _ in range(50)]

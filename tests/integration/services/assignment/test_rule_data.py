@@ -1,19 +1,15 @@
 """What the rules know of partners, networks and merchants, from the call that says it to the match that obeys it."""
 
-import asyncio
-
 import asyncpg
 import pytest
 from lastmile.assignment.v1 import assignment_pb2, delivery_pb2, merchant_pb2, network_pb2, partner_pb2
 from lastmile.common.v1 import money_pb2
 
-from libs.embedded.stack import EmbeddedServers
 from libs.ids import new_id
 from libs.postgres.tenancy import Visibility, visible
 from services.assignment.database import Database
-from services.assignment.partners import store
 from services.assignment.visibility import TENANT
-from tests.assignment_api import AssignmentApi, Caller, capacity, details, place, profile, until
+from tests.assignment_api import AssignmentApi, Caller, place, profile, until
 
 pytestmark = pytest.mark.usefixtures("matcher")
 ASIDE = place(12.9800, 77.6100)
@@ -74,39 +70,6 @@ async def test_a_profile_keeps_rating_cash_limit_and_network_until_it_is_replace
         bad = partner_pb2.OnboardPartnerRequest(profile=profile(city, **changes))
         refusal = await ops.refused(ops.partners.OnboardPartner, bad)
         assert (refusal.code, refusal.fields) == ("INVALID_ARGUMENT", (field,))
-
-
-async def test_a_partner_never_collects_more_cash_than_it_may_and_gets_more_once_some_is_gone(ops: Caller) -> None:
-    city, merchant = await ops.city(window_ms=300), await ops.merchant()
-    await ops.partner(city, cash_limit=rupees(100), capacity=capacity(9))
-    ids = await asyncio.gather(*(ops.delivery(city, merchant, cash_on_delivery=rupees(40)) for _ in range(5)))
-
-    async def settled() -> tuple[list[str], list[str]] | None:
-        found = [(await ops.get(delivery_id)) for delivery_id in ids]
-        offered = [d.id for d in found if d.state == delivery_pb2.DELIVERY_STATE_OFFERED]
-        waiting = [d.id for d in found if d.unassigned_reason == "CASH_LIMIT"]
-        return (offered, waiting) if len(offered) + len(waiting) == 5 else None
-
-    offered, waiting = await until(settled)
-    assert (len(offered), len(waiting)) == (2, 3)
-    assert await stays(ops, waiting[0], "CASH_LIMIT") == {"CASH_LIMIT": 1}
-    free = await ops.delivery(city, merchant)
-    await ops.open_offer(free)
-    await ops.ask(ops.deliveries.CancelDelivery, delivery_pb2.CancelDeliveryRequest(delivery_id=offered[0]))
-
-    async def another() -> bool:
-        states = [(await ops.get(delivery_id)).state for delivery_id in waiting]
-        return states.count(delivery_pb2.DELIVERY_STATE_OFFERED) == 1
-
-    await until(another)
-
-
-async def test_cash_is_collected_in_rupees_only(ops: Caller) -> None:
-    city, merchant = await ops.city(), await ops.merchant()
-    parcel = details(city, merchant, cash_on_delivery=rupees(4, "USD"))
-    request = delivery_pb2.CreateDeliveryRequest(details=parcel)
-    refusal = await ops.refused(ops.deliveries.CreateDelivery, request)
-    assert (refusal.code, refusal.fields) == ("INVALID_ARGUMENT", ("details.cash_on_delivery.currency_code",))
 
 
 async def test_what_is_valuable_goes_to_those_who_are_trusted(ops: Caller) -> None:
@@ -251,18 +214,3 @@ async def test_who_has_earned_more_in_the_shift_is_dearer(assignment_api: Assign
         return terms == {busy: 60.0, idle: 0.0}
 
     await until(dearer)
-
-
-async def test_cash_and_earnings_are_read_by_index(embedded_servers: EmbeddedServers, ops: Caller) -> None:
-    connection = await asyncpg.connect(embedded_servers.dsn())
-    try:
-        await connection.execute("SET enable_seqscan = off")
-        for query, arguments, index in (
-            (store._CASH_HELD, ("X",), "Index Only Scan using deliveries_"),
-            (store._COMPLETED, ("X", 28_800.0), "using offers_completed"),
-        ):
-            plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {query}", *arguments))
-            assert "Seq Scan" not in plan, plan
-            assert index in plan, plan
-    finally:
-        await connection.close()
