@@ -20,6 +20,7 @@ from lastmile.assignment.v1 import (
     delivery_pb2_grpc,
     merchant_pb2,
     merchant_pb2_grpc,
+    network_pb2_grpc,
     partner_pb2,
     partner_pb2_grpc,
 )
@@ -130,6 +131,10 @@ class Caller:
         return partner_pb2_grpc.PartnerServiceStub(self.channel)
 
     @property
+    def networks(self) -> Any:
+        return network_pb2_grpc.PartnerNetworkServiceStub(self.channel)
+
+    @property
     def deliveries(self) -> Any:
         return delivery_pb2_grpc.DeliveryServiceStub(self.channel)
 
@@ -160,7 +165,7 @@ class Caller:
             return refusal_of(error)
         raise AssertionError(f"not refused: {answer}")
 
-    async def city(self, **policy: int) -> str:
+    async def city(self, **policy: Any) -> str:
         """Open a city of its own for a test, whose windows close at once; return the code."""
         city = city_pb2.City(
             code=f"T{uuid.uuid4().hex[:11].upper()}",
@@ -172,6 +177,12 @@ class Caller:
         )
         await self.ask(self.cities.CreateCity, city_pb2.CreateCityRequest(city=city))
         return city.code
+
+    async def set_policy(self, code: str, **policy: Any) -> city_pb2.City:
+        """Replace a city's policy; the matcher takes it up within its next renewal."""
+        given = city_pb2.MatchingPolicy(**(POLICY | policy))
+        request = city_pb2.UpdateCityPolicyRequest(code=code, policy=given)
+        return (await self.ask(self.cities.UpdateCityPolicy, request)).city
 
     async def merchant(self) -> str:
         """Register a merchant; return its id."""
@@ -207,9 +218,15 @@ class Caller:
         request = assignment_pb2.ListOffersRequest(delivery_id=delivery_id, states=states)
         return list((await self.ask(self.assignments.ListOffers, request)).offers)
 
-    async def open_offer(self, delivery_id: str) -> assignment_pb2.Offer:
-        """Return the delivery's open offer, once a matcher has made one."""
-        return (await until(lambda: self.offers(delivery_id, assignment_pb2.OFFER_STATE_OPEN)))[0]
+    async def open_offer(self, delivery_id: str, after: str = "") -> assignment_pb2.Offer:
+        """Return the delivery's open offer, once a matcher has made one; `after` is one that somebody has ended."""
+
+        async def look() -> list[assignment_pb2.Offer]:
+            # The standby may not know of the end yet.
+            offers = await self.offers(delivery_id, assignment_pb2.OFFER_STATE_OPEN)
+            return [offer for offer in offers if offer.id != after]
+
+        return (await until(look))[0]
 
     async def explanation(self, delivery_id: str) -> assignment_pb2.Explanation:
         request = assignment_pb2.ExplainDeliveryRequest(delivery_id=delivery_id)

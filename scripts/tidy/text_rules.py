@@ -61,7 +61,10 @@ def silent_rpcs(sources: list[Source]) -> Iterator[str]:
 
 def decisions(sources: list[Source]) -> Iterator[str]:
     """Decisions are numbered from 0001 without gaps and have all their parts."""
-    found = sorted((match[1], source) for source in sources if (match := _DECISION.fullmatch(source.path)))
+    found = sorted(
+        ((match[1], source) for source in sources if (match := _DECISION.fullmatch(source.path))),
+        key=lambda numbered: numbered[1].path,
+    )
     for place, (number, source) in enumerate(found, 1):
         if int(number) != place:
             yield source.at(1, f"should be number {place:04}")

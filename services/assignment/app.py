@@ -1,6 +1,7 @@
 """The one place where the assignment api is wired."""
 
 import asyncio
+import logging
 
 import redis.asyncio as redis
 from lastmile.assignment.v1 import (
@@ -12,6 +13,8 @@ from lastmile.assignment.v1 import (
     delivery_pb2_grpc,
     merchant_pb2,
     merchant_pb2_grpc,
+    network_pb2,
+    network_pb2_grpc,
     partner_pb2,
     partner_pb2_grpc,
 )
@@ -27,7 +30,9 @@ from services.assignment.cities.servicer import CityServicer
 from services.assignment.database import Database
 from services.assignment.deliveries.servicer import DeliveryServicer
 from services.assignment.deliveries.writer import DeliveryWriter
+from services.assignment.matching.rules.registry import discovered
 from services.assignment.merchants.servicer import MerchantServicer
+from services.assignment.networks.servicer import PartnerNetworkServicer
 from services.assignment.offers.answers import OfferAnswers
 from services.assignment.offers.codec import moved_event
 from services.assignment.partners.position_intake import PositionIntake
@@ -37,12 +42,14 @@ from services.assignment.settings import ApiSettings
 from services.assignment.windows.on_demand import OnDemandMatcher
 from services.assignment.windows.servicer import AssignmentServicer
 
+log = logging.getLogger("assignment")
 SERVICES = tuple(
     module.DESCRIPTOR.services_by_name[name].full_name
     for module, name in (
         (city_pb2, "CityService"),
         (merchant_pb2, "MerchantService"),
         (partner_pb2, "PartnerService"),
+        (network_pb2, "PartnerNetworkService"),
         (delivery_pb2, "DeliveryService"),
         (assignment_pb2, "AssignmentService"),
     )
@@ -51,6 +58,8 @@ SERVICES = tuple(
 
 async def serve_api(settings: ApiSettings, stop: asyncio.Event) -> None:
     """Answer the assignment service's calls until `stop` is set, then drain."""
+    # A broken rule stops the start, and no call.
+    log.info("matching rules", extra={"rules": list(discovered())})
     dsn, query_dsn = str(settings.assignment_dsn), str(settings.assignment_query_dsn)
     async with (
         await create_pool(dsn, settings.assignment_primary_pool, "assignment-api") as primary,
@@ -77,6 +86,7 @@ async def serve_api(settings: ApiSettings, stop: asyncio.Event) -> None:
         partner_pb2_grpc.add_PartnerServiceServicer_to_server(
             PartnerServicer(database, directory, PositionIntake(database, directory, positions)), grpc_server
         )
+        network_pb2_grpc.add_PartnerNetworkServiceServicer_to_server(PartnerNetworkServicer(database), grpc_server)
         delivery_pb2_grpc.add_DeliveryServiceServicer_to_server(
             DeliveryServicer(database, directory, writer), grpc_server
         )

@@ -22,6 +22,8 @@ TYPES = {
     "partner_changed": "lastmile.partner.changed.v1",
     "delivery_created": "lastmile.delivery.created.v1",
     "delivery_state_changed": "lastmile.delivery.state_changed.v1",
+    "merchant_partners_changed": "lastmile.merchant.partners_changed.v1",
+    "partner_network_changed": "lastmile.partner_network.changed.v1",
 }
 # What json.dumps uses, without its search for cycles in a flat object.
 _ENCODER = json.JSONEncoder(check_circular=False, separators=(",", ":"))

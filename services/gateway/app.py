@@ -11,7 +11,7 @@ import redis.asyncio as redis
 import uvicorn
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import ServiceDescriptor
-from lastmile.assignment.v1 import assignment_pb2, city_pb2, delivery_pb2, merchant_pb2, partner_pb2
+from lastmile.assignment.v1 import assignment_pb2, city_pb2, delivery_pb2, merchant_pb2, network_pb2, partner_pb2
 from lastmile.gateway.v1 import access_pb2, access_pb2_grpc
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -39,7 +39,7 @@ from services.gateway.settings import GatewaySettings
 
 ACCESS_SERVICE = access_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name
 # Every module's services have routes; its import puts them into the descriptor pool.
-_ASSIGNMENT = (city_pb2, merchant_pb2, partner_pb2, delivery_pb2, assignment_pb2)
+_ASSIGNMENT = (city_pb2, merchant_pb2, partner_pb2, network_pb2, delivery_pb2, assignment_pb2)
 _ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),

@@ -11,7 +11,14 @@ from tests.rest import Rest
 
 ASSIGNMENT = {
     f"lastmile.assignment.v1.{name}"
-    for name in ("AssignmentService", "CityService", "DeliveryService", "MerchantService", "PartnerService")
+    for name in (
+        "AssignmentService",
+        "CityService",
+        "DeliveryService",
+        "MerchantService",
+        "PartnerNetworkService",
+        "PartnerService",
+    )
 }
 STANDARD = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 
@@ -50,7 +57,7 @@ def test_a_client_that_knows_nothing_can_call_every_query(running_stack: Running
                     answer = call(request, metadata=(("authorization", f"Bearer {token}"),), timeout=10)
                     if method.name == "ListCities":
                         assert city in json_format.MessageToJson(answer)
-        assert called == 6
+        assert called == 8
 
 
 def test_a_call_without_a_token_is_unauthenticated(running_stack: RunningStack) -> None:

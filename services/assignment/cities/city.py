@@ -1,10 +1,28 @@
 """What a city is: a service area and a matching policy."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 EARTH_RADIUS_M = 6_371_008.8
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSetting:
+    """How a city uses a matching rule; what is None or not named is the rule's own default."""
+
+    enabled: bool | None = None
+    weight: float | None = None
+    parameters: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class VehicleSpeed:
+    """How fast a vehicle is: one speed, or one for each hour of the local day."""
+
+    vehicle: str
+    speed_m_per_s: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +35,8 @@ class MatchingPolicy:
     offer_ttl_s: int = 60
     dispatch_horizon_s: int = 1_800
     zone_penalty_s: int = 300
+    rules: Mapping[str, RuleSetting] = field(default_factory=dict)
+    speeds: tuple[VehicleSpeed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,14 @@ from libs.grpc_server import paging
 from libs.grpc_server.call import current_call
 from libs.grpc_server.errors import AlreadyExistsError, InvalidArgumentError
 from libs.postgres.log_messages import emit
-from services.assignment.cities import rules, store
+from services.assignment.cities import policies, rules, store
 from services.assignment.cities.city import City
-from services.assignment.cities.codec import changed_event, city_from, city_to, policy_from
+from services.assignment.cities.codec import changed_event, city_from, city_to, policy_from, rule_to
 from services.assignment.cities.directory import CityDirectory
 from services.assignment.database import Database
 from services.assignment.errors import CityNotFoundError
 from services.assignment.events import LOG_PREFIX
+from services.assignment.matching.rules.registry import discovered
 
 
 class CityServicer(city_pb2_grpc.CityServiceServicer):
@@ -32,7 +33,7 @@ class CityServicer(city_pb2_grpc.CityServiceServicer):
         """Open a city."""
         call, now = current_call(), datetime.now(UTC)
         city = city_from(request.city, now)
-        violations = rules.violations_of(city)
+        violations = rules.violations_of(city) + policies.violations_of(city.policy, "city.policy")
         if violations:
             raise InvalidArgumentError.of(*violations)
         written: list[City] = []
@@ -76,10 +77,14 @@ class CityServicer(city_pb2_grpc.CityServiceServicer):
     ) -> city_pb2.UpdateCityPolicyResponse:
         """Replace a city's matching policy."""
         call, now = current_call(), datetime.now(UTC)
+        policy = policy_from(request.policy)
+        violations = policies.violations_of(policy, "policy")
+        if violations:
+            raise InvalidArgumentError.of(*violations)
         written: list[City] = []
 
         async def effect(connection: asyncpg.Connection) -> bytes:
-            replaced = await store.replace_policy(connection, request.code, policy_from(request.policy))
+            replaced = await store.replace_policy(connection, request.code, policy)
             city = _found(replaced, request.code)
             await emit(connection, LOG_PREFIX, [changed_event(city, now, call.traceparent)])
             written.append(city)
@@ -88,6 +93,15 @@ class CityServicer(city_pb2_grpc.CityServiceServicer):
         response = await self._database.run_command(call, request, effect)
         self._directory.learn(written)
         return city_pb2.UpdateCityPolicyResponse.FromString(response)
+
+    async def ListMatchingRules(  # noqa: N802 - named by the proto
+        self, request: city_pb2.ListMatchingRulesRequest, context: Any
+    ) -> city_pb2.ListMatchingRulesResponse:
+        """List the matching rules in the order of their names."""
+        size, after_name = paging.page_size(request), paging.decode(request) or ""
+        found = [kind for name, kind in sorted(discovered().items()) if name > after_name]
+        token = paging.encode(request, found[size - 1].name) if len(found) > size else ""
+        return city_pb2.ListMatchingRulesResponse(rules=map(rule_to, found[:size]), next_page_token=token)
 
 
 def _found(city: City | None, code: str) -> City:

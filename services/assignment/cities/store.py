@@ -1,20 +1,22 @@
 """Cities in PostgreSQL: every statement of this noun."""
 
-from dataclasses import astuple
+import json
+from dataclasses import asdict
 
 import asyncpg
 
 from libs.postgres.log_messages import emit
-from services.assignment.cities.city import City, MatchingPolicy
+from services.assignment.cities.city import City, MatchingPolicy, RuleSetting, VehicleSpeed
 from services.assignment.events import LOG_PREFIX
 
 _COLUMNS = """
   code, name, time_zone, center_lat, center_lng, radius_m, window_ms, window_deliveries_max, pickup_distance_m_max,
-  offer_ttl_s, dispatch_horizon_s, zone_penalty_s, version, created_at
+  offer_ttl_s, dispatch_horizon_s, zone_penalty_s, rules, speeds, version, created_at
 """
 # Served by cities_pkey.
 _INSERT = f"""
-INSERT INTO assignment.cities ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+INSERT INTO assignment.cities ({_COLUMNS})
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 ON CONFLICT (code) DO NOTHING RETURNING code
 """  # noqa: S608 - a constant
 # Served by cities_pkey.
@@ -26,7 +28,7 @@ _ALL = f"SELECT {_COLUMNS} FROM assignment.cities"  # noqa: S608 - a constant
 # Served by cities_pkey.
 _REPLACE_POLICY = f"""
 UPDATE assignment.cities SET window_ms = $2, window_deliveries_max = $3, pickup_distance_m_max = $4, offer_ttl_s = $5,
-  dispatch_horizon_s = $6, zone_penalty_s = $7, version = version + 1
+  dispatch_horizon_s = $6, zone_penalty_s = $7, rules = $8, speeds = $9, version = version + 1
 WHERE code = $1 RETURNING {_COLUMNS}
 """  # noqa: S608 - a constant
 
@@ -34,8 +36,7 @@ WHERE code = $1 RETURNING {_COLUMNS}
 async def create(connection: asyncpg.Connection, city: City, event: str) -> City | None:
     """Store a city with its event and return None, or return the city that has its code."""
     values = (city.code, city.name, city.time_zone, city.center_lat, city.center_lng, city.radius_m)
-    policy = astuple(city.policy)
-    if await connection.fetchval(_INSERT, *values, *policy, city.version, city.created_at) is None:
+    if await connection.fetchval(_INSERT, *values, *_policy_values(city.policy), city.version, city.created_at) is None:
         return await get(connection, city.code)
     await emit(connection, LOG_PREFIX, [event])
     return None
@@ -59,8 +60,13 @@ async def every(connection: asyncpg.Connection) -> list[City]:
 
 async def replace_policy(connection: asyncpg.Connection, code: str, policy: MatchingPolicy) -> City | None:
     """Replace a city's policy and return the city, or None for an unknown code. The caller emits its event."""
-    row = await connection.fetchrow(_REPLACE_POLICY, code, *astuple(policy))
+    row = await connection.fetchrow(_REPLACE_POLICY, code, *_policy_values(policy))
     return _city_from(row) if row else None
+
+
+def _policy_values(policy: MatchingPolicy) -> tuple[object, ...]:
+    *numbers, rules, speeds = asdict(policy).values()
+    return *numbers, json.dumps(rules), json.dumps(speeds)
 
 
 def _city_from(row: asyncpg.Record) -> City:
@@ -78,6 +84,10 @@ def _city_from(row: asyncpg.Record) -> City:
             offer_ttl_s=row["offer_ttl_s"],
             dispatch_horizon_s=row["dispatch_horizon_s"],
             zone_penalty_s=row["zone_penalty_s"],
+            rules={name: RuleSetting(**setting) for name, setting in json.loads(row["rules"]).items()},
+            speeds=tuple(
+                VehicleSpeed(speed["vehicle"], tuple(speed["speed_m_per_s"])) for speed in json.loads(row["speeds"])
+            ),
         ),
         version=row["version"],
         created_at=row["created_at"],

@@ -6,6 +6,9 @@ from uuid import UUID
 
 from services.assignment.deliveries.lifecycle import Actor, DeliveryState
 
+# The currency that partners collect in and are limited in.
+RUPEES = "INR"
+
 
 @dataclass(frozen=True, slots=True)
 class Amount:

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from libs.grpc_server.errors import FieldViolation
 from services.assignment.cities.city import City
-from services.assignment.deliveries.delivery import Details
+from services.assignment.deliveries.delivery import RUPEES, Details
 
 AHEAD_MAX = timedelta(days=60)
 READY_BEFORE_MAX = timedelta(hours=24)
@@ -32,6 +32,10 @@ def violations_of(details: Details, city: City | None, now: datetime) -> list[Fi
     if details.ready_at > details.drop_until + READY_AFTER_MAX:
         said = f"lies more than {READY_AFTER_MAX.total_seconds() / 3600:.0f} hours after the drop window's end"
         found.append(FieldViolation("details.ready_at", said, "ready_at.after_max"))
+    cash = details.cash_on_delivery
+    if cash is not None and cash.currency_code != RUPEES:
+        said = f"is {cash.currency_code}; partners collect {RUPEES} only"
+        found.append(FieldViolation("details.cash_on_delivery.currency_code", said, "cash_on_delivery.currency"))
     if details.ready_at < now - READY_BEFORE_MAX:
         found.append(FieldViolation("details.ready_at", "lies more than 24 hours in the past", "ready_at.past_max"))
     return found

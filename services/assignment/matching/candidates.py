@@ -65,8 +65,9 @@ class SpatialIndex:
             reach = np.minimum(reach, np.partition(bound, count - 1, axis=1)[:, count - 1])
         kept = (bound <= reach[:, None]) & np.isfinite(bound)
         row, column = np.nonzero(kept)
-        known = np.where(np.isfinite(reach), reach, 0.0) * MS * self._travel_weight - _SLACK_MS
-        reach_ms = np.where(np.isfinite(reach), np.maximum(0.0, known), np.inf)
+        known = np.isfinite(reach)
+        way_ms = np.where(known, reach, 0.0) * MS * self._travel_weight
+        reach_ms = np.where(known, np.maximum(0.0, way_ms - _SLACK_MS), np.inf)
         return Neighbours(packages[row], partner[row, column], reach_ms)
 
     def within(self, packages: Ints, reach_ms: Floats) -> Neighbours:

@@ -30,6 +30,8 @@ Bools = npt.NDArray[np.bool_]
 ANY_VEHICLE = (1 << len(VEHICLES)) - 1
 NO_DUE_S = np.inf
 RATING_MAX = 5.0
+# What a partner without a rating counts as: enough for valuable parcels, behind those who have earned more.
+UNRATED = 4.0
 UNLIMITED = np.iinfo(np.int64).max // 4
 
 
@@ -149,8 +151,8 @@ class Partners:
     are laid out likewise; one without zones prefers no place. free_at_s: (m,) from when it can leave `place`; routes
     start there. units_max: (m,) how many packages or bundles it may get in this match. rating: (m,) 0 to 5.
     network_health: (m,) 0 for a partner whose network is down, 1 for one whose network is well.
-    merchants_denied: (k, 2) partner index, merchant of pairs that must not meet. merchants_allowed: (k, 2) the same;
-    a merchant that stands here is served by the partners that stand beside it and by no others.
+    merchants_denied: (k, 2) partner index, merchant of pairs that must not meet. merchants_choosing: (k,) merchants
+    served by no others than the partners that stand beside them in merchants_allowed, (k, 2) of the same form.
     """
 
     ids: Sequence[str]
@@ -174,6 +176,7 @@ class Partners:
     zone_precision: Ints
     merchants_denied: Ints
     merchants_allowed: Ints
+    merchants_choosing: Ints
     routes: Routes
 
     @classmethod
@@ -194,6 +197,11 @@ class Partners:
             **dict.fromkeys(("slot_start_s", "slot_end_s"), lambda: np.zeros(0)),
             **dict.fromkeys(("zone_cell", "zone_precision"), lambda: np.zeros(0, dtype=np.int64)),
             **dict.fromkeys(("merchants_denied", "merchants_allowed"), lambda: np.zeros((0, 2), dtype=np.int64)),
+            "merchants_choosing": lambda: (
+                np.unique(columns["merchants_allowed"][:, 1])
+                if "merchants_allowed" in columns
+                else np.zeros(0, dtype=np.int64)
+            ),
             "routes": lambda: Routes.none(m),
         }
         return cls(ids=ids, place=place, **filled(neutral, columns))
@@ -203,7 +211,7 @@ class Partners:
         check_ids(self.ids)
         laid_out = ("slot_offsets", "slot_start_s", "slot_end_s", "zone_offsets", "zone_cell", "zone_precision")
         pairs = ("merchants_denied", "merchants_allowed")
-        check_columns(self, m, PARTNER_PLACES, ("ids", "routes", *laid_out, *pairs), ())
+        check_columns(self, m, PARTNER_PLACES, ("ids", "routes", "merchants_choosing", *laid_out, *pairs), ())
         if m and (self.vehicle.min() < 0 or self.vehicle.max() >= len(VEHICLES)):
             raise ProblemError("vehicle", None, f"must index {VEHICLES}")
         for offsets, column, name in (

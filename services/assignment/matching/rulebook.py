@@ -9,11 +9,12 @@ import numpy.typing as npt
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats
 from services.assignment.matching.problem import Problem
-from services.assignment.matching.rules.base import COST_S_MAX, Rule, is_bounded, is_floored
+from services.assignment.matching.rules.base import COST_S_MAX, FlooredRule, Rule, is_bounded, is_floored
 from services.assignment.matching.rules.pickup_travel import PickupTravel
 
 POSSIBLE = -1
 MS = 1000.0
+FAULT_CHARS_MAX = 500
 
 
 class RuleFaultError(Exception):
@@ -21,8 +22,13 @@ class RuleFaultError(Exception):
 
     def __init__(self, rule: str, problem: str, package: str = "", partner: str = "") -> None:
         self.rule, self.problem, self.package, self.partner = rule, problem, package, partner
-        where = f" for package {package!r} and partner {partner!r}" if package else ""
-        super().__init__(f"rule {rule}: {problem}{where}")
+        at = [f"{what} {which!r}" for what, which in (("package", package), ("partner", partner)) if which]
+        super().__init__(f"rule {rule}: {problem}{' for ' if at else ''}{' and '.join(at)}")
+
+    def row(self) -> dict[str, str]:
+        """Return the fault as it is stored and sent, which it can be whatever the rule has said."""
+        problem = self.problem.encode("utf-8", "replace").decode().replace("\0", " ")[:FAULT_CHARS_MAX]
+        return {"rule": self.rule, "problem": problem, "package_id": self.package, "partner_id": self.partner}
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ class RuleBook:
         floor_ms = np.zeros(len(problem.packages))
         for weighed in self.rules:
             if is_floored(weighed.rule):
-                floor_ms += np.floor(weighed.weight * MS * _called(weighed.rule.name, weighed.rule.floor, problem))
+                floor_ms += np.floor(weighed.weight * MS * _floor_s(weighed.rule.name, weighed.rule, problem))
         return floor_ms
 
 
@@ -121,6 +127,18 @@ def _called(name: str, function: Callable[..., Floats], *arguments: object) -> F
         return function(*arguments)
     except Exception as error:
         raise RuleFaultError(name, f"raised {error!r}") from error
+
+
+def _floor_s(name: str, rule: FlooredRule, problem: Problem) -> Floats:
+    """Return (n,): the rule's lower bounds; RuleFaultError unless they are bounds of what a rule may return."""
+    values = _called(name, rule.floor, problem)
+    if not isinstance(values, np.ndarray) or values.shape != (len(problem.packages),):
+        raise RuleFaultError(name, f"its floor is no array of shape ({len(problem.packages)},)")
+    allowed = (values >= 0) & (values <= COST_S_MAX)
+    if not allowed.all():
+        row = int(np.argmin(allowed))
+        raise RuleFaultError(name, f"its floor is {values[row]}", problem.packages.ids[row])
+    return values
 
 
 def checked(rule: Rule, problem: Problem, edges: Edges) -> Floats:
@@ -143,9 +161,16 @@ def checked(rule: Rule, problem: Problem, edges: Edges) -> Floats:
 
 def _bound(rule: Rule, problem: Problem, edges: Edges) -> Floats:
     """Return the rule's own lower bound, or its costs where it has none."""
-    if is_bounded(rule):
-        return _called(rule.name, rule.bound, problem, edges)
-    return checked(rule, problem, edges)
+    if not is_bounded(rule):
+        return checked(rule, problem, edges)
+    values = _called(rule.name, rule.bound, problem, edges)
+    if not isinstance(values, np.ndarray) or values.shape != (len(edges),):
+        raise RuleFaultError(rule.name, f"its bound is no array of shape ({len(edges)},)")
+    allowed = (values >= 0) & (values <= COST_S_MAX)
+    if not allowed.all():
+        row = int(np.argmin(allowed))
+        raise _fault(rule.name, f"its bound is {values[row]}", edges, row)
+    return values
 
 
 def _fault(rule: str, said: str, edges: Edges, row: int) -> RuleFaultError:

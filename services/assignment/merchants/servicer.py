@@ -9,12 +9,13 @@ from lastmile.assignment.v1 import merchant_pb2, merchant_pb2_grpc
 
 from libs.grpc_server import paging
 from libs.grpc_server.call import current_call
+from libs.grpc_server.errors import InvalidArgumentError
 from libs.ids import new_id
 from services.assignment.database import Database
 from services.assignment.errors import MerchantNotFoundError
-from services.assignment.merchants import store
-from services.assignment.merchants.codec import created_event, merchant_to
-from services.assignment.merchants.merchant import Merchant
+from services.assignment.merchants import rules, store
+from services.assignment.merchants.codec import created_event, merchant_to, partners_changed_event, partners_to
+from services.assignment.merchants.merchant import Merchant, MerchantPartners
 
 
 class MerchantServicer(merchant_pb2_grpc.MerchantServiceServicer):
@@ -45,7 +46,7 @@ class MerchantServicer(merchant_pb2_grpc.MerchantServiceServicer):
         async with self._database.query(call.principal, call.consistency_token) as connection:
             merchant = await store.get(connection, UUID(request.merchant_id))
         if merchant is None:
-            raise MerchantNotFoundError(f"no merchant that you may see has the id {request.merchant_id}")
+            raise _not_found(request.merchant_id)
         return merchant_pb2.GetMerchantResponse(merchant=merchant_to(merchant))
 
     async def ListMerchants(  # noqa: N802 - named by the proto
@@ -59,3 +60,42 @@ class MerchantServicer(merchant_pb2_grpc.MerchantServiceServicer):
         page = found[:size]
         token = paging.encode(request, str(page[-1].id)) if len(found) > size else ""
         return merchant_pb2.ListMerchantsResponse(merchants=map(merchant_to, page), next_page_token=token)
+
+    async def GetMerchantPartners(  # noqa: N802 - named by the proto
+        self, request: merchant_pb2.GetMerchantPartnersRequest, context: Any
+    ) -> merchant_pb2.GetMerchantPartnersResponse:
+        """Return the partners that a merchant insists on and refuses; the database hides others' from a merchant."""
+        call = current_call()
+        async with self._database.query(call.principal, call.consistency_token) as connection:
+            lists = await store.get_partners(connection, UUID(request.merchant_id))
+        if lists is None:
+            raise _not_found(request.merchant_id)
+        return merchant_pb2.GetMerchantPartnersResponse(partners=partners_to(lists))
+
+    async def SetMerchantPartners(  # noqa: N802 - named by the proto
+        self, request: merchant_pb2.SetMerchantPartnersRequest, context: Any
+    ) -> merchant_pb2.SetMerchantPartnersResponse:
+        """Replace both lists."""
+        call, now = current_call(), datetime.now(UTC)
+        allowed = tuple(map(UUID, request.allowed_partner_ids))
+        denied = tuple(map(UUID, request.denied_partner_ids))
+        wanted = MerchantPartners(UUID(request.merchant_id), allowed, denied)
+        expected = request.expected_version if request.HasField("expected_version") else None
+
+        async def effect(connection: asyncpg.Connection) -> bytes:
+            if await store.get(connection, wanted.merchant_id) is None:
+                raise _not_found(request.merchant_id)
+            existing = await store.existing_partners(connection, {*allowed, *denied})
+            violations = rules.list_violations(allowed, denied, existing)
+            if violations:
+                raise InvalidArgumentError.of(*violations[:100])
+            lists = await store.set_partners(connection, wanted, expected, now)
+            await store.tell(connection, partners_changed_event(lists, now, call.traceparent))
+            return merchant_pb2.SetMerchantPartnersResponse(partners=partners_to(lists)).SerializeToString()
+
+        response = await self._database.run_command(call, request, effect)
+        return merchant_pb2.SetMerchantPartnersResponse.FromString(response)
+
+
+def _not_found(merchant_id: str) -> MerchantNotFoundError:
+    return MerchantNotFoundError(f"no merchant that you may see has the id {merchant_id}")

@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterable
 
 from lastmile.assignment.v1 import partner_pb2
-from lastmile.common.v1 import time_pb2
+from lastmile.common.v1 import money_pb2, time_pb2
 from lastmile.events.v1 import event_pb2
 
 from libs.grpc_server.errors import FieldViolation
 from services.assignment.deliveries.codec import VEHICLE_NUMBERS, VEHICLES, point_from, point_to
+from services.assignment.deliveries.delivery import RUPEES
 from services.assignment.events import event_text, timestamp
 from services.assignment.partners.partner import Capacity, Partner, Profile, Slot
 from services.assignment.partners.sightings import Sighting
@@ -33,6 +34,9 @@ def profile_from(proto: partner_pb2.PartnerProfile) -> Profile:
         home=point_from(proto.home),
         preferred_zones=tuple(proto.preferred_zones),
         acceptance=_ACCEPTANCES[proto.acceptance or partner_pb2.ACCEPTANCE_BY_OFFER],
+        rating=proto.rating if proto.HasField("rating") else None,
+        cash_limit_paise=proto.cash_limit.amount_minor if proto.HasField("cash_limit") else None,
+        network_code=proto.network_code,
     )
 
 
@@ -71,6 +75,11 @@ def partner_to(partner: Partner) -> partner_pb2.Partner:
             home=point_to(profile.home),
             preferred_zones=profile.preferred_zones,
             acceptance=_ACCEPTANCE_NUMBERS[profile.acceptance],
+            rating=profile.rating,
+            cash_limit=None
+            if profile.cash_limit_paise is None
+            else money_pb2.Money(currency_code=RUPEES, amount_minor=profile.cash_limit_paise),
+            network_code=profile.network_code,
         ),
         availability=_AVAILABILITY_NUMBERS[partner.availability],
         shift_slots=[

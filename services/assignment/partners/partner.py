@@ -38,6 +38,9 @@ class Profile:
     home: Point
     preferred_zones: tuple[str, ...]
     acceptance: str
+    rating: float | None = None
+    cash_limit_paise: int | None = None
+    network_code: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,22 +15,23 @@ from services.assignment.partners.partner import Capacity, Load, Partner, Profil
 _COLUMNS = """
   id, reference, display_name, city_code, vehicle, parcels_max, weight_g_max, volume_cm3_max, side_mm_max, home_lat,
   home_lng, preferred_zones, acceptance, availability, shift_starts, shift_ends, parcels_held, weight_g_held,
-  volume_cm3_held, version, created_at, updated_at
+  volume_cm3_held, rating, cash_limit_minor, network_code, version, created_at, updated_at
 """
 # Served by partners_reference_key. Zones and slots come as text because unnest flattens arrays of arrays.
 _INSERT = """
 INSERT INTO assignment.partners (
   id, reference, display_name, city_code, vehicle, parcels_max, weight_g_max, volume_cm3_max, side_mm_max, home_lat,
-  home_lng, preferred_zones, acceptance, availability, shift_starts, shift_ends, created_at, updated_at)
+  home_lng, preferred_zones, acceptance, availability, shift_starts, shift_ends, rating, cash_limit_minor, network_code,
+  created_at, updated_at)
 SELECT id, nullif(reference, ''), name, city, vehicle, parcels, weight_g, volume_cm3, side_mm, lat, lng,
   string_to_array(zones, ','), acceptance, availability, string_to_array(starts, ',')::timestamptz[],
-  string_to_array(ends, ',')::timestamptz[], $17, $17
+  string_to_array(ends, ',')::timestamptz[], rating, cash_limit, network, $20, $20
 FROM unnest(
   $1::uuid[], $2::text[], $3::text[], $4::text[], $5::assignment.vehicle[], $6::int[], $7::bigint[], $8::bigint[],
   $9::int[], $10::float8[], $11::float8[], $12::text[], $13::assignment.acceptance[], $14::assignment.availability[],
-  $15::text[], $16::text[]
+  $15::text[], $16::text[], $17::float8[], $18::bigint[], $19::text[]
 ) AS p (id, reference, name, city, vehicle, parcels, weight_g, volume_cm3, side_mm, lat, lng, zones, acceptance,
-  availability, starts, ends)
+  availability, starts, ends, rating, cash_limit, network)
 ON CONFLICT (reference) DO NOTHING RETURNING id
 """
 # Served by partners_reference_key.
@@ -45,7 +46,7 @@ UPDATE assignment.partners SET reference = nullif($2, ''), display_name = $3, ci
   parcels_max = $6, weight_g_max = $7, volume_cm3_max = $8, side_mm_max = $9, home_lat = $10, home_lng = $11,
   preferred_zones = string_to_array($12, ','), acceptance = $13, availability = $14,
   shift_starts = string_to_array($15, ',')::timestamptz[], shift_ends = string_to_array($16, ',')::timestamptz[],
-  version = version + 1, updated_at = $17
+  rating = $17, cash_limit_minor = $18, network_code = $19, version = version + 1, updated_at = $20
 WHERE id = $1 RETURNING {_COLUMNS}
 """  # noqa: S608 - a constant
 # Served by partners_by_city, partners_reference_key or, without filters, partners_pkey, newest first.
@@ -59,6 +60,25 @@ _FILTERS = {
 }
 # Served by partners_pkey.
 _CITIES = "SELECT id, city_code FROM assignment.partners WHERE id = ANY ($1::uuid[])"
+# Served by deliveries_cash.
+_CASH_HELD = """
+SELECT partner_id, sum(cash_on_delivery_minor)::bigint AS paise FROM assignment.deliveries
+WHERE city_code = $1 AND cash_on_delivery_minor > 0 AND cash_on_delivery_currency = 'INR'
+  AND state IN ('offered', 'assigned', 'picked_up', 'out_for_delivery', 'attempt_failed', 'returning')
+GROUP BY partner_id
+"""
+# Served by offers_completed, and partners_pkey for whom it finds. A slot lasts a day at most.
+_COMPLETED = """
+SELECT o.partner_id, count(*) AS completed, extract(epoch FROM now() - shift.began)::float8 AS shift_s
+FROM assignment.offers o JOIN assignment.partners p ON p.id = o.partner_id
+CROSS JOIN LATERAL (
+  SELECT coalesce(max(slot.start), now() - make_interval(secs => $2)) AS began
+  FROM unnest(p.shift_starts, p.shift_ends) AS slot (start, stop) WHERE slot.start <= now() AND now() < slot.stop
+) AS shift
+WHERE o.city_code = $1 AND o.state = 'completed' AND o.ended_at >= now() - interval '24 hours'
+  AND o.ended_at >= shift.began
+GROUP BY o.partner_id, shift.began
+"""
 _ID_MAX = UUID(int=(1 << 128) - 1)
 
 
@@ -118,6 +138,22 @@ async def cities_of(connection: asyncpg.Connection, partner_ids: Collection[UUID
     return {row["id"]: row["city_code"] for row in await connection.fetch(_CITIES, list(partner_ids))}
 
 
+async def cash_held(connection: asyncpg.Connection, city_code: str) -> dict[UUID, int]:
+    """Return the paise of cash on delivery that a city's partners hold or are to collect, offered parcels included."""
+    return {row["partner_id"]: row["paise"] for row in await connection.fetch(_CASH_HELD, city_code)}
+
+
+async def completed_in_shift(
+    connection: asyncpg.Connection, city_code: str, shift_s_assumed: float
+) -> list[tuple[UUID, int, float]]:
+    """Return (partner, deliveries completed in its shift so far, seconds of it), of partners who have completed any.
+
+    The shift is the slot of this moment; the last `shift_s_assumed` seconds for a partner without one.
+    """
+    rows = await connection.fetch(_COMPLETED, city_code, shift_s_assumed)
+    return [(row["partner_id"], row["completed"], row["shift_s"]) for row in rows]
+
+
 async def tell(connection: asyncpg.Connection, events: Sequence[str]) -> None:
     """Publish the events of what was stored, in its transaction."""
     await emit(connection, LOG_PREFIX, events)
@@ -153,6 +189,7 @@ def _values(partner: Partner) -> tuple[object, ...]:
         ",".join(profile.preferred_zones), profile.acceptance, partner.availability,
         ",".join(slot.start.isoformat() for slot in partner.shift_slots),
         ",".join(slot.end.isoformat() for slot in partner.shift_slots),
+        profile.rating, profile.cash_limit_paise, profile.network_code,
     )  # fmt: skip
 
 
@@ -168,6 +205,9 @@ def _partner_from(row: asyncpg.Record) -> Partner:
             home=Point(row["home_lat"], row["home_lng"]),
             preferred_zones=tuple(row["preferred_zones"]),
             acceptance=row["acceptance"],
+            rating=row["rating"],
+            cash_limit_paise=row["cash_limit_minor"],
+            network_code=row["network_code"],
         ),
         availability=row["availability"],
         shift_slots=tuple(map(Slot, row["shift_starts"], row["shift_ends"])),

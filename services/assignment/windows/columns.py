@@ -10,6 +10,7 @@ from services.assignment.matching.geography import Ints
 from services.assignment.matching.problem import ANY_VEHICLE, Packages, Partners, zone_columns
 from services.assignment.matching.travel import VEHICLES
 from services.assignment.partners.positions import Position
+from services.assignment.windows.standing import Column
 
 _VEHICLE_INDEX = {name: index for index, name in enumerate(VEHICLES)}
 
@@ -19,8 +20,10 @@ def vehicle_mask(names: Sequence[str]) -> int:
     return sum(1 << _VEHICLE_INDEX[name] for name in names) or ANY_VEHICLE
 
 
-def partners_of(rows: Sequence[asyncpg.Record], positions: Mapping[UUID, Position]) -> Partners:
-    """Return partners, each where it was last seen, or at home while that is unknown."""
+def partners_of(
+    rows: Sequence[asyncpg.Record], positions: Mapping[UUID, Position], standing: Mapping[str, Column]
+) -> Partners:
+    """Return partners, each where it was last seen, or at home while that is unknown; `standing` has more columns."""
     seen = [positions.get(row["id"]) for row in rows]
     slot_offsets = np.zeros(len(rows) + 1, dtype=np.int64)
     np.cumsum([len(row["shift_starts"]) for row in rows], out=slot_offsets[1:])
@@ -45,11 +48,15 @@ def partners_of(rows: Sequence[asyncpg.Record], positions: Mapping[UUID, Positio
         zone_offsets=zone_offsets,
         zone_cell=zone_cell,
         zone_precision=zone_precision,
+        **standing,
     )
 
 
 def packages_of(
-    rows: Sequence[asyncpg.Record], partners: Sequence[asyncpg.Record], declined: Sequence[asyncpg.Record]
+    rows: Sequence[asyncpg.Record],
+    partners: Sequence[asyncpg.Record],
+    declined: Sequence[asyncpg.Record],
+    merchant_of: Mapping[UUID, int],
 ) -> Packages:
     """Return packages, with the pairs that were declined before."""
     row_of = {row["id"]: index for index, row in enumerate(rows)}
@@ -73,6 +80,9 @@ def packages_of(
         placed_at_s=floats("placed_at_s"),
         ready_at_s=floats("ready_at_s"),
         due_at_s=floats("due_at_s"),
+        declared_value_paise=_ints(rows, "declared_value_paise"),
+        cash_on_delivery_paise=_ints(rows, "cash_on_delivery_paise"),
+        merchant=np.array([merchant_of[row["merchant_id"]] for row in rows], dtype=np.int64),
         vehicle_mask=np.array([vehicle_mask(row["vehicles"]) for row in rows], dtype=np.int64),
         declined=np.array(pairs, dtype=np.int64).reshape(-1, 2),
     )

@@ -20,6 +20,7 @@ from services.assignment.cities.city import City
 from services.assignment.deliveries.lifecycle import Actor, DeliveryState, OfferState
 from services.assignment.errors import LeaseLostError
 from services.assignment.idempotency import store as idempotency
+from services.assignment.matching.rules.registry import discovered
 from services.assignment.offers.codec import moved_event
 from services.assignment.offers.offer import Move
 from services.assignment.offers.store import transition
@@ -147,6 +148,8 @@ def _figures(window: store.WindowRow) -> dict[str, float]:
 
 async def run_matcher(settings: MatcherSettings, stop: asyncio.Event) -> None:
     """Wire a matcher and run it until `stop` is set."""
+    # A broken rule stops the start, and no window.
+    log.info("matching rules", extra={"rules": list(discovered())})
     server = GrpcServer(f"{settings.host}:{settings.matcher_port}", (), None, settings.matcher_server)
     started_s = time.monotonic()
     async with (

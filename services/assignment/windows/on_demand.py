@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import zoneinfo
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypeVar
@@ -11,27 +12,21 @@ from lastmile.assignment.v1 import assignment_pb2
 from lastmile.common.v1 import geo_pb2
 
 from libs.grpc_server.errors import FieldViolation, InvalidArgumentError, ResourceExhaustedError
+from services.assignment.cities import policies
 from services.assignment.cities.city import MatchingPolicy
+from services.assignment.cities.codec import policy_from
 from services.assignment.deliveries.codec import VEHICLES
 from services.assignment.errors import ProblemTooLargeError
+from services.assignment.matching.answer import answer
 from services.assignment.matching.columns import ProblemError
-from services.assignment.matching.explain import Explanation, explain
+from services.assignment.matching.explain import Explanation
 from services.assignment.matching.geography import Floats, Ints
-from services.assignment.matching.match import MatchResult, match
-from services.assignment.matching.problem import (
-    NO_DUE_S,
-    Packages,
-    Partners,
-    Policy,
-    Problem,
-    RuleConfig,
-    zone_columns,
-)
-from services.assignment.matching.rules.zones import OutsideZones
+from services.assignment.matching.match import MatchResult
+from services.assignment.matching.problem import NO_DUE_S, Packages, Partners, Problem, zone_columns
 from services.assignment.matching.travel import VEHICLES as VEHICLE_NAMES
-from services.assignment.matching.travel import Travel
 from services.assignment.timestamps import from_timestamp
 from services.assignment.windows.columns import vehicle_mask
+from services.assignment.windows.match_columns import package_columns, partner_columns
 
 _VEHICLE_INDEX = {number: VEHICLE_NAMES.index(name) for number, name in VEHICLES.items()}
 _Violations = list[FieldViolation]
@@ -72,18 +67,15 @@ class OnDemandMatcher:
         _check_ids([p.id for p in request.packages], "packages", violations)
         _check_ids([p.id for p in request.partners], "partners", violations)
         now_s = (at or now).timestamp()
-        defaults = MatchingPolicy()
-        given = request.policy if request.HasField("policy") else None
-        policy = Policy(
-            pickup_distance_m_max=(given or defaults).pickup_distance_m_max,
-            rules={OutsideZones.name: RuleConfig(parameters={"penalty_s": float((given or defaults).zone_penalty_s)})},
-        )
+        policy = policy_from(request.policy) if request.HasField("policy") else MatchingPolicy()
+        violations += policies.violations_of(policy, "policy")
+        if request.time_zone and request.time_zone not in zoneinfo.available_timezones():
+            violations.append(FieldViolation("time_zone", "is not an IANA time zone", "time_zone.known"))
         packages, partners = _packages(request, now_s, violations), _partners(request, violations)
         if violations or packages is None or partners is None:
             raise InvalidArgumentError.of(*violations[:100])
-        problem = Problem(packages, partners, policy, Travel(), now_s)
-        result = match(problem, time.perf_counter)
-        return result, explain(problem, result)
+        travel = policies.travel_of(policy, request.time_zone, at or now)
+        return answer(Problem(packages, partners, policies.policy_of(policy), travel, now_s), time.perf_counter)
 
 
 def _check_ids(ids: Sequence[str], name: str, violations: _Violations) -> None:
@@ -107,6 +99,7 @@ def _packages(request: assignment_pb2.MatchRequest, now_s: float, violations: _V
     sides = np.array(
         [(r.dimensions.length_mm, r.dimensions.width_mm, r.dimensions.height_mm) for r in rows], dtype=np.int64
     ).reshape(-1, 3)
+    more = package_columns(request, now_s, violations)
     return _made(
         lambda: Packages.of(
             [row.id for row in rows],
@@ -118,7 +111,7 @@ def _packages(request: assignment_pb2.MatchRequest, now_s: float, violations: _V
             ready_at_s=ready,
             due_at_s=due,
             vehicle_mask=np.array([vehicle_mask([VEHICLES[v] for v in row.vehicles]) for row in rows], dtype=np.int64),
-            placed_at_s=np.full(len(rows), now_s),
+            **more,
         ),
         "packages",
         violations,
@@ -142,6 +135,7 @@ def _partners(request: assignment_pb2.MatchRequest, violations: _Violations) -> 
     def left(name: str) -> Ints:
         return np.array([getattr(row.capacity_left, name) for row in rows], dtype=np.int64)
 
+    more = partner_columns(request, violations)
     return _made(
         lambda: Partners.of(
             [row.id for row in rows],
@@ -157,6 +151,7 @@ def _partners(request: assignment_pb2.MatchRequest, violations: _Violations) -> 
             zone_offsets=zone_offsets,
             zone_cell=zone_cell,
             zone_precision=zone_precision,
+            **more,
         ),
         "partners",
         violations,

@@ -10,6 +10,7 @@ from lastmile.assignment.v1 import assignment_pb2, assignment_pb2_grpc
 
 from libs.grpc_server import paging
 from libs.grpc_server.call import current_call
+from services.assignment.cities.codec import fault_to
 from services.assignment.database import Database
 from services.assignment.errors import DeliveryNotFoundError, NotMatchedYetError
 from services.assignment.events import timestamp
@@ -92,6 +93,7 @@ class AssignmentServicer(assignment_pb2_grpc.AssignmentServiceServicer):
             cost_s=result.total_cost_s,
             build_ms=result.build_ms,
             solve_ms=result.solve_ms,
+            rule_faults=[fault_to(fault.row()) for fault in result.book.faults],
         )
 
 
@@ -134,4 +136,5 @@ def _window_to(row: WindowRow) -> assignment_pb2.Window:
         build_ms=row.build_ms,
         solve_ms=row.solve_ms,
         commit_ms=row.commit_ms,
+        rule_faults=map(fault_to, json.loads(row.rule_faults)),
     )

@@ -57,16 +57,19 @@ GROUP BY city_code
 _DELIVERIES = """
 SELECT id, merchant_id, version, match_attempts, pickup_lat, pickup_lng, drop_lat, drop_lng, weight_g, volume_cm3,
   greatest(length_mm, width_mm, height_mm) AS side_mm, extract(epoch FROM ready_at)::float8 AS ready_at_s,
-  extract(epoch FROM drop_until)::float8 AS due_at_s, extract(epoch FROM created_at)::float8 AS placed_at_s, vehicles
+  extract(epoch FROM drop_until)::float8 AS due_at_s, extract(epoch FROM created_at)::float8 AS placed_at_s, vehicles,
+  CASE declared_value_currency WHEN 'INR' THEN declared_value_minor ELSE 0 END AS declared_value_paise,
+  CASE cash_on_delivery_currency WHEN 'INR' THEN cash_on_delivery_minor ELSE 0 END AS cash_on_delivery_paise
 FROM assignment.deliveries WHERE state = 'pending' AND city_code = $1 AND match_after <= now()
 ORDER BY match_after, id LIMIT $2
 """
-# Served by partners_online.
+# Served by partners_online, and partner_networks whole.
 _PARTNERS = """
 SELECT id, vehicle, parcels_max - parcels_held AS parcels_left, weight_g_max - weight_g_held AS weight_g_left,
   volume_cm3_max - volume_cm3_held AS volume_cm3_left, side_mm_max, home_lat, home_lng, preferred_zones, acceptance,
-  shift_starts, shift_ends
-FROM assignment.partners WHERE city_code = $1 AND availability = 'online' AND parcels_held < parcels_max
+  shift_starts, shift_ends, rating, cash_limit_minor, coalesce(n.health, 1) AS network_health
+FROM assignment.partners LEFT JOIN assignment.partner_networks n ON n.code = network_code
+WHERE city_code = $1 AND availability = 'online' AND parcels_held < parcels_max
 ORDER BY id LIMIT $2
 """
 # Served by partners_by_city.
@@ -113,10 +116,10 @@ WHERE (e.outcome, e.chosen, e.partners_lost, e.alternatives) IS DISTINCT FROM
 """
 _WINDOW_COLUMNS = """
   id, city_code, closed_at, deliveries, partners, feasible_pairs, assigned, conflicts, cost_s, build_ms, solve_ms,
-  commit_ms
+  commit_ms, rule_faults
 """
 _RECORD_WINDOW = f"""
-INSERT INTO assignment.windows ({_WINDOW_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+INSERT INTO assignment.windows ({_WINDOW_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 """  # noqa: S608 - constants
 # Served by windows_by_city or, without a city, windows_pkey.
 _LIST_WINDOWS = f"""
@@ -137,7 +140,7 @@ _ID_MAX = UUID(int=(1 << 128) - 1)
 
 @dataclass(frozen=True, slots=True)
 class WindowRow:
-    """One run of the matcher over one city."""
+    """One run of the matcher over one city. `rule_faults` is JSON."""
 
     id: UUID
     city_code: str
@@ -151,6 +154,7 @@ class WindowRow:
     build_ms: float
     solve_ms: float
     commit_ms: float
+    rule_faults: str
 
 
 async def renew_leases(connection: asyncpg.Connection, holder: UUID, ttl_s: float) -> dict[str, int]:

@@ -13,14 +13,15 @@ import asyncpg
 
 from libs.ids import new_id
 from services.assignment.cities.city import City
+from services.assignment.cities.policies import policy_of, travel_of
 from services.assignment.deliveries.lifecycle import Actor, DeliveryState
 from services.assignment.errors import PartnerTakenError
+from services.assignment.matching.answer import answer
 from services.assignment.matching.assignment import UNASSIGNED
-from services.assignment.matching.explain import Explanation, PartnerCost, explain
-from services.assignment.matching.match import MatchResult, match
-from services.assignment.matching.problem import Policy, Problem, RuleConfig
-from services.assignment.matching.rules.zones import OutsideZones
-from services.assignment.matching.travel import Travel
+from services.assignment.matching.explain import Explanation, PartnerCost
+from services.assignment.matching.match import MatchResult
+from services.assignment.matching.problem import Problem
+from services.assignment.matching.rules.registry import rule_book
 from services.assignment.offers.codec import moved_event
 from services.assignment.offers.offer import Move, Moved, NewOffer
 from services.assignment.offers.store import transition
@@ -28,6 +29,7 @@ from services.assignment.partners.positions import Position, PositionBook
 from services.assignment.windows import store
 from services.assignment.windows.columns import packages_of, partners_of
 from services.assignment.windows.settings import MatcherSettings
+from services.assignment.windows.standing import Standing, StandingReader, partner_columns
 from services.assignment.windows.store import WindowRow
 
 log = logging.getLogger("matcher")
@@ -59,6 +61,7 @@ class WindowRunner:
         self._primary = primary
         self._positions = positions
         self._settings = settings
+        self._standing = StandingReader(settings)
 
     async def run(self, city: City, lease: Lease) -> WindowRow | None:
         """Match what is due in the city and commit it; return the window, or None when nothing was due.
@@ -75,31 +78,37 @@ class WindowRunner:
                 return None
             absent = await store.count_absent(connection, city.code, len(partners))
             declined = await store.read_declined(connection, [row["id"] for row in deliveries])
+            standing = await self._standing.read(connection, city.code, {row["merchant_id"] for row in deliveries})
         positions = await self._positions.read_city(city.code)
-        policy = Policy(
-            pickup_distance_m_max=city.policy.pickup_distance_m_max,
-            rules={OutsideZones.name: RuleConfig(parameters={"penalty_s": float(city.policy.zone_penalty_s)})},
-        )
         # In a thread: numpy and the solver let the event loop go on meanwhile.
-        matched = await asyncio.to_thread(self._match, deliveries, partners, declined, positions, policy, absent)
+        matched = await asyncio.to_thread(
+            self._match, city, deliveries, partners, declined, positions, standing, absent
+        )
         return await self._commit(city, lease, matched)
 
     @staticmethod
     def _match(
+        city: City,
         deliveries: Sequence[asyncpg.Record],
         partners: Sequence[asyncpg.Record],
         declined: Sequence[asyncpg.Record],
         positions: Mapping[UUID, Position],
-        policy: Policy,
+        standing: Standing,
         absent: Mapping[str, int],
     ) -> "_Matched":
+        now, policy = datetime.now(UTC), policy_of(city.policy)
+        merchant_of = {merchant: number for number, merchant in enumerate({row["merchant_id"] for row in deliveries})}
         problem = Problem(
-            packages_of(deliveries, partners, declined), partners_of(partners, positions), policy, Travel(), time.time()
+            packages_of(deliveries, partners, declined, merchant_of),
+            partners_of(partners, positions, partner_columns(partners, standing, merchant_of)),
+            policy,
+            travel_of(city.policy, city.time_zone, now),
+            now.timestamp(),
         )
-        result = match(problem, time.perf_counter)
+        result, explanations = answer(problem, time.perf_counter, book=rule_book(policy, lenient=True), absent=absent)
         for fault in result.book.faults:
             log.error("matching rule switched off", extra={"rule": fault.rule, "fault": str(fault)})
-        return _Matched(deliveries, partners, result, explain(problem, result, absent))
+        return _Matched(deliveries, partners, result, explanations)
 
     async def _commit(self, city: City, lease: Lease, window: "_Matched") -> WindowRow:
         deliveries, result, explanations = window.deliveries, window.result, window.explanations
@@ -148,6 +157,7 @@ class WindowRunner:
                 build_ms=result.build_ms,
                 solve_ms=result.solve_ms,
                 commit_ms=(time.perf_counter() - started_s) * 1000,
+                rule_faults=json.dumps([fault.row() for fault in result.book.faults]),
             )
             await store.record_window(connection, row)
         return row

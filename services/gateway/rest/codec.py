@@ -37,7 +37,8 @@ class GoogleJsonCodec:
             json_format.ParseDict(value, message, max_recursion_depth=DEPTH_MAX)
         except json_format.ParseError as error:
             raise JsonRefusedError(*_told(str(error))) from None
-        except (ValueError, TypeError, OverflowError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, OverflowError, AttributeError, RecursionError, SystemError) as error:
+            # SystemError is what descriptors make of a name with half a surrogate pair.
             raise JsonRefusedError(str(error)) from None
 
     def render(self, message: Message) -> bytes:

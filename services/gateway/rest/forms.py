@@ -29,11 +29,13 @@ Wrong = tuple[str, str, str]
 
 def field_named(message: Descriptor, name: str) -> FieldDescriptor | None:
     """Return the field that JSON may call `name`, or None."""
+    if not name.isascii():  # as no field is; descriptors fail at half a surrogate pair
+        return None
     return message.fields_by_camelcase_name.get(name) or message.fields_by_name.get(name)
 
 
 def clip(message: Descriptor, value: Mapping[str, Any]) -> None:
-    """Cut every list in `value` to one item more than it may have: as wrong as before, but no longer costly.
+    """Cut every list and map in `value` to one item more than it may have: as wrong as before, but no longer costly.
 
     The service that checks the rules refuses the list all the same, in the one row of a batch that holds it.
     """
@@ -42,10 +44,24 @@ def clip(message: Descriptor, value: Mapping[str, Any]) -> None:
         items_max, inner = lists.get(name, (0, None))
         if items_max and isinstance(given, list):
             del given[items_max + 1 :]
-        if inner is not None:
+        if inner is not None and _is_entry(inner):
+            _clip_map(inner, given, items_max)
+        elif inner is not None:
             for item in given if isinstance(given, list) else (given,):
                 if isinstance(item, dict):
                     clip(inner, item)
+
+
+def _clip_map(entry: Descriptor, given: Any, pairs_max: int) -> None:
+    if not isinstance(given, dict):
+        return
+    for key in list(islice(given, pairs_max + 1, None)) if pairs_max else ():
+        del given[key]
+    inner = entry.fields_by_name["value"].message_type
+    if inner is not None and not _is_well_known(inner):
+        for item in given.values():
+            if isinstance(item, dict):
+                clip(inner, item)
 
 
 @cache
@@ -53,9 +69,10 @@ def _lists_of(message: Descriptor) -> Mapping[str, tuple[int, Descriptor | None]
     """Return, by either name of each field that is a list or an object: items it may have or 0, and what they are."""
     found: dict[str, tuple[int, Descriptor | None]] = {}
     for field in message.fields:
-        items_max = field.GetOptions().Extensions[validate_pb2.field].repeated.max_items if field.is_repeated else 0
+        rules = field.GetOptions().Extensions[validate_pb2.field]
+        items_max = rules.repeated.max_items or rules.map.max_pairs
         inner = field.message_type
-        if inner is not None and (_is_well_known(inner) or _is_map(field)):
+        if inner is not None and _is_well_known(inner):
             inner = None
         if items_max or inner is not None:
             found[field.name] = found[field.json_name] = (items_max, inner)
@@ -80,12 +97,27 @@ def _in_object(message: Descriptor, value: Mapping[str, Any], prefix: str, codec
 def _in_field(message: Descriptor, field: FieldDescriptor, given: Any, path: str, codec: JsonCodec) -> Iterator[Wrong]:
     if not field.is_repeated:
         yield from _in_value(field, given, path, codec)
+    elif _is_map(field) and isinstance(given, dict):
+        yield from _in_map(message, field, given, path, codec)
     elif _is_map(field) or not isinstance(given, list):
         yield path, f"must be {'an object' if _is_map(field) else 'an array'}", "json.form"
     else:
         for place, item in enumerate(given):
             if not _fits(message, field, [item], codec):
                 yield from _in_value(field, item, f"{path}[{place}]", codec)
+
+
+def _in_map(
+    message: Descriptor, field: FieldDescriptor, given: dict[str, Any], path: str, codec: JsonCodec
+) -> Iterator[Wrong]:
+    entry = field.message_type
+    for key, item in given.items():
+        place = f"{path}[{key!r}]"
+        if not _fits(message, field, {key: item}, codec):
+            if entry is None or _fits(message, field, {"key": item}, codec):
+                yield place, "its name must be text of Unicode characters", "json.form"
+            else:
+                yield from _in_value(entry.fields_by_name["value"], item, place, codec)
 
 
 def _in_value(field: FieldDescriptor, given: Any, path: str, codec: JsonCodec) -> Iterator[Wrong]:
@@ -114,7 +146,11 @@ def _wanted(field: FieldDescriptor) -> str:
 
 
 def _is_map(field: FieldDescriptor) -> bool:
-    return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
+    return field.message_type is not None and _is_entry(field.message_type)
+
+
+def _is_entry(message: Descriptor) -> bool:
+    return bool(message.GetOptions().map_entry)
 
 
 def _is_well_known(message: Descriptor) -> bool:

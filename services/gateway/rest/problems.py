@@ -107,8 +107,8 @@ def detail_of(errors: Sequence[tuple[str, str, str]], omitted: int = 0) -> str:
 
 
 def _json_path(path: str) -> str:
-    """Return a field's path with the names that it has in JSON."""
-    return re.sub(r"_([a-z0-9])", lambda match: match[1].upper(), path)
+    """Return a field's path with the names that it has in JSON; a map's keys, in quotes, stay as they are."""
+    return re.sub(r"('[^']*')|_([a-z0-9])", lambda match: match[1] or match[2].upper(), path)
 
 
 def _title(status: int) -> str:

@@ -15,7 +15,8 @@ class Rule(Protocol):
 
     name: what its cost is called in explanations and its configuration. reason: what a pair that it rules out is lost
     to; None for a rule that only costs. weight: what a second of its cost weighs where the city says nothing. rank: a
-    pair that several rules rule out is lost to the one of lowest rank.
+    pair that several rules rule out is lost to the one of lowest rank. A rule may also say `required: ClassVar[bool] =
+    True`: then no city can switch it off.
     """
 
     name: ClassVar[str]

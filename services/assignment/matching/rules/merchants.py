@@ -13,7 +13,7 @@ from services.assignment.matching.routes import among
 
 @dataclass(frozen=True)
 class Merchants:
-    """Rules out partners that the merchant denies, and those it does not name where it names any."""
+    """Rules out partners that the merchant denies, and those it does not name where it insists on some."""
 
     name: ClassVar[str] = "merchants"
     reason: ClassVar[str | None] = "MERCHANT_REFUSES"
@@ -23,11 +23,11 @@ class Merchants:
     def __call__(self, problem: Problem, edges: Edges) -> Floats:
         """Return 0 or +inf."""
         partners, merchant = problem.partners, problem.packages.merchant[edges.package]
-        denied, allowed = partners.merchants_denied, partners.merchants_allowed
-        if not len(denied) and not len(allowed):
+        denied, allowed, choosing = partners.merchants_denied, partners.merchants_allowed, partners.merchants_choosing
+        if not len(denied) and not len(choosing):
             return np.zeros(len(edges))
         base = 1 + int(max(merchant.max(initial=0), denied[:, 1].max(initial=0), allowed[:, 1].max(initial=0)))
         pair, key = edges.partner * base + merchant, np.array([base, 1])
         refused = among(pair, denied @ key)
-        refused |= among(merchant, allowed[:, 1]) & ~among(pair, allowed @ key)
+        refused |= among(merchant, choosing) & ~among(pair, allowed @ key)
         return np.where(refused, np.inf, 0.0)

@@ -18,6 +18,7 @@ class ParcelWeight:
     reason: ClassVar[str | None] = "TOO_HEAVY"
     weight: ClassVar[float] = 1.0
     rank: ClassVar[int] = 40
+    required: ClassVar[bool] = True
 
     def __call__(self, problem: Problem, edges: Edges) -> Floats:
         """Return 0 or +inf."""

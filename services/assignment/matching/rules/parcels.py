@@ -18,6 +18,7 @@ class Parcels:
     reason: ClassVar[str | None] = "NO_PARCELS_LEFT"
     weight: ClassVar[float] = 1.0
     rank: ClassVar[int] = 30
+    required: ClassVar[bool] = True
 
     def __call__(self, problem: Problem, edges: Edges) -> Floats:
         """Return 0 or +inf."""

@@ -142,6 +142,7 @@ async def matcher(embedded_servers: EmbeddedServers) -> AsyncIterator[MatcherSet
         matcher_tick_ms=20,
         matcher_retry_s_min=0.1,
         matcher_retry_s_max=0.2,
+        matcher_earnings_refresh_s=0.1,
     )
     stop = asyncio.Event()
     running = asyncio.create_task(run_matcher(settings, stop))

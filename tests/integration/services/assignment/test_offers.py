@@ -74,7 +74,7 @@ async def test_a_rejected_delivery_goes_to_another_partner_and_the_explanation_s
     rejected = await reject(partner, first.id)
     assert (rejected.state, rejected.id) == (REJECTED, first.id)
     ops.reads_after(partner)
-    second = await ops.open_offer(delivery_id)
+    second = await ops.open_offer(delivery_id, after=first.id)
     assert second.partner_id == far
     after = await ops.explanation(delivery_id)
     assert (after.outcome, after.chosen.partner_id, after.window_id) == ("ASSIGNED", far, second.window_id)
@@ -122,7 +122,7 @@ async def test_an_accepted_delivery_that_is_handed_back_goes_to_another_partner(
     await accept(partner, offer.id)
     assert (await reject(partner, offer.id, "VEHICLE_BROKEN")).state == WITHDRAWN
     ops.reads_after(partner)
-    assert (await ops.open_offer(delivery_id)).partner_id == far
+    assert (await ops.open_offer(delivery_id, after=offer.id)).partner_id == far
     history = await ops.ask(
         ops.deliveries.GetDeliveryHistory, delivery_pb2.GetDeliveryHistoryRequest(delivery_id=delivery_id)
     )
@@ -143,7 +143,7 @@ async def test_an_offer_that_nobody_answers_expires_and_the_delivery_goes_to_ano
         ops.assignments.AcceptOffer, assignment_pb2.AcceptOfferRequest(offer_id=first.id)
     )
     assert (late.code, late.reason, late.metadata["state"]) == ("FAILED_PRECONDITION", "OFFER_ENDED", "expired")
-    second = await ops.open_offer(delivery_id)
+    second = await ops.open_offer(delivery_id, after=first.id)
     assert second.partner_id == far
     said = await ops.explanation(delivery_id)
     assert (said.chosen.partner_id, dict(said.partners_lost)) == (far, {"DECLINED_BEFORE": 1})

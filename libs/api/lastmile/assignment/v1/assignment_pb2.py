@@ -29,11 +29,12 @@ from lastmile.assignment.v1 import city_pb2 as lastmile_dot_assignment_dot_v1_do
 from lastmile.assignment.v1 import partner_pb2 as lastmile_dot_assignment_dot_v1_dot_partner__pb2
 from lastmile.common.v1 import access_pb2 as lastmile_dot_common_dot_v1_dot_access__pb2
 from lastmile.common.v1 import geo_pb2 as lastmile_dot_common_dot_v1_dot_geo__pb2
+from lastmile.common.v1 import money_pb2 as lastmile_dot_common_dot_v1_dot_money__pb2
 from lastmile.common.v1 import parcel_pb2 as lastmile_dot_common_dot_v1_dot_parcel__pb2
 from lastmile.common.v1 import time_pb2 as lastmile_dot_common_dot_v1_dot_time__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'lastmile/assignment/v1/assignment.proto\x12\x16lastmile.assignment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!lastmile/assignment/v1/city.proto\x1a$lastmile/assignment/v1/partner.proto\x1a\x1flastmile/common/v1/access.proto\x1a\x1clastmile/common/v1/geo.proto\x1a\x1flastmile/common/v1/parcel.proto\x1a\x1dlastmile/common/v1/time.proto\"\xb6\x02\n\x05Offer\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65livery_id\x18\x02 \x01(\t\x12\x12\n\npartner_id\x18\x03 \x01(\t\x12\x11\n\twindow_id\x18\x04 \x01(\t\x12\x11\n\tcity_code\x18\x05 \x01(\t\x12\x31\n\x05state\x18\x06 \x01(\x0e\x32\".lastmile.assignment.v1.OfferState\x12\x0e\n\x06\x63ost_s\x18\x07 \x01(\x01\x12.\n\noffered_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x61nswered_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"0\n\x12\x41\x63\x63\x65ptOfferRequest\x12\x1a\n\x08offer_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"C\n\x13\x41\x63\x63\x65ptOfferResponse\x12,\n\x05offer\x18\x01 \x01(\x0b\x32\x1d.lastmile.assignment.v1.Offer\"b\n\x12RejectOfferRequest\x12\x1a\n\x08offer_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x30\n\x06reason\x18\x02 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([A-Z][A-Z0-9_]{0,63})?$\"C\n\x13RejectOfferResponse\x12,\n\x05offer\x18\x01 \x01(\x0b\x32\x1d.lastmile.assignment.v1.Offer\"\xb0\x02\n\x11ListOffersRequest\x12\x1f\n\npartner_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12 \n\x0b\x64\x65livery_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x34\n\tcity_code\x18\x03 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^([A-Z][A-Z0-9_-]{1,15})?$\x12G\n\x06states\x18\x04 \x03(\x0e\x32\".lastmile.assignment.v1.OfferStateB\x13\xbaH\x10\x92\x01\r\x10\x06\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x1d\n\tpage_size\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12:\n\npage_token\x18\x06 \x01(\tB&\xbaH#r!\x18\x80\x04\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"\\\n\x12ListOffersResponse\x12-\n\x06offers\x18\x01 \x03(\x0b\x32\x1d.lastmile.assignment.v1.Offer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"7\n\x16\x45xplainDeliveryRequest\x12\x1d\n\x0b\x64\x65livery_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"S\n\x17\x45xplainDeliveryResponse\x12\x38\n\x0b\x65xplanation\x18\x01 \x01(\x0b\x32#.lastmile.assignment.v1.Explanation\"\x83\x03\n\x0b\x45xplanation\x12\x12\n\npackage_id\x18\x01 \x01(\t\x12\x11\n\twindow_id\x18\x02 \x01(\t\x12\x0f\n\x07outcome\x18\x03 \x01(\t\x12\x33\n\x06\x63hosen\x18\x04 \x01(\x0b\x32#.lastmile.assignment.v1.PartnerCost\x12\x39\n\x0c\x61lternatives\x18\x05 \x03(\x0b\x32#.lastmile.assignment.v1.PartnerCost\x12L\n\rpartners_lost\x18\x06 \x03(\x0b\x32\x35.lastmile.assignment.v1.Explanation.PartnersLostEntry\x12\x19\n\x11partners_feasible\x18\x07 \x01(\x05\x12.\n\nmatched_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x33\n\x11PartnersLostEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"\xbd\x01\n\x0bPartnerCost\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x0e\n\x06\x63ost_s\x18\x02 \x01(\x01\x12@\n\x07terms_s\x18\x03 \x03(\x0b\x32/.lastmile.assignment.v1.PartnerCost.TermsSEntry\x12\x19\n\x11pickup_distance_m\x18\x04 \x01(\x01\x1a-\n\x0bTermsSEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xa5\x01\n\x12ListWindowsRequest\x12\x34\n\tcity_code\x18\x01 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^([A-Z][A-Z0-9_-]{1,15})?$\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12:\n\npage_token\x18\x03 \x01(\tB&\xbaH#r!\x18\x80\x04\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"_\n\x13ListWindowsResponse\x12/\n\x07windows\x18\x01 \x03(\x0b\x32\x1e.lastmile.assignment.v1.Window\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x80\x02\n\x06Window\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tcity_code\x18\x02 \x01(\t\x12-\n\tclosed_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ndeliveries\x18\x04 \x01(\x05\x12\x10\n\x08partners\x18\x05 \x01(\x05\x12\x16\n\x0e\x66\x65\x61sible_pairs\x18\x06 \x01(\x03\x12\x10\n\x08\x61ssigned\x18\x07 \x01(\x05\x12\x11\n\tconflicts\x18\x08 \x01(\x05\x12\x0e\n\x06\x63ost_s\x18\t \x01(\x01\x12\x10\n\x08\x62uild_ms\x18\n \x01(\x01\x12\x10\n\x08solve_ms\x18\x0b \x01(\x01\x12\x11\n\tcommit_ms\x18\x0c \x01(\x01\"\xf5\x01\n\x0cMatchRequest\x12\x41\n\x08packages\x18\x01 \x03(\x0b\x32$.lastmile.assignment.v1.MatchPackageB\t\xbaH\x06\x92\x01\x03\x10\x88\'\x12\x42\n\x08partners\x18\x02 \x03(\x0b\x32$.lastmile.assignment.v1.MatchPartnerB\n\xbaH\x07\x92\x01\x04\x10\xd0\x86\x03\x12\x36\n\x06policy\x18\x03 \x01(\x0b\x32&.lastmile.assignment.v1.MatchingPolicy\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa6\x03\n\x0cMatchPackage\x12\x33\n\x02id\x18\x01 \x01(\tB\'\xbaH$r\"\x10\x01\x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12\x34\n\x06pickup\x18\x02 \x01(\x0b\x32\x1c.lastmile.common.v1.LocationB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x04\x64rop\x18\x03 \x01(\x0b\x32\x1c.lastmile.common.v1.LocationB\x06\xbaH\x03\xc8\x01\x01\x12:\n\ndimensions\x18\x04 \x01(\x0b\x32\x1e.lastmile.common.v1.DimensionsB\x06\xbaH\x03\xc8\x01\x01\x12\x1d\n\x08weight_g\x18\x05 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01\x12,\n\x08ready_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x64ue_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x42\n\x08vehicles\x18\x08 \x03(\x0e\x32\x1b.lastmile.common.v1.VehicleB\x13\xbaH\x10\x92\x01\r\x10\x06\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\"\x82\x03\n\x0cMatchPartner\x12\x33\n\x02id\x18\x01 \x01(\tB\'\xbaH$r\"\x10\x01\x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12\x36\n\x08location\x18\x02 \x01(\x0b\x32\x1c.lastmile.common.v1.LocationB\x06\xbaH\x03\xc8\x01\x01\x12\x38\n\x07vehicle\x18\x03 \x01(\x0e\x32\x1b.lastmile.common.v1.VehicleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12?\n\rcapacity_left\x18\x04 \x01(\x0b\x32 .lastmile.assignment.v1.CapacityB\x06\xbaH\x03\xc8\x01\x01\x12=\n\x0bshift_slots\x18\x05 \x03(\x0b\x32\x1e.lastmile.common.v1.TimeWindowB\x08\xbaH\x05\x92\x01\x02\x10@\x12K\n\x0fpreferred_zones\x18\x06 \x03(\tB2\xbaH/\x92\x01,\x10\x32\x18\x01\"&r$2\"^[0-9bcdefghjkmnpqrstuvwxyz]{1,7}$\"\x8b\x01\n\rMatchResponse\x12\x34\n\x07results\x18\x01 \x03(\x0b\x32#.lastmile.assignment.v1.Explanation\x12\x10\n\x08\x61ssigned\x18\x02 \x01(\x05\x12\x0e\n\x06\x63ost_s\x18\x03 \x01(\x01\x12\x10\n\x08\x62uild_ms\x18\x04 \x01(\x01\x12\x10\n\x08solve_ms\x18\x05 \x01(\x01*\xc2\x01\n\nOfferState\x12\x1b\n\x17OFFER_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10OFFER_STATE_OPEN\x10\x01\x12\x18\n\x14OFFER_STATE_ACCEPTED\x10\x02\x12\x18\n\x14OFFER_STATE_REJECTED\x10\x03\x12\x17\n\x13OFFER_STATE_EXPIRED\x10\x04\x12\x19\n\x15OFFER_STATE_WITHDRAWN\x10\x05\x12\x19\n\x15OFFER_STATE_COMPLETED\x10\x06\x32\xf7\x06\n\x11\x41ssignmentService\x12\x97\x01\n\x0b\x41\x63\x63\x65ptOffer\x12*.lastmile.assignment.v1.AcceptOfferRequest\x1a+.lastmile.assignment.v1.AcceptOfferResponse\"/\x8a\xe7\x18\x04\n\x02\x03\x02\x82\xd3\xe4\x93\x02!\"\x1c/v1/offers/{offer_id}:accept:\x01*\x12\x97\x01\n\x0bRejectOffer\x12*.lastmile.assignment.v1.RejectOfferRequest\x1a+.lastmile.assignment.v1.RejectOfferResponse\"/\x8a\xe7\x18\x04\n\x02\x03\x02\x82\xd3\xe4\x93\x02!\"\x1c/v1/offers/{offer_id}:reject:\x01*\x12\x7f\n\nListOffers\x12).lastmile.assignment.v1.ListOffersRequest\x1a*.lastmile.assignment.v1.ListOffersResponse\"\x1a\x8a\xe7\x18\x04\n\x02\x03\x02\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/offers\x12\xac\x01\n\x0f\x45xplainDelivery\x12..lastmile.assignment.v1.ExplainDeliveryRequest\x1a/.lastmile.assignment.v1.ExplainDeliveryResponse\"8\x8a\xe7\x18\x04\n\x02\x01\x02\x82\xd3\xe4\x93\x02*\x12(/v1/deliveries/{delivery_id}/explanation\x12\x82\x01\n\x0bListWindows\x12*.lastmile.assignment.v1.ListWindowsRequest\x1a+.lastmile.assignment.v1.ListWindowsResponse\"\x1a\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/windows\x12y\n\x05Match\x12$.lastmile.assignment.v1.MatchRequest\x1a%.lastmile.assignment.v1.MatchResponse\"#\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x16\"\x11/v1/matches:solve:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'lastmile/assignment/v1/assignment.proto\x12\x16lastmile.assignment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!lastmile/assignment/v1/city.proto\x1a$lastmile/assignment/v1/partner.proto\x1a\x1flastmile/common/v1/access.proto\x1a\x1clastmile/common/v1/geo.proto\x1a\x1elastmile/common/v1/money.proto\x1a\x1flastmile/common/v1/parcel.proto\x1a\x1dlastmile/common/v1/time.proto\"\xb6\x02\n\x05Offer\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65livery_id\x18\x02 \x01(\t\x12\x12\n\npartner_id\x18\x03 \x01(\t\x12\x11\n\twindow_id\x18\x04 \x01(\t\x12\x11\n\tcity_code\x18\x05 \x01(\t\x12\x31\n\x05state\x18\x06 \x01(\x0e\x32\".lastmile.assignment.v1.OfferState\x12\x0e\n\x06\x63ost_s\x18\x07 \x01(\x01\x12.\n\noffered_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x61nswered_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"0\n\x12\x41\x63\x63\x65ptOfferRequest\x12\x1a\n\x08offer_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"C\n\x13\x41\x63\x63\x65ptOfferResponse\x12,\n\x05offer\x18\x01 \x01(\x0b\x32\x1d.lastmile.assignment.v1.Offer\"b\n\x12RejectOfferRequest\x12\x1a\n\x08offer_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x30\n\x06reason\x18\x02 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([A-Z][A-Z0-9_]{0,63})?$\"C\n\x13RejectOfferResponse\x12,\n\x05offer\x18\x01 \x01(\x0b\x32\x1d.lastmile.assignment.v1.Offer\"\xb0\x02\n\x11ListOffersRequest\x12\x1f\n\npartner_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12 \n\x0b\x64\x65livery_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x34\n\tcity_code\x18\x03 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^([A-Z][A-Z0-9_-]{1,15})?$\x12G\n\x06states\x18\x04 \x03(\x0e\x32\".lastmile.assignment.v1.OfferStateB\x13\xbaH\x10\x92\x01\r\x10\x06\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x1d\n\tpage_size\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12:\n\npage_token\x18\x06 \x01(\tB&\xbaH#r!\x18\x80\x04\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"\\\n\x12ListOffersResponse\x12-\n\x06offers\x18\x01 \x03(\x0b\x32\x1d.lastmile.assignment.v1.Offer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"7\n\x16\x45xplainDeliveryRequest\x12\x1d\n\x0b\x64\x65livery_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"S\n\x17\x45xplainDeliveryResponse\x12\x38\n\x0b\x65xplanation\x18\x01 \x01(\x0b\x32#.lastmile.assignment.v1.Explanation\"\x83\x03\n\x0b\x45xplanation\x12\x12\n\npackage_id\x18\x01 \x01(\t\x12\x11\n\twindow_id\x18\x02 \x01(\t\x12\x0f\n\x07outcome\x18\x03 \x01(\t\x12\x33\n\x06\x63hosen\x18\x04 \x01(\x0b\x32#.lastmile.assignment.v1.PartnerCost\x12\x39\n\x0c\x61lternatives\x18\x05 \x03(\x0b\x32#.lastmile.assignment.v1.PartnerCost\x12L\n\rpartners_lost\x18\x06 \x03(\x0b\x32\x35.lastmile.assignment.v1.Explanation.PartnersLostEntry\x12\x19\n\x11partners_feasible\x18\x07 \x01(\x05\x12.\n\nmatched_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x33\n\x11PartnersLostEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"\xbd\x01\n\x0bPartnerCost\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x0e\n\x06\x63ost_s\x18\x02 \x01(\x01\x12@\n\x07terms_s\x18\x03 \x03(\x0b\x32/.lastmile.assignment.v1.PartnerCost.TermsSEntry\x12\x19\n\x11pickup_distance_m\x18\x04 \x01(\x01\x1a-\n\x0bTermsSEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xa5\x01\n\x12ListWindowsRequest\x12\x34\n\tcity_code\x18\x01 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^([A-Z][A-Z0-9_-]{1,15})?$\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12:\n\npage_token\x18\x03 \x01(\tB&\xbaH#r!\x18\x80\x04\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"_\n\x13ListWindowsResponse\x12/\n\x07windows\x18\x01 \x03(\x0b\x32\x1e.lastmile.assignment.v1.Window\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb8\x02\n\x06Window\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tcity_code\x18\x02 \x01(\t\x12-\n\tclosed_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ndeliveries\x18\x04 \x01(\x05\x12\x10\n\x08partners\x18\x05 \x01(\x05\x12\x16\n\x0e\x66\x65\x61sible_pairs\x18\x06 \x01(\x03\x12\x10\n\x08\x61ssigned\x18\x07 \x01(\x05\x12\x11\n\tconflicts\x18\x08 \x01(\x05\x12\x0e\n\x06\x63ost_s\x18\t \x01(\x01\x12\x10\n\x08\x62uild_ms\x18\n \x01(\x01\x12\x10\n\x08solve_ms\x18\x0b \x01(\x01\x12\x11\n\tcommit_ms\x18\x0c \x01(\x01\x12\x36\n\x0brule_faults\x18\r \x03(\x0b\x32!.lastmile.assignment.v1.RuleFault\"\xaf\x02\n\x0cMatchRequest\x12\x41\n\x08packages\x18\x01 \x03(\x0b\x32$.lastmile.assignment.v1.MatchPackageB\t\xbaH\x06\x92\x01\x03\x10\x88\'\x12\x42\n\x08partners\x18\x02 \x03(\x0b\x32$.lastmile.assignment.v1.MatchPartnerB\n\xbaH\x07\x92\x01\x04\x10\xd0\x86\x03\x12\x36\n\x06policy\x18\x03 \x01(\x0b\x32&.lastmile.assignment.v1.MatchingPolicy\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\ttime_zone\x18\x05 \x01(\tB%\xbaH\"r \x18@2\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"\xca\x05\n\x0cMatchPackage\x12\x33\n\x02id\x18\x01 \x01(\tB\'\xbaH$r\"\x10\x01\x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12\x34\n\x06pickup\x18\x02 \x01(\x0b\x32\x1c.lastmile.common.v1.LocationB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x04\x64rop\x18\x03 \x01(\x0b\x32\x1c.lastmile.common.v1.LocationB\x06\xbaH\x03\xc8\x01\x01\x12:\n\ndimensions\x18\x04 \x01(\x0b\x32\x1e.lastmile.common.v1.DimensionsB\x06\xbaH\x03\xc8\x01\x01\x12\x1d\n\x08weight_g\x18\x05 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01\x12,\n\x08ready_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x64ue_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x42\n\x08vehicles\x18\x08 \x03(\x0e\x32\x1b.lastmile.common.v1.VehicleB\x13\xbaH\x10\x92\x01\r\x10\x06\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00\x12\x31\n\x0e\x64\x65\x63lared_value\x18\t \x01(\x0b\x32\x19.lastmile.common.v1.Money\x12\x33\n\x10\x63\x61sh_on_delivery\x18\n \x01(\x0b\x32\x19.lastmile.common.v1.Money\x12:\n\x0bmerchant_id\x18\x0b \x01(\tB%\xbaH\"r \x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12-\n\tplaced_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12O\n\x14\x64\x65\x63lined_partner_ids\x18\r \x03(\tB1\xbaH.\x92\x01+\x10\xe8\x07\x18\x01\"$r\"\x10\x01\x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"\xc9\x06\n\x0cMatchPartner\x12\x33\n\x02id\x18\x01 \x01(\tB\'\xbaH$r\"\x10\x01\x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12\x36\n\x08location\x18\x02 \x01(\x0b\x32\x1c.lastmile.common.v1.LocationB\x06\xbaH\x03\xc8\x01\x01\x12\x38\n\x07vehicle\x18\x03 \x01(\x0e\x32\x1b.lastmile.common.v1.VehicleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12?\n\rcapacity_left\x18\x04 \x01(\x0b\x32 .lastmile.assignment.v1.CapacityB\x06\xbaH\x03\xc8\x01\x01\x12=\n\x0bshift_slots\x18\x05 \x03(\x0b\x32\x1e.lastmile.common.v1.TimeWindowB\x08\xbaH\x05\x92\x01\x02\x10@\x12K\n\x0fpreferred_zones\x18\x06 \x03(\tB2\xbaH/\x92\x01,\x10\x32\x18\x01\"&r$2\"^[0-9bcdefghjkmnpqrstuvwxyz]{1,7}$\x12,\n\x06rating\x18\x07 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\x14@)\x00\x00\x00\x00\x00\x00\x00\x00H\x00\x88\x01\x01\x12,\n\tcash_left\x18\x08 \x01(\x0b\x32\x19.lastmile.common.v1.Money\x12\x32\n\x0f\x65\x61rned_per_hour\x18\t \x01(\x0b\x32\x19.lastmile.common.v1.Money\x12\x34\n\x0enetwork_health\x18\n \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00H\x01\x88\x01\x01\x12Q\n\x16\x64\x65nied_by_merchant_ids\x18\x0b \x03(\tB1\xbaH.\x92\x01+\x10\xe8\x07\x18\x01\"$r\"\x10\x01\x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12R\n\x17\x61llowed_by_merchant_ids\x18\x0c \x03(\tB1\xbaH.\x92\x01+\x10\xe8\x07\x18\x01\"$r\"\x10\x01\x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12:\n\x05route\x18\r \x03(\x0b\x32!.lastmile.assignment.v1.MatchStopB\x08\xbaH\x05\x92\x01\x02\x10<B\t\n\x07_ratingB\x11\n\x0f_network_health\"\xad\x01\n\tMatchStop\x12\x36\n\x08location\x18\x01 \x01(\x0b\x32\x1c.lastmile.common.v1.LocationB\x06\xbaH\x03\xc8\x01\x01\x12\x0e\n\x06pickup\x18\x02 \x01(\x08\x12,\n\x08ready_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x64ue_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc3\x01\n\rMatchResponse\x12\x34\n\x07results\x18\x01 \x03(\x0b\x32#.lastmile.assignment.v1.Explanation\x12\x10\n\x08\x61ssigned\x18\x02 \x01(\x05\x12\x0e\n\x06\x63ost_s\x18\x03 \x01(\x01\x12\x10\n\x08\x62uild_ms\x18\x04 \x01(\x01\x12\x10\n\x08solve_ms\x18\x05 \x01(\x01\x12\x36\n\x0brule_faults\x18\x06 \x03(\x0b\x32!.lastmile.assignment.v1.RuleFault*\xc2\x01\n\nOfferState\x12\x1b\n\x17OFFER_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10OFFER_STATE_OPEN\x10\x01\x12\x18\n\x14OFFER_STATE_ACCEPTED\x10\x02\x12\x18\n\x14OFFER_STATE_REJECTED\x10\x03\x12\x17\n\x13OFFER_STATE_EXPIRED\x10\x04\x12\x19\n\x15OFFER_STATE_WITHDRAWN\x10\x05\x12\x19\n\x15OFFER_STATE_COMPLETED\x10\x06\x32\xf7\x06\n\x11\x41ssignmentService\x12\x97\x01\n\x0b\x41\x63\x63\x65ptOffer\x12*.lastmile.assignment.v1.AcceptOfferRequest\x1a+.lastmile.assignment.v1.AcceptOfferResponse\"/\x8a\xe7\x18\x04\n\x02\x03\x02\x82\xd3\xe4\x93\x02!\"\x1c/v1/offers/{offer_id}:accept:\x01*\x12\x97\x01\n\x0bRejectOffer\x12*.lastmile.assignment.v1.RejectOfferRequest\x1a+.lastmile.assignment.v1.RejectOfferResponse\"/\x8a\xe7\x18\x04\n\x02\x03\x02\x82\xd3\xe4\x93\x02!\"\x1c/v1/offers/{offer_id}:reject:\x01*\x12\x7f\n\nListOffers\x12).lastmile.assignment.v1.ListOffersRequest\x1a*.lastmile.assignment.v1.ListOffersResponse\"\x1a\x8a\xe7\x18\x04\n\x02\x03\x02\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/offers\x12\xac\x01\n\x0f\x45xplainDelivery\x12..lastmile.assignment.v1.ExplainDeliveryRequest\x1a/.lastmile.assignment.v1.ExplainDeliveryResponse\"8\x8a\xe7\x18\x04\n\x02\x01\x02\x82\xd3\xe4\x93\x02*\x12(/v1/deliveries/{delivery_id}/explanation\x12\x82\x01\n\x0bListWindows\x12*.lastmile.assignment.v1.ListWindowsRequest\x1a+.lastmile.assignment.v1.ListWindowsResponse\"\x1a\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/windows\x12y\n\x05Match\x12$.lastmile.assignment.v1.MatchRequest\x1a%.lastmile.assignment.v1.MatchResponse\"#\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x16\"\x11/v1/matches:solve:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -74,6 +75,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MATCHREQUEST'].fields_by_name['packages']._serialized_options = b'\272H\006\222\001\003\020\210\''
   _globals['_MATCHREQUEST'].fields_by_name['partners']._loaded_options = None
   _globals['_MATCHREQUEST'].fields_by_name['partners']._serialized_options = b'\272H\007\222\001\004\020\320\206\003'
+  _globals['_MATCHREQUEST'].fields_by_name['time_zone']._loaded_options = None
+  _globals['_MATCHREQUEST'].fields_by_name['time_zone']._serialized_options = b'\272H\"r \030@2\034^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$'
   _globals['_MATCHPACKAGE'].fields_by_name['id']._loaded_options = None
   _globals['_MATCHPACKAGE'].fields_by_name['id']._serialized_options = b'\272H$r\"\020\001\030d2\034^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$'
   _globals['_MATCHPACKAGE'].fields_by_name['pickup']._loaded_options = None
@@ -86,6 +89,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MATCHPACKAGE'].fields_by_name['weight_g']._serialized_options = b'\272H\010\032\006\030\300\204=(\001'
   _globals['_MATCHPACKAGE'].fields_by_name['vehicles']._loaded_options = None
   _globals['_MATCHPACKAGE'].fields_by_name['vehicles']._serialized_options = b'\272H\020\222\001\r\020\006\030\001\"\007\202\001\004\020\001 \000'
+  _globals['_MATCHPACKAGE'].fields_by_name['merchant_id']._loaded_options = None
+  _globals['_MATCHPACKAGE'].fields_by_name['merchant_id']._serialized_options = b'\272H\"r \030d2\034^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$'
+  _globals['_MATCHPACKAGE'].fields_by_name['declined_partner_ids']._loaded_options = None
+  _globals['_MATCHPACKAGE'].fields_by_name['declined_partner_ids']._serialized_options = b'\272H.\222\001+\020\350\007\030\001\"$r\"\020\001\030d2\034^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$'
   _globals['_MATCHPARTNER'].fields_by_name['id']._loaded_options = None
   _globals['_MATCHPARTNER'].fields_by_name['id']._serialized_options = b'\272H$r\"\020\001\030d2\034^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$'
   _globals['_MATCHPARTNER'].fields_by_name['location']._loaded_options = None
@@ -98,6 +105,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MATCHPARTNER'].fields_by_name['shift_slots']._serialized_options = b'\272H\005\222\001\002\020@'
   _globals['_MATCHPARTNER'].fields_by_name['preferred_zones']._loaded_options = None
   _globals['_MATCHPARTNER'].fields_by_name['preferred_zones']._serialized_options = b'\272H/\222\001,\0202\030\001\"&r$2\"^[0-9bcdefghjkmnpqrstuvwxyz]{1,7}$'
+  _globals['_MATCHPARTNER'].fields_by_name['rating']._loaded_options = None
+  _globals['_MATCHPARTNER'].fields_by_name['rating']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\000\000\024@)\000\000\000\000\000\000\000\000'
+  _globals['_MATCHPARTNER'].fields_by_name['network_health']._loaded_options = None
+  _globals['_MATCHPARTNER'].fields_by_name['network_health']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\000\000\360?)\000\000\000\000\000\000\000\000'
+  _globals['_MATCHPARTNER'].fields_by_name['denied_by_merchant_ids']._loaded_options = None
+  _globals['_MATCHPARTNER'].fields_by_name['denied_by_merchant_ids']._serialized_options = b'\272H.\222\001+\020\350\007\030\001\"$r\"\020\001\030d2\034^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$'
+  _globals['_MATCHPARTNER'].fields_by_name['allowed_by_merchant_ids']._loaded_options = None
+  _globals['_MATCHPARTNER'].fields_by_name['allowed_by_merchant_ids']._serialized_options = b'\272H.\222\001+\020\350\007\030\001\"$r\"\020\001\030d2\034^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$'
+  _globals['_MATCHPARTNER'].fields_by_name['route']._loaded_options = None
+  _globals['_MATCHPARTNER'].fields_by_name['route']._serialized_options = b'\272H\005\222\001\002\020<'
+  _globals['_MATCHSTOP'].fields_by_name['location']._loaded_options = None
+  _globals['_MATCHSTOP'].fields_by_name['location']._serialized_options = b'\272H\003\310\001\001'
   _globals['_ASSIGNMENTSERVICE'].methods_by_name['AcceptOffer']._loaded_options = None
   _globals['_ASSIGNMENTSERVICE'].methods_by_name['AcceptOffer']._serialized_options = b'\212\347\030\004\n\002\003\002\202\323\344\223\002!\"\034/v1/offers/{offer_id}:accept:\001*'
   _globals['_ASSIGNMENTSERVICE'].methods_by_name['RejectOffer']._loaded_options = None
@@ -110,48 +129,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ASSIGNMENTSERVICE'].methods_by_name['ListWindows']._serialized_options = b'\212\347\030\003\n\001\002\202\323\344\223\002\r\022\013/v1/windows'
   _globals['_ASSIGNMENTSERVICE'].methods_by_name['Match']._loaded_options = None
   _globals['_ASSIGNMENTSERVICE'].methods_by_name['Match']._serialized_options = b'\212\347\030\003\n\001\002\202\323\344\223\002\026\"\021/v1/matches:solve:\001*'
-  _globals['_OFFERSTATE']._serialized_start=3814
-  _globals['_OFFERSTATE']._serialized_end=4008
-  _globals['_OFFER']._serialized_start=360
-  _globals['_OFFER']._serialized_end=670
-  _globals['_ACCEPTOFFERREQUEST']._serialized_start=672
-  _globals['_ACCEPTOFFERREQUEST']._serialized_end=720
-  _globals['_ACCEPTOFFERRESPONSE']._serialized_start=722
-  _globals['_ACCEPTOFFERRESPONSE']._serialized_end=789
-  _globals['_REJECTOFFERREQUEST']._serialized_start=791
-  _globals['_REJECTOFFERREQUEST']._serialized_end=889
-  _globals['_REJECTOFFERRESPONSE']._serialized_start=891
-  _globals['_REJECTOFFERRESPONSE']._serialized_end=958
-  _globals['_LISTOFFERSREQUEST']._serialized_start=961
-  _globals['_LISTOFFERSREQUEST']._serialized_end=1265
-  _globals['_LISTOFFERSRESPONSE']._serialized_start=1267
-  _globals['_LISTOFFERSRESPONSE']._serialized_end=1359
-  _globals['_EXPLAINDELIVERYREQUEST']._serialized_start=1361
-  _globals['_EXPLAINDELIVERYREQUEST']._serialized_end=1416
-  _globals['_EXPLAINDELIVERYRESPONSE']._serialized_start=1418
-  _globals['_EXPLAINDELIVERYRESPONSE']._serialized_end=1501
-  _globals['_EXPLANATION']._serialized_start=1504
-  _globals['_EXPLANATION']._serialized_end=1891
-  _globals['_EXPLANATION_PARTNERSLOSTENTRY']._serialized_start=1840
-  _globals['_EXPLANATION_PARTNERSLOSTENTRY']._serialized_end=1891
-  _globals['_PARTNERCOST']._serialized_start=1894
-  _globals['_PARTNERCOST']._serialized_end=2083
-  _globals['_PARTNERCOST_TERMSSENTRY']._serialized_start=2038
-  _globals['_PARTNERCOST_TERMSSENTRY']._serialized_end=2083
-  _globals['_LISTWINDOWSREQUEST']._serialized_start=2086
-  _globals['_LISTWINDOWSREQUEST']._serialized_end=2251
-  _globals['_LISTWINDOWSRESPONSE']._serialized_start=2253
-  _globals['_LISTWINDOWSRESPONSE']._serialized_end=2348
-  _globals['_WINDOW']._serialized_start=2351
-  _globals['_WINDOW']._serialized_end=2607
-  _globals['_MATCHREQUEST']._serialized_start=2610
-  _globals['_MATCHREQUEST']._serialized_end=2855
-  _globals['_MATCHPACKAGE']._serialized_start=2858
-  _globals['_MATCHPACKAGE']._serialized_end=3280
-  _globals['_MATCHPARTNER']._serialized_start=3283
-  _globals['_MATCHPARTNER']._serialized_end=3669
-  _globals['_MATCHRESPONSE']._serialized_start=3672
-  _globals['_MATCHRESPONSE']._serialized_end=3811
-  _globals['_ASSIGNMENTSERVICE']._serialized_start=4011
-  _globals['_ASSIGNMENTSERVICE']._serialized_end=4898
+  _globals['_OFFERSTATE']._serialized_start=4939
+  _globals['_OFFERSTATE']._serialized_end=5133
+  _globals['_OFFER']._serialized_start=392
+  _globals['_OFFER']._serialized_end=702
+  _globals['_ACCEPTOFFERREQUEST']._serialized_start=704
+  _globals['_ACCEPTOFFERREQUEST']._serialized_end=752
+  _globals['_ACCEPTOFFERRESPONSE']._serialized_start=754
+  _globals['_ACCEPTOFFERRESPONSE']._serialized_end=821
+  _globals['_REJECTOFFERREQUEST']._serialized_start=823
+  _globals['_REJECTOFFERREQUEST']._serialized_end=921
+  _globals['_REJECTOFFERRESPONSE']._serialized_start=923
+  _globals['_REJECTOFFERRESPONSE']._serialized_end=990
+  _globals['_LISTOFFERSREQUEST']._serialized_start=993
+  _globals['_LISTOFFERSREQUEST']._serialized_end=1297
+  _globals['_LISTOFFERSRESPONSE']._serialized_start=1299
+  _globals['_LISTOFFERSRESPONSE']._serialized_end=1391
+  _globals['_EXPLAINDELIVERYREQUEST']._serialized_start=1393
+  _globals['_EXPLAINDELIVERYREQUEST']._serialized_end=1448
+  _globals['_EXPLAINDELIVERYRESPONSE']._serialized_start=1450
+  _globals['_EXPLAINDELIVERYRESPONSE']._serialized_end=1533
+  _globals['_EXPLANATION']._serialized_start=1536
+  _globals['_EXPLANATION']._serialized_end=1923
+  _globals['_EXPLANATION_PARTNERSLOSTENTRY']._serialized_start=1872
+  _globals['_EXPLANATION_PARTNERSLOSTENTRY']._serialized_end=1923
+  _globals['_PARTNERCOST']._serialized_start=1926
+  _globals['_PARTNERCOST']._serialized_end=2115
+  _globals['_PARTNERCOST_TERMSSENTRY']._serialized_start=2070
+  _globals['_PARTNERCOST_TERMSSENTRY']._serialized_end=2115
+  _globals['_LISTWINDOWSREQUEST']._serialized_start=2118
+  _globals['_LISTWINDOWSREQUEST']._serialized_end=2283
+  _globals['_LISTWINDOWSRESPONSE']._serialized_start=2285
+  _globals['_LISTWINDOWSRESPONSE']._serialized_end=2380
+  _globals['_WINDOW']._serialized_start=2383
+  _globals['_WINDOW']._serialized_end=2695
+  _globals['_MATCHREQUEST']._serialized_start=2698
+  _globals['_MATCHREQUEST']._serialized_end=3001
+  _globals['_MATCHPACKAGE']._serialized_start=3004
+  _globals['_MATCHPACKAGE']._serialized_end=3718
+  _globals['_MATCHPARTNER']._serialized_start=3721
+  _globals['_MATCHPARTNER']._serialized_end=4562
+  _globals['_MATCHSTOP']._serialized_start=4565
+  _globals['_MATCHSTOP']._serialized_end=4738
+  _globals['_MATCHRESPONSE']._serialized_start=4741
+  _globals['_MATCHRESPONSE']._serialized_end=4936
+  _globals['_ASSIGNMENTSERVICE']._serialized_start=5136
+  _globals['_ASSIGNMENTSERVICE']._serialized_end=6023
 # @@protoc_insertion_point(module_scope)

@@ -12,6 +12,7 @@ from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from lastmile.assignment.v1 import city_pb2 as _city_pb2
 from lastmile.assignment.v1 import partner_pb2 as _partner_pb2
 from lastmile.common.v1 import geo_pb2 as _geo_pb2
+from lastmile.common.v1 import money_pb2 as _money_pb2
 from lastmile.common.v1 import parcel_pb2 as _parcel_pb2
 from lastmile.common.v1 import time_pb2 as _time_pb2
 import builtins as _builtins
@@ -497,6 +498,7 @@ class Window(_message.Message):
     BUILD_MS_FIELD_NUMBER: _builtins.int
     SOLVE_MS_FIELD_NUMBER: _builtins.int
     COMMIT_MS_FIELD_NUMBER: _builtins.int
+    RULE_FAULTS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     city_code: _builtins.str
     deliveries: _builtins.int
@@ -513,6 +515,10 @@ class Window(_message.Message):
     commit_ms: _builtins.float
     @_builtins.property
     def closed_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def rule_faults(self) -> _containers.RepeatedCompositeFieldContainer[_city_pb2.RuleFault]:
+        """The matching rules that this window did without, and why."""
+
     def __init__(
         self,
         *,
@@ -528,10 +534,11 @@ class Window(_message.Message):
         build_ms: _builtins.float = ...,
         solve_ms: _builtins.float = ...,
         commit_ms: _builtins.float = ...,
+        rule_faults: _abc.Iterable[_city_pb2.RuleFault] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["closed_at", b"closed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assigned", b"assigned", "build_ms", b"build_ms", "city_code", b"city_code", "closed_at", b"closed_at", "commit_ms", b"commit_ms", "conflicts", b"conflicts", "cost_s", b"cost_s", "deliveries", b"deliveries", "feasible_pairs", b"feasible_pairs", "id", b"id", "partners", b"partners", "solve_ms", b"solve_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assigned", b"assigned", "build_ms", b"build_ms", "city_code", b"city_code", "closed_at", b"closed_at", "commit_ms", b"commit_ms", "conflicts", b"conflicts", "cost_s", b"cost_s", "deliveries", b"deliveries", "feasible_pairs", b"feasible_pairs", "id", b"id", "partners", b"partners", "rule_faults", b"rule_faults", "solve_ms", b"solve_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -545,6 +552,9 @@ class MatchRequest(_message.Message):
     PARTNERS_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    time_zone: _builtins.str
+    """IANA zone of the hours in the policy's speeds, such as "Asia/Kolkata"; empty means UTC."""
     @_builtins.property
     def packages(self) -> _containers.RepeatedCompositeFieldContainer[Global___MatchPackage]: ...
     @_builtins.property
@@ -564,10 +574,11 @@ class MatchRequest(_message.Message):
         partners: _abc.Iterable[Global___MatchPartner] | None = ...,
         policy: _city_pb2.MatchingPolicy | None = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
+        time_zone: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "packages", b"packages", "partners", b"partners", "policy", b"policy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "packages", b"packages", "partners", b"partners", "policy", b"policy", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -585,9 +596,16 @@ class MatchPackage(_message.Message):
     READY_AT_FIELD_NUMBER: _builtins.int
     DUE_AT_FIELD_NUMBER: _builtins.int
     VEHICLES_FIELD_NUMBER: _builtins.int
+    DECLARED_VALUE_FIELD_NUMBER: _builtins.int
+    CASH_ON_DELIVERY_FIELD_NUMBER: _builtins.int
+    MERCHANT_ID_FIELD_NUMBER: _builtins.int
+    PLACED_AT_FIELD_NUMBER: _builtins.int
+    DECLINED_PARTNER_IDS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Unique among the packages."""
     weight_g: _builtins.int
+    merchant_id: _builtins.str
+    """Whose it is, as MatchPartner names merchants; empty for a merchant without lists."""
     @_builtins.property
     def pickup(self) -> _geo_pb2.Location: ...
     @_builtins.property
@@ -606,6 +624,20 @@ class MatchPackage(_message.Message):
     def vehicles(self) -> _containers.RepeatedScalarFieldContainer[_parcel_pb2.Vehicle.ValueType]:
         """Empty means any vehicle that it fits in."""
 
+    @_builtins.property
+    def declared_value(self) -> _money_pb2.Money:
+        """In INR, as the next one."""
+
+    @_builtins.property
+    def cash_on_delivery(self) -> _money_pb2.Money: ...
+    @_builtins.property
+    def placed_at(self) -> _timestamp_pb2.Timestamp:
+        """Since when it waits for a partner; absent means since the moment of the match."""
+
+    @_builtins.property
+    def declined_partner_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Partners of this request who have declined it before."""
+
     def __init__(
         self,
         *,
@@ -617,10 +649,15 @@ class MatchPackage(_message.Message):
         ready_at: _timestamp_pb2.Timestamp | None = ...,
         due_at: _timestamp_pb2.Timestamp | None = ...,
         vehicles: _abc.Iterable[_parcel_pb2.Vehicle.ValueType] | None = ...,
+        declared_value: _money_pb2.Money | None = ...,
+        cash_on_delivery: _money_pb2.Money | None = ...,
+        merchant_id: _builtins.str = ...,
+        placed_at: _timestamp_pb2.Timestamp | None = ...,
+        declined_partner_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["dimensions", b"dimensions", "drop", b"drop", "due_at", b"due_at", "pickup", b"pickup", "ready_at", b"ready_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cash_on_delivery", b"cash_on_delivery", "declared_value", b"declared_value", "dimensions", b"dimensions", "drop", b"drop", "due_at", b"due_at", "pickup", b"pickup", "placed_at", b"placed_at", "ready_at", b"ready_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimensions", b"dimensions", "drop", b"drop", "due_at", b"due_at", "id", b"id", "pickup", b"pickup", "ready_at", b"ready_at", "vehicles", b"vehicles", "weight_g", b"weight_g"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cash_on_delivery", b"cash_on_delivery", "declared_value", b"declared_value", "declined_partner_ids", b"declined_partner_ids", "dimensions", b"dimensions", "drop", b"drop", "due_at", b"due_at", "id", b"id", "merchant_id", b"merchant_id", "pickup", b"pickup", "placed_at", b"placed_at", "ready_at", b"ready_at", "vehicles", b"vehicles", "weight_g", b"weight_g"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -636,9 +673,20 @@ class MatchPartner(_message.Message):
     CAPACITY_LEFT_FIELD_NUMBER: _builtins.int
     SHIFT_SLOTS_FIELD_NUMBER: _builtins.int
     PREFERRED_ZONES_FIELD_NUMBER: _builtins.int
+    RATING_FIELD_NUMBER: _builtins.int
+    CASH_LEFT_FIELD_NUMBER: _builtins.int
+    EARNED_PER_HOUR_FIELD_NUMBER: _builtins.int
+    NETWORK_HEALTH_FIELD_NUMBER: _builtins.int
+    DENIED_BY_MERCHANT_IDS_FIELD_NUMBER: _builtins.int
+    ALLOWED_BY_MERCHANT_IDS_FIELD_NUMBER: _builtins.int
+    ROUTE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Unique among the partners."""
     vehicle: _parcel_pb2.Vehicle.ValueType
+    rating: _builtins.float
+    """Stars; absent means unrated, as in PartnerProfile."""
+    network_health: _builtins.float
+    """From 0, down, to 1, well: of the network that lends the partner; absent means well."""
     @_builtins.property
     def location(self) -> _geo_pb2.Location: ...
     @_builtins.property
@@ -653,6 +701,26 @@ class MatchPartner(_message.Message):
     def preferred_zones(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Geohash prefixes; empty means anywhere."""
 
+    @_builtins.property
+    def cash_left(self) -> _money_pb2.Money:
+        """How much more cash on delivery the partner may hold; absent means any amount. In INR, as the next one."""
+
+    @_builtins.property
+    def earned_per_hour(self) -> _money_pb2.Money:
+        """What the partner has earned for each hour of its shift."""
+
+    @_builtins.property
+    def denied_by_merchant_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Merchants whose packages it never gets."""
+
+    @_builtins.property
+    def allowed_by_merchant_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Merchants that insist on it: what is theirs goes only to partners that name them here."""
+
+    @_builtins.property
+    def route(self) -> _containers.RepeatedCompositeFieldContainer[Global___MatchStop]:
+        """What it still has to do, in the order of the visits; capacity_left counts it already."""
+
     def __init__(
         self,
         *,
@@ -662,14 +730,66 @@ class MatchPartner(_message.Message):
         capacity_left: _partner_pb2.Capacity | None = ...,
         shift_slots: _abc.Iterable[_time_pb2.TimeWindow] | None = ...,
         preferred_zones: _abc.Iterable[_builtins.str] | None = ...,
+        rating: _builtins.float | None = ...,
+        cash_left: _money_pb2.Money | None = ...,
+        earned_per_hour: _money_pb2.Money | None = ...,
+        network_health: _builtins.float | None = ...,
+        denied_by_merchant_ids: _abc.Iterable[_builtins.str] | None = ...,
+        allowed_by_merchant_ids: _abc.Iterable[_builtins.str] | None = ...,
+        route: _abc.Iterable[Global___MatchStop] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["capacity_left", b"capacity_left", "location", b"location"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_network_health", b"_network_health", "_rating", b"_rating", "capacity_left", b"capacity_left", "cash_left", b"cash_left", "earned_per_hour", b"earned_per_hour", "location", b"location", "network_health", b"network_health", "rating", b"rating"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity_left", b"capacity_left", "id", b"id", "location", b"location", "preferred_zones", b"preferred_zones", "shift_slots", b"shift_slots", "vehicle", b"vehicle"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_network_health", b"_network_health", "_rating", b"_rating", "allowed_by_merchant_ids", b"allowed_by_merchant_ids", "capacity_left", b"capacity_left", "cash_left", b"cash_left", "denied_by_merchant_ids", b"denied_by_merchant_ids", "earned_per_hour", b"earned_per_hour", "id", b"id", "location", b"location", "network_health", b"network_health", "preferred_zones", b"preferred_zones", "rating", b"rating", "route", b"route", "shift_slots", b"shift_slots", "vehicle", b"vehicle"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__network_health: _TypeAlias = _typing.Literal["network_health"]  # noqa: Y015
+    _WhichOneofArgType__network_health: _TypeAlias = _typing.Literal["_network_health", b"_network_health"]  # noqa: Y015
+    _WhichOneofReturnType__rating: _TypeAlias = _typing.Literal["rating"]  # noqa: Y015
+    _WhichOneofArgType__rating: _TypeAlias = _typing.Literal["_rating", b"_rating"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__network_health) -> _WhichOneofReturnType__network_health | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rating) -> _WhichOneofReturnType__rating | None: ...
+
+Global___MatchPartner: _TypeAlias = MatchPartner  # noqa: Y015
+
+@_typing.final
+class MatchStop(_message.Message):
+    """A stop of a partner's route."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOCATION_FIELD_NUMBER: _builtins.int
+    PICKUP_FIELD_NUMBER: _builtins.int
+    READY_AT_FIELD_NUMBER: _builtins.int
+    DUE_AT_FIELD_NUMBER: _builtins.int
+    pickup: _builtins.bool
+    """Whether something is picked up here; else it is dropped."""
+    @_builtins.property
+    def location(self) -> _geo_pb2.Location: ...
+    @_builtins.property
+    def ready_at(self) -> _timestamp_pb2.Timestamp:
+        """It does not change hands before this; absent means at any time."""
+
+    @_builtins.property
+    def due_at(self) -> _timestamp_pb2.Timestamp:
+        """It should have changed hands by then; absent means that no lateness counts."""
+
+    def __init__(
+        self,
+        *,
+        location: _geo_pb2.Location | None = ...,
+        pickup: _builtins.bool = ...,
+        ready_at: _timestamp_pb2.Timestamp | None = ...,
+        due_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_at", b"due_at", "location", b"location", "ready_at", b"ready_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_at", b"due_at", "location", b"location", "pickup", b"pickup", "ready_at", b"ready_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___MatchPartner: _TypeAlias = MatchPartner  # noqa: Y015
+Global___MatchStop: _TypeAlias = MatchStop  # noqa: Y015
 
 @_typing.final
 class MatchResponse(_message.Message):
@@ -680,6 +800,7 @@ class MatchResponse(_message.Message):
     COST_S_FIELD_NUMBER: _builtins.int
     BUILD_MS_FIELD_NUMBER: _builtins.int
     SOLVE_MS_FIELD_NUMBER: _builtins.int
+    RULE_FAULTS_FIELD_NUMBER: _builtins.int
     assigned: _builtins.int
     cost_s: _builtins.float
     """Of the assigned, in seconds-equivalent; no other assignment of as many packages costs less."""
@@ -689,6 +810,10 @@ class MatchResponse(_message.Message):
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___Explanation]:
         """One for each package, in the request's order."""
 
+    @_builtins.property
+    def rule_faults(self) -> _containers.RepeatedCompositeFieldContainer[_city_pb2.RuleFault]:
+        """The matching rules that this match did without, and why."""
+
     def __init__(
         self,
         *,
@@ -697,10 +822,11 @@ class MatchResponse(_message.Message):
         cost_s: _builtins.float = ...,
         build_ms: _builtins.float = ...,
         solve_ms: _builtins.float = ...,
+        rule_faults: _abc.Iterable[_city_pb2.RuleFault] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assigned", b"assigned", "build_ms", b"build_ms", "cost_s", b"cost_s", "results", b"results", "solve_ms", b"solve_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assigned", b"assigned", "build_ms", b"build_ms", "cost_s", b"cost_s", "results", b"results", "rule_faults", b"rule_faults", "solve_ms", b"solve_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

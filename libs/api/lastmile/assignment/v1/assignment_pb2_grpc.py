@@ -123,8 +123,8 @@ class AssignmentServiceServicer:
     def Match(self, request, context):
         """Matches the caller's packages to the caller's partners, optimally, and stores nothing.
 
-        Errors: INVALID_ARGUMENT for any field that breaks its rule, duplicate ids included; RESOURCE_EXHAUSTED
-        with reason PROBLEM_TOO_LARGE above the limit of package-partner pairs.
+        Errors: INVALID_ARGUMENT for any field that breaks its rule, duplicate ids, and rules or parameters
+        that do not exist, included; RESOURCE_EXHAUSTED with reason PROBLEM_TOO_LARGE above the limit of package-partner pairs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -65,8 +65,8 @@ class AssignmentServiceStub:
     Match: _grpc.UnaryUnaryMultiCallable[_assignment_pb2.MatchRequest, _assignment_pb2.MatchResponse]
     """Matches the caller's packages to the caller's partners, optimally, and stores nothing.
 
-    Errors: INVALID_ARGUMENT for any field that breaks its rule, duplicate ids included; RESOURCE_EXHAUSTED
-    with reason PROBLEM_TOO_LARGE above the limit of package-partner pairs.
+    Errors: INVALID_ARGUMENT for any field that breaks its rule, duplicate ids, and rules or parameters
+    that do not exist, included; RESOURCE_EXHAUSTED with reason PROBLEM_TOO_LARGE above the limit of package-partner pairs.
     """
 
 @_typing.type_check_only
@@ -106,8 +106,8 @@ class AssignmentServiceAsyncStub(AssignmentServiceStub):
     Match: _aio.UnaryUnaryMultiCallable[_assignment_pb2.MatchRequest, _assignment_pb2.MatchResponse]  # type: ignore[assignment]
     """Matches the caller's packages to the caller's partners, optimally, and stores nothing.
 
-    Errors: INVALID_ARGUMENT for any field that breaks its rule, duplicate ids included; RESOURCE_EXHAUSTED
-    with reason PROBLEM_TOO_LARGE above the limit of package-partner pairs.
+    Errors: INVALID_ARGUMENT for any field that breaks its rule, duplicate ids, and rules or parameters
+    that do not exist, included; RESOURCE_EXHAUSTED with reason PROBLEM_TOO_LARGE above the limit of package-partner pairs.
     """
 
 class AssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -180,8 +180,8 @@ class AssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_assignment_pb2.MatchResponse, _abc.Awaitable[_assignment_pb2.MatchResponse]]:
         """Matches the caller's packages to the caller's partners, optimally, and stores nothing.
 
-        Errors: INVALID_ARGUMENT for any field that breaks its rule, duplicate ids included; RESOURCE_EXHAUSTED
-        with reason PROBLEM_TOO_LARGE above the limit of package-partner pairs.
+        Errors: INVALID_ARGUMENT for any field that breaks its rule, duplicate ids, and rules or parameters
+        that do not exist, included; RESOURCE_EXHAUSTED with reason PROBLEM_TOO_LARGE above the limit of package-partner pairs.
         """
 
 def add_AssignmentServiceServicer_to_server(servicer: AssignmentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -27,9 +27,10 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from lastmile.common.v1 import access_pb2 as lastmile_dot_common_dot_v1_dot_access__pb2
 from lastmile.common.v1 import geo_pb2 as lastmile_dot_common_dot_v1_dot_geo__pb2
+from lastmile.common.v1 import parcel_pb2 as lastmile_dot_common_dot_v1_dot_parcel__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!lastmile/assignment/v1/city.proto\x12\x16lastmile.assignment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flastmile/common/v1/access.proto\x1a\x1clastmile/common/v1/geo.proto\"\xe5\x02\n\x04\x43ity\x12,\n\x04\x63ode\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Z][A-Z0-9_-]{1,15}$\x12\x35\n\x04name\x18\x02 \x01(\tB\'\xbaH$r\"\x10\x01\x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12:\n\ttime_zone\x18\x03 \x01(\tB\'\xbaH$r\"\x10\x01\x18@2\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12\x34\n\x06\x63\x65nter\x18\x04 \x01(\x0b\x32\x1c.lastmile.common.v1.LocationB\x06\xbaH\x03\xc8\x01\x01\x12\x1e\n\x08radius_m\x18\x05 \x01(\x05\x42\x0c\xbaH\t\x1a\x07\x18\xc0\x9a\x0c(\xe8\x07\x12\x36\n\x06policy\x18\x06 \x01(\x0b\x32&.lastmile.assignment.v1.MatchingPolicy\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf6\x01\n\x0eMatchingPolicy\x12\x1e\n\twindow_ms\x18\x01 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\xcf$(2\x12)\n\x15window_deliveries_max\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xd0\x0f(\x01\x12*\n\x15pickup_distance_m_max\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x9a\x0c(d\x12\x1f\n\x0boffer_ttl_s\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90\x1c(\x01\x12\'\n\x12\x64ispatch_horizon_s\x18\x05 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\xf5$(\x00\x12#\n\x0ezone_penalty_s\x18\x06 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\xa3\x05(\x00\"G\n\x11\x43reateCityRequest\x12\x32\n\x04\x63ity\x18\x01 \x01(\x0b\x32\x1c.lastmile.assignment.v1.CityB\x06\xbaH\x03\xc8\x01\x01\"@\n\x12\x43reateCityResponse\x12*\n\x04\x63ity\x18\x01 \x01(\x0b\x32\x1c.lastmile.assignment.v1.City\">\n\x0eGetCityRequest\x12,\n\x04\x63ode\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Z][A-Z0-9_-]{1,15}$\"=\n\x0fGetCityResponse\x12*\n\x04\x63ity\x18\x01 \x01(\x0b\x32\x1c.lastmile.assignment.v1.City\"n\n\x11ListCitiesRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12:\n\npage_token\x18\x02 \x01(\tB&\xbaH#r!\x18\x80\x04\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"[\n\x12ListCitiesResponse\x12,\n\x06\x63ities\x18\x01 \x03(\x0b\x32\x1c.lastmile.assignment.v1.City\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x87\x01\n\x17UpdateCityPolicyRequest\x12,\n\x04\x63ode\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Z][A-Z0-9_-]{1,15}$\x12>\n\x06policy\x18\x02 \x01(\x0b\x32&.lastmile.assignment.v1.MatchingPolicyB\x06\xbaH\x03\xc8\x01\x01\"F\n\x18UpdateCityPolicyResponse\x12*\n\x04\x63ity\x18\x01 \x01(\x0b\x32\x1c.lastmile.assignment.v1.City2\xb2\x04\n\x0b\x43ityService\x12\x81\x01\n\nCreateCity\x12).lastmile.assignment.v1.CreateCityRequest\x1a*.lastmile.assignment.v1.CreateCityResponse\"\x1c\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x0f\"\n/v1/cities:\x01*\x12y\n\x07GetCity\x12&.lastmile.assignment.v1.GetCityRequest\x1a\'.lastmile.assignment.v1.GetCityResponse\"\x1d\x8a\xe7\x18\x00\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/cities/{code}\x12{\n\nListCities\x12).lastmile.assignment.v1.ListCitiesRequest\x1a*.lastmile.assignment.v1.ListCitiesResponse\"\x16\x8a\xe7\x18\x00\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/cities\x12\xa6\x01\n\x10UpdateCityPolicy\x12/.lastmile.assignment.v1.UpdateCityPolicyRequest\x1a\x30.lastmile.assignment.v1.UpdateCityPolicyResponse\"/\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\"\x1a\x18/v1/cities/{code}/policy:\x06policyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!lastmile/assignment/v1/city.proto\x12\x16lastmile.assignment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flastmile/common/v1/access.proto\x1a\x1clastmile/common/v1/geo.proto\x1a\x1flastmile/common/v1/parcel.proto\"\xe5\x02\n\x04\x43ity\x12,\n\x04\x63ode\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Z][A-Z0-9_-]{1,15}$\x12\x35\n\x04name\x18\x02 \x01(\tB\'\xbaH$r\"\x10\x01\x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12:\n\ttime_zone\x18\x03 \x01(\tB\'\xbaH$r\"\x10\x01\x18@2\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12\x34\n\x06\x63\x65nter\x18\x04 \x01(\x0b\x32\x1c.lastmile.common.v1.LocationB\x06\xbaH\x03\xc8\x01\x01\x12\x1e\n\x08radius_m\x18\x05 \x01(\x05\x42\x0c\xbaH\t\x1a\x07\x18\xc0\x9a\x0c(\xe8\x07\x12\x36\n\x06policy\x18\x06 \x01(\x0b\x32&.lastmile.assignment.v1.MatchingPolicy\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf1\x03\n\x0eMatchingPolicy\x12\x1e\n\twindow_ms\x18\x01 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\xcf$(2\x12)\n\x15window_deliveries_max\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xd0\x0f(\x01\x12*\n\x15pickup_distance_m_max\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x9a\x0c(d\x12\x1f\n\x0boffer_ttl_s\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90\x1c(\x01\x12\'\n\x12\x64ispatch_horizon_s\x18\x05 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\xf5$(\x00\x12#\n\x0ezone_penalty_s\x18\x06 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\xa3\x05(\x00\x12\x66\n\x05rules\x18\x07 \x03(\x0b\x32\x31.lastmile.assignment.v1.MatchingPolicy.RulesEntryB$\xbaH!\x9a\x01\x1e\x10\x64\"\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,63}$\x12>\n\x06speeds\x18\x08 \x03(\x0b\x32$.lastmile.assignment.v1.VehicleSpeedB\x08\xbaH\x05\x92\x01\x02\x10\x06\x1aQ\n\nRulesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x32\n\x05value\x18\x02 \x01(\x0b\x32#.lastmile.assignment.v1.RuleSetting:\x02\x38\x01\"\xa1\x02\n\x0bRuleSetting\x12\x14\n\x07\x65nabled\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12,\n\x06weight\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00$@)\x00\x00\x00\x00\x00\x00\x00\x00H\x01\x88\x01\x01\x12\x83\x01\n\nparameters\x18\x03 \x03(\x0b\x32\x33.lastmile.assignment.v1.RuleSetting.ParametersEntryB:\xbaH7\x9a\x01\x34\x10\x14\"\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,63}$*\x14\x12\x12\x19\x00\x00\x00\xa2\x94\x1amB)\x00\x00\x00\x00\x00\x00\x00\x00\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\n\n\x08_enabledB\t\n\x07_weight\"\xe0\x01\n\x0cVehicleSpeed\x12\x38\n\x07vehicle\x18\x01 \x01(\x0e\x32\x1b.lastmile.common.v1.VehicleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x95\x01\n\rspeed_m_per_s\x18\x02 \x03(\x01\x42~\xbaH{\x92\x01\x1a\x08\x01\x10\x18\"\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00I@)\x00\x00\x00\x00\x00\x00\xe0?\xba\x01[\n\x13vehicle_speed.hours\x12,needs one speed, or one for each of 24 hours\x1a\x16this.size() in [1, 24]\"G\n\x11\x43reateCityRequest\x12\x32\n\x04\x63ity\x18\x01 \x01(\x0b\x32\x1c.lastmile.assignment.v1.CityB\x06\xbaH\x03\xc8\x01\x01\"@\n\x12\x43reateCityResponse\x12*\n\x04\x63ity\x18\x01 \x01(\x0b\x32\x1c.lastmile.assignment.v1.City\">\n\x0eGetCityRequest\x12,\n\x04\x63ode\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Z][A-Z0-9_-]{1,15}$\"=\n\x0fGetCityResponse\x12*\n\x04\x63ity\x18\x01 \x01(\x0b\x32\x1c.lastmile.assignment.v1.City\"n\n\x11ListCitiesRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12:\n\npage_token\x18\x02 \x01(\tB&\xbaH#r!\x18\x80\x04\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"[\n\x12ListCitiesResponse\x12,\n\x06\x63ities\x18\x01 \x03(\x0b\x32\x1c.lastmile.assignment.v1.City\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x87\x01\n\x17UpdateCityPolicyRequest\x12,\n\x04\x63ode\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Z][A-Z0-9_-]{1,15}$\x12>\n\x06policy\x18\x02 \x01(\x0b\x32&.lastmile.assignment.v1.MatchingPolicyB\x06\xbaH\x03\xc8\x01\x01\"F\n\x18UpdateCityPolicyResponse\x12*\n\x04\x63ity\x18\x01 \x01(\x0b\x32\x1c.lastmile.assignment.v1.City\"u\n\x18ListMatchingRulesRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12:\n\npage_token\x18\x02 \x01(\tB&\xbaH#r!\x18\x80\x04\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"i\n\x19ListMatchingRulesResponse\x12\x33\n\x05rules\x18\x01 \x03(\x0b\x32$.lastmile.assignment.v1.MatchingRule\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xee\x01\n\x0cMatchingRule\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06weight\x18\x03 \x01(\x01\x12H\n\nparameters\x18\x04 \x03(\x0b\x32\x34.lastmile.assignment.v1.MatchingRule.ParametersEntry\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\x12\x0c\n\x04rank\x18\x06 \x01(\x05\x12\x10\n\x08required\x18\x07 \x01(\x08\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"R\n\tRuleFault\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0f\n\x07problem\x18\x02 \x01(\t\x12\x12\n\npackage_id\x18\x03 \x01(\t\x12\x12\n\npartner_id\x18\x04 \x01(\t2\xd0\x05\n\x0b\x43ityService\x12\x81\x01\n\nCreateCity\x12).lastmile.assignment.v1.CreateCityRequest\x1a*.lastmile.assignment.v1.CreateCityResponse\"\x1c\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x0f\"\n/v1/cities:\x01*\x12y\n\x07GetCity\x12&.lastmile.assignment.v1.GetCityRequest\x1a\'.lastmile.assignment.v1.GetCityResponse\"\x1d\x8a\xe7\x18\x00\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/cities/{code}\x12{\n\nListCities\x12).lastmile.assignment.v1.ListCitiesRequest\x1a*.lastmile.assignment.v1.ListCitiesResponse\"\x16\x8a\xe7\x18\x00\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/cities\x12\xa6\x01\n\x10UpdateCityPolicy\x12/.lastmile.assignment.v1.UpdateCityPolicyRequest\x1a\x30.lastmile.assignment.v1.UpdateCityPolicyResponse\"/\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\"\x1a\x18/v1/cities/{code}/policy:\x06policy\x12\x9b\x01\n\x11ListMatchingRules\x12\x30.lastmile.assignment.v1.ListMatchingRulesRequest\x1a\x31.lastmile.assignment.v1.ListMatchingRulesResponse\"!\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/matching-rulesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,6 +47,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CITY'].fields_by_name['center']._serialized_options = b'\272H\003\310\001\001'
   _globals['_CITY'].fields_by_name['radius_m']._loaded_options = None
   _globals['_CITY'].fields_by_name['radius_m']._serialized_options = b'\272H\t\032\007\030\300\232\014(\350\007'
+  _globals['_MATCHINGPOLICY_RULESENTRY']._loaded_options = None
+  _globals['_MATCHINGPOLICY_RULESENTRY']._serialized_options = b'8\001'
   _globals['_MATCHINGPOLICY'].fields_by_name['window_ms']._loaded_options = None
   _globals['_MATCHINGPOLICY'].fields_by_name['window_ms']._serialized_options = b'\272H\010\032\006\030\300\317$(2'
   _globals['_MATCHINGPOLICY'].fields_by_name['window_deliveries_max']._loaded_options = None
@@ -58,6 +61,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MATCHINGPOLICY'].fields_by_name['dispatch_horizon_s']._serialized_options = b'\272H\010\032\006\030\200\365$(\000'
   _globals['_MATCHINGPOLICY'].fields_by_name['zone_penalty_s']._loaded_options = None
   _globals['_MATCHINGPOLICY'].fields_by_name['zone_penalty_s']._serialized_options = b'\272H\010\032\006\030\200\243\005(\000'
+  _globals['_MATCHINGPOLICY'].fields_by_name['rules']._loaded_options = None
+  _globals['_MATCHINGPOLICY'].fields_by_name['rules']._serialized_options = b'\272H!\232\001\036\020d\"\032r\0302\026^[a-z][a-z0-9_]{0,63}$'
+  _globals['_MATCHINGPOLICY'].fields_by_name['speeds']._loaded_options = None
+  _globals['_MATCHINGPOLICY'].fields_by_name['speeds']._serialized_options = b'\272H\005\222\001\002\020\006'
+  _globals['_RULESETTING_PARAMETERSENTRY']._loaded_options = None
+  _globals['_RULESETTING_PARAMETERSENTRY']._serialized_options = b'8\001'
+  _globals['_RULESETTING'].fields_by_name['weight']._loaded_options = None
+  _globals['_RULESETTING'].fields_by_name['weight']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\000\000$@)\000\000\000\000\000\000\000\000'
+  _globals['_RULESETTING'].fields_by_name['parameters']._loaded_options = None
+  _globals['_RULESETTING'].fields_by_name['parameters']._serialized_options = b'\272H7\232\0014\020\024\"\032r\0302\026^[a-z][a-z0-9_]{0,63}$*\024\022\022\031\000\000\000\242\224\032mB)\000\000\000\000\000\000\000\000'
+  _globals['_VEHICLESPEED'].fields_by_name['vehicle']._loaded_options = None
+  _globals['_VEHICLESPEED'].fields_by_name['vehicle']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_VEHICLESPEED'].fields_by_name['speed_m_per_s']._loaded_options = None
+  _globals['_VEHICLESPEED'].fields_by_name['speed_m_per_s']._serialized_options = b'\272H{\222\001\032\010\001\020\030\"\024\022\022\031\000\000\000\000\000\000I@)\000\000\000\000\000\000\340?\272\001[\n\023vehicle_speed.hours\022,needs one speed, or one for each of 24 hours\032\026this.size() in [1, 24]'
   _globals['_CREATECITYREQUEST'].fields_by_name['city']._loaded_options = None
   _globals['_CREATECITYREQUEST'].fields_by_name['city']._serialized_options = b'\272H\003\310\001\001'
   _globals['_GETCITYREQUEST'].fields_by_name['code']._loaded_options = None
@@ -70,6 +87,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATECITYPOLICYREQUEST'].fields_by_name['code']._serialized_options = b'\272H\033r\0312\027^[A-Z][A-Z0-9_-]{1,15}$'
   _globals['_UPDATECITYPOLICYREQUEST'].fields_by_name['policy']._loaded_options = None
   _globals['_UPDATECITYPOLICYREQUEST'].fields_by_name['policy']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_LISTMATCHINGRULESREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTMATCHINGRULESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
+  _globals['_LISTMATCHINGRULESREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTMATCHINGRULESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H#r!\030\200\0042\034^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$'
+  _globals['_MATCHINGRULE_PARAMETERSENTRY']._loaded_options = None
+  _globals['_MATCHINGRULE_PARAMETERSENTRY']._serialized_options = b'8\001'
   _globals['_CITYSERVICE'].methods_by_name['CreateCity']._loaded_options = None
   _globals['_CITYSERVICE'].methods_by_name['CreateCity']._serialized_options = b'\212\347\030\003\n\001\002\202\323\344\223\002\017\"\n/v1/cities:\001*'
   _globals['_CITYSERVICE'].methods_by_name['GetCity']._loaded_options = None
@@ -78,26 +101,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CITYSERVICE'].methods_by_name['ListCities']._serialized_options = b'\212\347\030\000\202\323\344\223\002\014\022\n/v1/cities'
   _globals['_CITYSERVICE'].methods_by_name['UpdateCityPolicy']._loaded_options = None
   _globals['_CITYSERVICE'].methods_by_name['UpdateCityPolicy']._serialized_options = b'\212\347\030\003\n\001\002\202\323\344\223\002\"\032\030/v1/cities/{code}/policy:\006policy'
-  _globals['_CITY']._serialized_start=217
-  _globals['_CITY']._serialized_end=574
-  _globals['_MATCHINGPOLICY']._serialized_start=577
-  _globals['_MATCHINGPOLICY']._serialized_end=823
-  _globals['_CREATECITYREQUEST']._serialized_start=825
-  _globals['_CREATECITYREQUEST']._serialized_end=896
-  _globals['_CREATECITYRESPONSE']._serialized_start=898
-  _globals['_CREATECITYRESPONSE']._serialized_end=962
-  _globals['_GETCITYREQUEST']._serialized_start=964
-  _globals['_GETCITYREQUEST']._serialized_end=1026
-  _globals['_GETCITYRESPONSE']._serialized_start=1028
-  _globals['_GETCITYRESPONSE']._serialized_end=1089
-  _globals['_LISTCITIESREQUEST']._serialized_start=1091
-  _globals['_LISTCITIESREQUEST']._serialized_end=1201
-  _globals['_LISTCITIESRESPONSE']._serialized_start=1203
-  _globals['_LISTCITIESRESPONSE']._serialized_end=1294
-  _globals['_UPDATECITYPOLICYREQUEST']._serialized_start=1297
-  _globals['_UPDATECITYPOLICYREQUEST']._serialized_end=1432
-  _globals['_UPDATECITYPOLICYRESPONSE']._serialized_start=1434
-  _globals['_UPDATECITYPOLICYRESPONSE']._serialized_end=1504
-  _globals['_CITYSERVICE']._serialized_start=1507
-  _globals['_CITYSERVICE']._serialized_end=2069
+  _globals['_CITYSERVICE'].methods_by_name['ListMatchingRules']._loaded_options = None
+  _globals['_CITYSERVICE'].methods_by_name['ListMatchingRules']._serialized_options = b'\212\347\030\003\n\001\002\202\323\344\223\002\024\022\022/v1/matching-rules'
+  _globals['_CITY']._serialized_start=250
+  _globals['_CITY']._serialized_end=607
+  _globals['_MATCHINGPOLICY']._serialized_start=610
+  _globals['_MATCHINGPOLICY']._serialized_end=1107
+  _globals['_MATCHINGPOLICY_RULESENTRY']._serialized_start=1026
+  _globals['_MATCHINGPOLICY_RULESENTRY']._serialized_end=1107
+  _globals['_RULESETTING']._serialized_start=1110
+  _globals['_RULESETTING']._serialized_end=1399
+  _globals['_RULESETTING_PARAMETERSENTRY']._serialized_start=1327
+  _globals['_RULESETTING_PARAMETERSENTRY']._serialized_end=1376
+  _globals['_VEHICLESPEED']._serialized_start=1402
+  _globals['_VEHICLESPEED']._serialized_end=1626
+  _globals['_CREATECITYREQUEST']._serialized_start=1628
+  _globals['_CREATECITYREQUEST']._serialized_end=1699
+  _globals['_CREATECITYRESPONSE']._serialized_start=1701
+  _globals['_CREATECITYRESPONSE']._serialized_end=1765
+  _globals['_GETCITYREQUEST']._serialized_start=1767
+  _globals['_GETCITYREQUEST']._serialized_end=1829
+  _globals['_GETCITYRESPONSE']._serialized_start=1831
+  _globals['_GETCITYRESPONSE']._serialized_end=1892
+  _globals['_LISTCITIESREQUEST']._serialized_start=1894
+  _globals['_LISTCITIESREQUEST']._serialized_end=2004
+  _globals['_LISTCITIESRESPONSE']._serialized_start=2006
+  _globals['_LISTCITIESRESPONSE']._serialized_end=2097
+  _globals['_UPDATECITYPOLICYREQUEST']._serialized_start=2100
+  _globals['_UPDATECITYPOLICYREQUEST']._serialized_end=2235
+  _globals['_UPDATECITYPOLICYRESPONSE']._serialized_start=2237
+  _globals['_UPDATECITYPOLICYRESPONSE']._serialized_end=2307
+  _globals['_LISTMATCHINGRULESREQUEST']._serialized_start=2309
+  _globals['_LISTMATCHINGRULESREQUEST']._serialized_end=2426
+  _globals['_LISTMATCHINGRULESRESPONSE']._serialized_start=2428
+  _globals['_LISTMATCHINGRULESRESPONSE']._serialized_end=2533
+  _globals['_MATCHINGRULE']._serialized_start=2536
+  _globals['_MATCHINGRULE']._serialized_end=2774
+  _globals['_MATCHINGRULE_PARAMETERSENTRY']._serialized_start=1327
+  _globals['_MATCHINGRULE_PARAMETERSENTRY']._serialized_end=1376
+  _globals['_RULEFAULT']._serialized_start=2776
+  _globals['_RULEFAULT']._serialized_end=2858
+  _globals['_CITYSERVICE']._serialized_start=2861
+  _globals['_CITYSERVICE']._serialized_end=3581
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from lastmile.common.v1 import geo_pb2 as _geo_pb2
+from lastmile.common.v1 import parcel_pb2 as _parcel_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -73,12 +74,35 @@ class MatchingPolicy(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class RulesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___RuleSetting: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___RuleSetting | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     WINDOW_MS_FIELD_NUMBER: _builtins.int
     WINDOW_DELIVERIES_MAX_FIELD_NUMBER: _builtins.int
     PICKUP_DISTANCE_M_MAX_FIELD_NUMBER: _builtins.int
     OFFER_TTL_S_FIELD_NUMBER: _builtins.int
     DISPATCH_HORIZON_S_FIELD_NUMBER: _builtins.int
     ZONE_PENALTY_S_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    SPEEDS_FIELD_NUMBER: _builtins.int
     window_ms: _builtins.int
     """A window closes this long after its first delivery."""
     window_deliveries_max: _builtins.int
@@ -90,7 +114,15 @@ class MatchingPolicy(_message.Message):
     dispatch_horizon_s: _builtins.int
     """Matching of a delivery starts this long before its goods are ready."""
     zone_penalty_s: _builtins.int
-    """Added to the cost, in seconds, of a pickup outside the partner's preferred zones."""
+    """Added to the cost, in seconds, of a pickup outside the partner's preferred zones, unless `rules` says otherwise."""
+    @_builtins.property
+    def rules(self) -> _containers.MessageMap[_builtins.str, Global___RuleSetting]:
+        """How matching rules are used, by their names; one that is not named is used as it ships. ListMatchingRules has them."""
+
+    @_builtins.property
+    def speeds(self) -> _containers.RepeatedCompositeFieldContainer[Global___VehicleSpeed]:
+        """How fast partners are, by vehicle; a vehicle that is not named is as fast as elsewhere. Each at most once."""
+
     def __init__(
         self,
         *,
@@ -100,14 +132,102 @@ class MatchingPolicy(_message.Message):
         offer_ttl_s: _builtins.int = ...,
         dispatch_horizon_s: _builtins.int = ...,
         zone_penalty_s: _builtins.int = ...,
+        rules: _abc.Mapping[_builtins.str, Global___RuleSetting] | None = ...,
+        speeds: _abc.Iterable[Global___VehicleSpeed] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dispatch_horizon_s", b"dispatch_horizon_s", "offer_ttl_s", b"offer_ttl_s", "pickup_distance_m_max", b"pickup_distance_m_max", "window_deliveries_max", b"window_deliveries_max", "window_ms", b"window_ms", "zone_penalty_s", b"zone_penalty_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dispatch_horizon_s", b"dispatch_horizon_s", "offer_ttl_s", b"offer_ttl_s", "pickup_distance_m_max", b"pickup_distance_m_max", "rules", b"rules", "speeds", b"speeds", "window_deliveries_max", b"window_deliveries_max", "window_ms", b"window_ms", "zone_penalty_s", b"zone_penalty_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MatchingPolicy: _TypeAlias = MatchingPolicy  # noqa: Y015
+
+@_typing.final
+class RuleSetting(_message.Message):
+    """How a city uses a matching rule. What is absent is the rule's own default."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ParametersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ENABLED_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    enabled: _builtins.bool
+    """Absent means true."""
+    weight: _builtins.float
+    """What a second of the rule's cost weighs."""
+    @_builtins.property
+    def parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """The rule's own numbers, by their names. One in seconds, whose name ends in "_s", is at most a day."""
+
+    def __init__(
+        self,
+        *,
+        enabled: _builtins.bool | None = ...,
+        weight: _builtins.float | None = ...,
+        parameters: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_weight", b"_weight", "enabled", b"enabled", "weight", b"weight"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_weight", b"_weight", "enabled", b"enabled", "parameters", b"parameters", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__enabled: _TypeAlias = _typing.Literal["enabled"]  # noqa: Y015
+    _WhichOneofArgType__enabled: _TypeAlias = _typing.Literal["_enabled", b"_enabled"]  # noqa: Y015
+    _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
+    _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__enabled) -> _WhichOneofReturnType__enabled | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight) -> _WhichOneofReturnType__weight | None: ...
+
+Global___RuleSetting: _TypeAlias = RuleSetting  # noqa: Y015
+
+@_typing.final
+class VehicleSpeed(_message.Message):
+    """How fast a vehicle is in a city, door to door."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VEHICLE_FIELD_NUMBER: _builtins.int
+    SPEED_M_PER_S_FIELD_NUMBER: _builtins.int
+    vehicle: _parcel_pb2.Vehicle.ValueType
+    @_builtins.property
+    def speed_m_per_s(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """One speed for the whole day, or 24: by the local hour in which a way starts, from midnight on."""
+
+    def __init__(
+        self,
+        *,
+        vehicle: _parcel_pb2.Vehicle.ValueType = ...,
+        speed_m_per_s: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["speed_m_per_s", b"speed_m_per_s", "vehicle", b"vehicle"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VehicleSpeed: _TypeAlias = VehicleSpeed  # noqa: Y015
 
 @_typing.final
 class CreateCityRequest(_message.Message):
@@ -278,3 +398,149 @@ class UpdateCityPolicyResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UpdateCityPolicyResponse: _TypeAlias = UpdateCityPolicyResponse  # noqa: Y015
+
+@_typing.final
+class ListMatchingRulesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most this many rows; 0 means 50."""
+    page_token: _builtins.str
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMatchingRulesRequest: _TypeAlias = ListMatchingRulesRequest  # noqa: Y015
+
+@_typing.final
+class ListMatchingRulesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___MatchingRule]: ...
+    def __init__(
+        self,
+        *,
+        rules: _abc.Iterable[Global___MatchingRule] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "rules", b"rules"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMatchingRulesResponse: _TypeAlias = ListMatchingRulesResponse  # noqa: Y015
+
+@_typing.final
+class MatchingRule(_message.Message):
+    """A matching rule as it ships: what a pair of a package and a partner costs by it, or why the pair is impossible."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ParametersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    RANK_FIELD_NUMBER: _builtins.int
+    REQUIRED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """What it is called in MatchingPolicy.rules, and its cost in explanations."""
+    reason: _builtins.str
+    """What a pair that it rules out is lost to, such as "TOO_FAR"; empty for a rule that only costs."""
+    weight: _builtins.float
+    """What a second of its cost weighs where a city says nothing."""
+    description: _builtins.str
+    rank: _builtins.int
+    """A pair that several rules rule out is lost to the one of lowest rank."""
+    required: _builtins.bool
+    """Whether no city can switch it off."""
+    @_builtins.property
+    def parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Its parameters, with what each one is where a city says nothing."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        weight: _builtins.float = ...,
+        parameters: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        description: _builtins.str = ...,
+        rank: _builtins.int = ...,
+        required: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "name", b"name", "parameters", b"parameters", "rank", b"rank", "reason", b"reason", "required", b"required", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MatchingRule: _TypeAlias = MatchingRule  # noqa: Y015
+
+@_typing.final
+class RuleFault(_message.Message):
+    """A matching rule that was switched off for one match: it is broken, or configured as it cannot be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    PACKAGE_ID_FIELD_NUMBER: _builtins.int
+    PARTNER_ID_FIELD_NUMBER: _builtins.int
+    rule: _builtins.str
+    problem: _builtins.str
+    """What it did."""
+    package_id: _builtins.str
+    """The package and the partner where it did; empty where it was not at one pair."""
+    partner_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        rule: _builtins.str = ...,
+        problem: _builtins.str = ...,
+        package_id: _builtins.str = ...,
+        partner_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["package_id", b"package_id", "partner_id", b"partner_id", "problem", b"problem", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RuleFault: _TypeAlias = RuleFault  # noqa: Y015

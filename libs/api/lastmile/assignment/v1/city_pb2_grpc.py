@@ -55,6 +55,11 @@ class CityServiceStub:
                 request_serializer=lastmile_dot_assignment_dot_v1_dot_city__pb2.UpdateCityPolicyRequest.SerializeToString,
                 response_deserializer=lastmile_dot_assignment_dot_v1_dot_city__pb2.UpdateCityPolicyResponse.FromString,
                 _registered_method=True)
+        self.ListMatchingRules = channel.unary_unary(
+                '/lastmile.assignment.v1.CityService/ListMatchingRules',
+                request_serializer=lastmile_dot_assignment_dot_v1_dot_city__pb2.ListMatchingRulesRequest.SerializeToString,
+                response_deserializer=lastmile_dot_assignment_dot_v1_dot_city__pb2.ListMatchingRulesResponse.FromString,
+                _registered_method=True)
 
 
 class CityServiceServicer:
@@ -64,8 +69,8 @@ class CityServiceServicer:
     def CreateCity(self, request, context):
         """Opens a city. The same code with the same content again answers the stored city.
 
-        Errors: INVALID_ARGUMENT for any field that breaks its rule; ALREADY_EXISTS when the code is taken by a
-        city with other content; PERMISSION_DENIED for anyone but ops.
+        Errors: INVALID_ARGUMENT for any field that breaks its rule, and for a policy as UpdateCityPolicy; ALREADY_EXISTS
+        when the code is taken by a city with other content; PERMISSION_DENIED for anyone but ops.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -92,7 +97,17 @@ class CityServiceServicer:
     def UpdateCityPolicy(self, request, context):
         """Replaces a city's matching policy; running matchers take it up at their next window.
 
-        Errors: INVALID_ARGUMENT for a policy outside its limits; NOT_FOUND for an unknown code.
+        Errors: INVALID_ARGUMENT for a policy outside its limits, for a matching rule or a parameter that does not exist,
+        and for a rule that no city may switch off; NOT_FOUND for an unknown code.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMatchingRules(self, request, context):
+        """Lists the matching rules that there are, in the order of their names: what MatchingPolicy.rules may name.
+
+        Errors: INVALID_ARGUMENT for a page token that this list did not issue.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -120,6 +135,11 @@ def add_CityServiceServicer_to_server(servicer, server):
                     servicer.UpdateCityPolicy,
                     request_deserializer=lastmile_dot_assignment_dot_v1_dot_city__pb2.UpdateCityPolicyRequest.FromString,
                     response_serializer=lastmile_dot_assignment_dot_v1_dot_city__pb2.UpdateCityPolicyResponse.SerializeToString,
+            ),
+            'ListMatchingRules': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMatchingRules,
+                    request_deserializer=lastmile_dot_assignment_dot_v1_dot_city__pb2.ListMatchingRulesRequest.FromString,
+                    response_serializer=lastmile_dot_assignment_dot_v1_dot_city__pb2.ListMatchingRulesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -231,6 +251,33 @@ class CityService:
             '/lastmile.assignment.v1.CityService/UpdateCityPolicy',
             lastmile_dot_assignment_dot_v1_dot_city__pb2.UpdateCityPolicyRequest.SerializeToString,
             lastmile_dot_assignment_dot_v1_dot_city__pb2.UpdateCityPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMatchingRules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lastmile.assignment.v1.CityService/ListMatchingRules',
+            lastmile_dot_assignment_dot_v1_dot_city__pb2.ListMatchingRulesRequest.SerializeToString,
+            lastmile_dot_assignment_dot_v1_dot_city__pb2.ListMatchingRulesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,8 +36,8 @@ class CityServiceStub:
     CreateCity: _grpc.UnaryUnaryMultiCallable[_city_pb2.CreateCityRequest, _city_pb2.CreateCityResponse]
     """Opens a city. The same code with the same content again answers the stored city.
 
-    Errors: INVALID_ARGUMENT for any field that breaks its rule; ALREADY_EXISTS when the code is taken by a
-    city with other content; PERMISSION_DENIED for anyone but ops.
+    Errors: INVALID_ARGUMENT for any field that breaks its rule, and for a policy as UpdateCityPolicy; ALREADY_EXISTS
+    when the code is taken by a city with other content; PERMISSION_DENIED for anyone but ops.
     """
     GetCity: _grpc.UnaryUnaryMultiCallable[_city_pb2.GetCityRequest, _city_pb2.GetCityResponse]
     """Returns one city with its matching policy.
@@ -52,7 +52,13 @@ class CityServiceStub:
     UpdateCityPolicy: _grpc.UnaryUnaryMultiCallable[_city_pb2.UpdateCityPolicyRequest, _city_pb2.UpdateCityPolicyResponse]
     """Replaces a city's matching policy; running matchers take it up at their next window.
 
-    Errors: INVALID_ARGUMENT for a policy outside its limits; NOT_FOUND for an unknown code.
+    Errors: INVALID_ARGUMENT for a policy outside its limits, for a matching rule or a parameter that does not exist,
+    and for a rule that no city may switch off; NOT_FOUND for an unknown code.
+    """
+    ListMatchingRules: _grpc.UnaryUnaryMultiCallable[_city_pb2.ListMatchingRulesRequest, _city_pb2.ListMatchingRulesResponse]
+    """Lists the matching rules that there are, in the order of their names: what MatchingPolicy.rules may name.
+
+    Errors: INVALID_ARGUMENT for a page token that this list did not issue.
     """
 
 @_typing.type_check_only
@@ -63,8 +69,8 @@ class CityServiceAsyncStub(CityServiceStub):
     CreateCity: _aio.UnaryUnaryMultiCallable[_city_pb2.CreateCityRequest, _city_pb2.CreateCityResponse]  # type: ignore[assignment]
     """Opens a city. The same code with the same content again answers the stored city.
 
-    Errors: INVALID_ARGUMENT for any field that breaks its rule; ALREADY_EXISTS when the code is taken by a
-    city with other content; PERMISSION_DENIED for anyone but ops.
+    Errors: INVALID_ARGUMENT for any field that breaks its rule, and for a policy as UpdateCityPolicy; ALREADY_EXISTS
+    when the code is taken by a city with other content; PERMISSION_DENIED for anyone but ops.
     """
     GetCity: _aio.UnaryUnaryMultiCallable[_city_pb2.GetCityRequest, _city_pb2.GetCityResponse]  # type: ignore[assignment]
     """Returns one city with its matching policy.
@@ -79,7 +85,13 @@ class CityServiceAsyncStub(CityServiceStub):
     UpdateCityPolicy: _aio.UnaryUnaryMultiCallable[_city_pb2.UpdateCityPolicyRequest, _city_pb2.UpdateCityPolicyResponse]  # type: ignore[assignment]
     """Replaces a city's matching policy; running matchers take it up at their next window.
 
-    Errors: INVALID_ARGUMENT for a policy outside its limits; NOT_FOUND for an unknown code.
+    Errors: INVALID_ARGUMENT for a policy outside its limits, for a matching rule or a parameter that does not exist,
+    and for a rule that no city may switch off; NOT_FOUND for an unknown code.
+    """
+    ListMatchingRules: _aio.UnaryUnaryMultiCallable[_city_pb2.ListMatchingRulesRequest, _city_pb2.ListMatchingRulesResponse]  # type: ignore[assignment]
+    """Lists the matching rules that there are, in the order of their names: what MatchingPolicy.rules may name.
+
+    Errors: INVALID_ARGUMENT for a page token that this list did not issue.
     """
 
 class CityServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -93,8 +105,8 @@ class CityServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_city_pb2.CreateCityResponse, _abc.Awaitable[_city_pb2.CreateCityResponse]]:
         """Opens a city. The same code with the same content again answers the stored city.
 
-        Errors: INVALID_ARGUMENT for any field that breaks its rule; ALREADY_EXISTS when the code is taken by a
-        city with other content; PERMISSION_DENIED for anyone but ops.
+        Errors: INVALID_ARGUMENT for any field that breaks its rule, and for a policy as UpdateCityPolicy; ALREADY_EXISTS
+        when the code is taken by a city with other content; PERMISSION_DENIED for anyone but ops.
         """
 
     @_abc_1.abstractmethod
@@ -127,7 +139,19 @@ class CityServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_city_pb2.UpdateCityPolicyResponse, _abc.Awaitable[_city_pb2.UpdateCityPolicyResponse]]:
         """Replaces a city's matching policy; running matchers take it up at their next window.
 
-        Errors: INVALID_ARGUMENT for a policy outside its limits; NOT_FOUND for an unknown code.
+        Errors: INVALID_ARGUMENT for a policy outside its limits, for a matching rule or a parameter that does not exist,
+        and for a rule that no city may switch off; NOT_FOUND for an unknown code.
+        """
+
+    @_abc_1.abstractmethod
+    def ListMatchingRules(
+        self,
+        request: _city_pb2.ListMatchingRulesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_city_pb2.ListMatchingRulesResponse, _abc.Awaitable[_city_pb2.ListMatchingRulesResponse]]:
+        """Lists the matching rules that there are, in the order of their names: what MatchingPolicy.rules may name.
+
+        Errors: INVALID_ARGUMENT for a page token that this list did not issue.
         """
 
 def add_CityServiceServicer_to_server(servicer: CityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -133,11 +133,11 @@ class DeliveryDetails(_message.Message):
 
     @_builtins.property
     def declared_value(self) -> _money_pb2.Money:
-        """What the parcel is worth."""
+        """What the parcel is worth. Matching minds what is worth something in INR."""
 
     @_builtins.property
     def cash_on_delivery(self) -> _money_pb2.Money:
-        """What the partner collects at the door."""
+        """What the partner collects at the door; in INR only."""
 
     @_builtins.property
     def vehicles(self) -> _containers.RepeatedScalarFieldContainer[_parcel_pb2.Vehicle.ValueType]:

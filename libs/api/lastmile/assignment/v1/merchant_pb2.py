@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from lastmile.common.v1 import access_pb2 as lastmile_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%lastmile/assignment/v1/merchant.proto\x12\x16lastmile.assignment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flastmile/common/v1/access.proto\"g\n\x08Merchant\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\treference\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8b\x01\n\x15\x43reateMerchantRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xbaH%r#\x10\x01\x18\xc8\x01\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12:\n\treference\x18\x02 \x01(\tB\'\xbaH$r\"\x10\x01\x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"L\n\x16\x43reateMerchantResponse\x12\x32\n\x08merchant\x18\x01 \x01(\x0b\x32 .lastmile.assignment.v1.Merchant\"3\n\x12GetMerchantRequest\x12\x1d\n\x0bmerchant_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"I\n\x13GetMerchantResponse\x12\x32\n\x08merchant\x18\x01 \x01(\x0b\x32 .lastmile.assignment.v1.Merchant\"\xab\x01\n\x14ListMerchantsRequest\x12\x38\n\treference\x18\x01 \x01(\tB%\xbaH\"r \x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12:\n\npage_token\x18\x03 \x01(\tB&\xbaH#r!\x18\x80\x04\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"e\n\x15ListMerchantsResponse\x12\x33\n\tmerchants\x18\x01 \x03(\x0b\x32 .lastmile.assignment.v1.Merchant\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xc7\x03\n\x0fMerchantService\x12\x90\x01\n\x0e\x43reateMerchant\x12-.lastmile.assignment.v1.CreateMerchantRequest\x1a..lastmile.assignment.v1.CreateMerchantResponse\"\x1f\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x12\"\r/v1/merchants:\x01*\x12\x93\x01\n\x0bGetMerchant\x12*.lastmile.assignment.v1.GetMerchantRequest\x1a+.lastmile.assignment.v1.GetMerchantResponse\"+\x8a\xe7\x18\x04\n\x02\x02\x01\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/merchants/{merchant_id}\x12\x8a\x01\n\rListMerchants\x12,.lastmile.assignment.v1.ListMerchantsRequest\x1a-.lastmile.assignment.v1.ListMerchantsResponse\"\x1c\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/merchantsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%lastmile/assignment/v1/merchant.proto\x12\x16lastmile.assignment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flastmile/common/v1/access.proto\"g\n\x08Merchant\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\treference\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8b\x01\n\x15\x43reateMerchantRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xbaH%r#\x10\x01\x18\xc8\x01\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12:\n\treference\x18\x02 \x01(\tB\'\xbaH$r\"\x10\x01\x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"L\n\x16\x43reateMerchantResponse\x12\x32\n\x08merchant\x18\x01 \x01(\x0b\x32 .lastmile.assignment.v1.Merchant\"3\n\x12GetMerchantRequest\x12\x1d\n\x0bmerchant_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"I\n\x13GetMerchantResponse\x12\x32\n\x08merchant\x18\x01 \x01(\x0b\x32 .lastmile.assignment.v1.Merchant\"\xab\x01\n\x14ListMerchantsRequest\x12\x38\n\treference\x18\x01 \x01(\tB%\xbaH\"r \x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12:\n\npage_token\x18\x03 \x01(\tB&\xbaH#r!\x18\x80\x04\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"e\n\x15ListMerchantsResponse\x12\x33\n\tmerchants\x18\x01 \x03(\x0b\x32 .lastmile.assignment.v1.Merchant\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa1\x01\n\x10MerchantPartners\x12\x13\n\x0bmerchant_id\x18\x01 \x01(\t\x12\x1b\n\x13\x61llowed_partner_ids\x18\x02 \x03(\t\x12\x1a\n\x12\x64\x65nied_partner_ids\x18\x03 \x03(\t\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12.\n\nupdated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\";\n\x1aGetMerchantPartnersRequest\x12\x1d\n\x0bmerchant_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"Y\n\x1bGetMerchantPartnersResponse\x12:\n\x08partners\x18\x01 \x01(\x0b\x32(.lastmile.assignment.v1.MerchantPartners\"\xd9\x01\n\x1aSetMerchantPartnersRequest\x12\x1d\n\x0bmerchant_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12/\n\x13\x61llowed_partner_ids\x18\x02 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x10\xe8\x07\x18\x01\"\x05r\x03\xb0\x01\x01\x12.\n\x12\x64\x65nied_partner_ids\x18\x03 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x10\xe8\x07\x18\x01\"\x05r\x03\xb0\x01\x01\x12&\n\x10\x65xpected_version\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x42\x13\n\x11_expected_version\"Y\n\x1bSetMerchantPartnersResponse\x12:\n\x08partners\x18\x01 \x01(\x0b\x32(.lastmile.assignment.v1.MerchantPartners2\xb8\x06\n\x0fMerchantService\x12\x90\x01\n\x0e\x43reateMerchant\x12-.lastmile.assignment.v1.CreateMerchantRequest\x1a..lastmile.assignment.v1.CreateMerchantResponse\"\x1f\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x12\"\r/v1/merchants:\x01*\x12\x93\x01\n\x0bGetMerchant\x12*.lastmile.assignment.v1.GetMerchantRequest\x1a+.lastmile.assignment.v1.GetMerchantResponse\"+\x8a\xe7\x18\x04\n\x02\x02\x01\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/merchants/{merchant_id}\x12\x8a\x01\n\rListMerchants\x12,.lastmile.assignment.v1.ListMerchantsRequest\x1a-.lastmile.assignment.v1.ListMerchantsResponse\"\x1c\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/merchants\x12\xb4\x01\n\x13GetMerchantPartners\x12\x32.lastmile.assignment.v1.GetMerchantPartnersRequest\x1a\x33.lastmile.assignment.v1.GetMerchantPartnersResponse\"4\x8a\xe7\x18\x04\n\x02\x02\x01\x82\xd3\xe4\x93\x02&\x12$/v1/merchants/{merchant_id}/partners\x12\xb7\x01\n\x13SetMerchantPartners\x12\x32.lastmile.assignment.v1.SetMerchantPartnersRequest\x1a\x33.lastmile.assignment.v1.SetMerchantPartnersResponse\"7\x8a\xe7\x18\x04\n\x02\x02\x01\x82\xd3\xe4\x93\x02)\x1a$/v1/merchants/{merchant_id}/partners:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,12 +47,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMERCHANTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
   _globals['_LISTMERCHANTSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTMERCHANTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H#r!\030\200\0042\034^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$'
+  _globals['_GETMERCHANTPARTNERSREQUEST'].fields_by_name['merchant_id']._loaded_options = None
+  _globals['_GETMERCHANTPARTNERSREQUEST'].fields_by_name['merchant_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_SETMERCHANTPARTNERSREQUEST'].fields_by_name['merchant_id']._loaded_options = None
+  _globals['_SETMERCHANTPARTNERSREQUEST'].fields_by_name['merchant_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_SETMERCHANTPARTNERSREQUEST'].fields_by_name['allowed_partner_ids']._loaded_options = None
+  _globals['_SETMERCHANTPARTNERSREQUEST'].fields_by_name['allowed_partner_ids']._serialized_options = b'\272H\017\222\001\014\020\350\007\030\001\"\005r\003\260\001\001'
+  _globals['_SETMERCHANTPARTNERSREQUEST'].fields_by_name['denied_partner_ids']._loaded_options = None
+  _globals['_SETMERCHANTPARTNERSREQUEST'].fields_by_name['denied_partner_ids']._serialized_options = b'\272H\017\222\001\014\020\350\007\030\001\"\005r\003\260\001\001'
+  _globals['_SETMERCHANTPARTNERSREQUEST'].fields_by_name['expected_version']._loaded_options = None
+  _globals['_SETMERCHANTPARTNERSREQUEST'].fields_by_name['expected_version']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_MERCHANTSERVICE'].methods_by_name['CreateMerchant']._loaded_options = None
   _globals['_MERCHANTSERVICE'].methods_by_name['CreateMerchant']._serialized_options = b'\212\347\030\003\n\001\002\202\323\344\223\002\022\"\r/v1/merchants:\001*'
   _globals['_MERCHANTSERVICE'].methods_by_name['GetMerchant']._loaded_options = None
   _globals['_MERCHANTSERVICE'].methods_by_name['GetMerchant']._serialized_options = b'\212\347\030\004\n\002\002\001\202\323\344\223\002\035\022\033/v1/merchants/{merchant_id}'
   _globals['_MERCHANTSERVICE'].methods_by_name['ListMerchants']._loaded_options = None
   _globals['_MERCHANTSERVICE'].methods_by_name['ListMerchants']._serialized_options = b'\212\347\030\003\n\001\002\202\323\344\223\002\017\022\r/v1/merchants'
+  _globals['_MERCHANTSERVICE'].methods_by_name['GetMerchantPartners']._loaded_options = None
+  _globals['_MERCHANTSERVICE'].methods_by_name['GetMerchantPartners']._serialized_options = b'\212\347\030\004\n\002\002\001\202\323\344\223\002&\022$/v1/merchants/{merchant_id}/partners'
+  _globals['_MERCHANTSERVICE'].methods_by_name['SetMerchantPartners']._loaded_options = None
+  _globals['_MERCHANTSERVICE'].methods_by_name['SetMerchantPartners']._serialized_options = b'\212\347\030\004\n\002\002\001\202\323\344\223\002)\032$/v1/merchants/{merchant_id}/partners:\001*'
   _globals['_MERCHANT']._serialized_start=190
   _globals['_MERCHANT']._serialized_end=293
   _globals['_CREATEMERCHANTREQUEST']._serialized_start=296
@@ -67,6 +81,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMERCHANTSREQUEST']._serialized_end=815
   _globals['_LISTMERCHANTSRESPONSE']._serialized_start=817
   _globals['_LISTMERCHANTSRESPONSE']._serialized_end=918
-  _globals['_MERCHANTSERVICE']._serialized_start=921
-  _globals['_MERCHANTSERVICE']._serialized_end=1376
+  _globals['_MERCHANTPARTNERS']._serialized_start=921
+  _globals['_MERCHANTPARTNERS']._serialized_end=1082
+  _globals['_GETMERCHANTPARTNERSREQUEST']._serialized_start=1084
+  _globals['_GETMERCHANTPARTNERSREQUEST']._serialized_end=1143
+  _globals['_GETMERCHANTPARTNERSRESPONSE']._serialized_start=1145
+  _globals['_GETMERCHANTPARTNERSRESPONSE']._serialized_end=1234
+  _globals['_SETMERCHANTPARTNERSREQUEST']._serialized_start=1237
+  _globals['_SETMERCHANTPARTNERSREQUEST']._serialized_end=1454
+  _globals['_SETMERCHANTPARTNERSRESPONSE']._serialized_start=1456
+  _globals['_SETMERCHANTPARTNERSRESPONSE']._serialized_end=1545
+  _globals['_MERCHANTSERVICE']._serialized_start=1548
+  _globals['_MERCHANTSERVICE']._serialized_end=2372
 # @@protoc_insertion_point(module_scope)

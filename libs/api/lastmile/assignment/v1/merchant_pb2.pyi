@@ -180,3 +180,140 @@ class ListMerchantsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListMerchantsResponse: _TypeAlias = ListMerchantsResponse  # noqa: Y015
+
+@_typing.final
+class MerchantPartners(_message.Message):
+    """Which partners a merchant's deliveries may go to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MERCHANT_ID_FIELD_NUMBER: _builtins.int
+    ALLOWED_PARTNER_IDS_FIELD_NUMBER: _builtins.int
+    DENIED_PARTNER_IDS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    UPDATED_AT_FIELD_NUMBER: _builtins.int
+    merchant_id: _builtins.str
+    version: _builtins.int
+    """Counts the changes; 0 before the first."""
+    @_builtins.property
+    def allowed_partner_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where any is named, no other partner gets the merchant's deliveries."""
+
+    @_builtins.property
+    def denied_partner_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """These never get them."""
+
+    @_builtins.property
+    def updated_at(self) -> _timestamp_pb2.Timestamp:
+        """Absent before the first change."""
+
+    def __init__(
+        self,
+        *,
+        merchant_id: _builtins.str = ...,
+        allowed_partner_ids: _abc.Iterable[_builtins.str] | None = ...,
+        denied_partner_ids: _abc.Iterable[_builtins.str] | None = ...,
+        version: _builtins.int = ...,
+        updated_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["updated_at", b"updated_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_partner_ids", b"allowed_partner_ids", "denied_partner_ids", b"denied_partner_ids", "merchant_id", b"merchant_id", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MerchantPartners: _TypeAlias = MerchantPartners  # noqa: Y015
+
+@_typing.final
+class GetMerchantPartnersRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MERCHANT_ID_FIELD_NUMBER: _builtins.int
+    merchant_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        merchant_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["merchant_id", b"merchant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMerchantPartnersRequest: _TypeAlias = GetMerchantPartnersRequest  # noqa: Y015
+
+@_typing.final
+class GetMerchantPartnersResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTNERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def partners(self) -> Global___MerchantPartners: ...
+    def __init__(
+        self,
+        *,
+        partners: Global___MerchantPartners | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["partners", b"partners"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partners", b"partners"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMerchantPartnersResponse: _TypeAlias = GetMerchantPartnersResponse  # noqa: Y015
+
+@_typing.final
+class SetMerchantPartnersRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MERCHANT_ID_FIELD_NUMBER: _builtins.int
+    ALLOWED_PARTNER_IDS_FIELD_NUMBER: _builtins.int
+    DENIED_PARTNER_IDS_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    merchant_id: _builtins.str
+    expected_version: _builtins.int
+    """Absent replaces whatever is stored."""
+    @_builtins.property
+    def allowed_partner_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Empty means that every partner may."""
+
+    @_builtins.property
+    def denied_partner_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        merchant_id: _builtins.str = ...,
+        allowed_partner_ids: _abc.Iterable[_builtins.str] | None = ...,
+        denied_partner_ids: _abc.Iterable[_builtins.str] | None = ...,
+        expected_version: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "expected_version", b"expected_version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "allowed_partner_ids", b"allowed_partner_ids", "denied_partner_ids", b"denied_partner_ids", "expected_version", b"expected_version", "merchant_id", b"merchant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
+    _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
+
+Global___SetMerchantPartnersRequest: _TypeAlias = SetMerchantPartnersRequest  # noqa: Y015
+
+@_typing.final
+class SetMerchantPartnersResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTNERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def partners(self) -> Global___MerchantPartners: ...
+    def __init__(
+        self,
+        *,
+        partners: Global___MerchantPartners | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["partners", b"partners"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partners", b"partners"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetMerchantPartnersResponse: _TypeAlias = SetMerchantPartnersResponse  # noqa: Y015

@@ -50,6 +50,16 @@ class MerchantServiceStub:
                 request_serializer=lastmile_dot_assignment_dot_v1_dot_merchant__pb2.ListMerchantsRequest.SerializeToString,
                 response_deserializer=lastmile_dot_assignment_dot_v1_dot_merchant__pb2.ListMerchantsResponse.FromString,
                 _registered_method=True)
+        self.GetMerchantPartners = channel.unary_unary(
+                '/lastmile.assignment.v1.MerchantService/GetMerchantPartners',
+                request_serializer=lastmile_dot_assignment_dot_v1_dot_merchant__pb2.GetMerchantPartnersRequest.SerializeToString,
+                response_deserializer=lastmile_dot_assignment_dot_v1_dot_merchant__pb2.GetMerchantPartnersResponse.FromString,
+                _registered_method=True)
+        self.SetMerchantPartners = channel.unary_unary(
+                '/lastmile.assignment.v1.MerchantService/SetMerchantPartners',
+                request_serializer=lastmile_dot_assignment_dot_v1_dot_merchant__pb2.SetMerchantPartnersRequest.SerializeToString,
+                response_deserializer=lastmile_dot_assignment_dot_v1_dot_merchant__pb2.SetMerchantPartnersResponse.FromString,
+                _registered_method=True)
 
 
 class MerchantServiceServicer:
@@ -84,6 +94,26 @@ class MerchantServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetMerchantPartners(self, request, context):
+        """Returns the partners that a merchant insists on and those that it refuses. A merchant may ask for its own only.
+
+        Errors: NOT_FOUND for an unknown id, and for any other merchant's id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetMerchantPartners(self, request, context):
+        """Replaces both lists; running matchers take them up at their next window. Honours idempotency-key.
+
+        Errors: INVALID_ARGUMENT for a partner that does not exist or stands in both lists; NOT_FOUND for an unknown id,
+        and for any other merchant's id; ABORTED when expected_version is not the stored one, and while the same
+        idempotency key is in flight.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MerchantServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -101,6 +131,16 @@ def add_MerchantServiceServicer_to_server(servicer, server):
                     servicer.ListMerchants,
                     request_deserializer=lastmile_dot_assignment_dot_v1_dot_merchant__pb2.ListMerchantsRequest.FromString,
                     response_serializer=lastmile_dot_assignment_dot_v1_dot_merchant__pb2.ListMerchantsResponse.SerializeToString,
+            ),
+            'GetMerchantPartners': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMerchantPartners,
+                    request_deserializer=lastmile_dot_assignment_dot_v1_dot_merchant__pb2.GetMerchantPartnersRequest.FromString,
+                    response_serializer=lastmile_dot_assignment_dot_v1_dot_merchant__pb2.GetMerchantPartnersResponse.SerializeToString,
+            ),
+            'SetMerchantPartners': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetMerchantPartners,
+                    request_deserializer=lastmile_dot_assignment_dot_v1_dot_merchant__pb2.SetMerchantPartnersRequest.FromString,
+                    response_serializer=lastmile_dot_assignment_dot_v1_dot_merchant__pb2.SetMerchantPartnersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -185,6 +225,60 @@ class MerchantService:
             '/lastmile.assignment.v1.MerchantService/ListMerchants',
             lastmile_dot_assignment_dot_v1_dot_merchant__pb2.ListMerchantsRequest.SerializeToString,
             lastmile_dot_assignment_dot_v1_dot_merchant__pb2.ListMerchantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMerchantPartners(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lastmile.assignment.v1.MerchantService/GetMerchantPartners',
+            lastmile_dot_assignment_dot_v1_dot_merchant__pb2.GetMerchantPartnersRequest.SerializeToString,
+            lastmile_dot_assignment_dot_v1_dot_merchant__pb2.GetMerchantPartnersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetMerchantPartners(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lastmile.assignment.v1.MerchantService/SetMerchantPartners',
+            lastmile_dot_assignment_dot_v1_dot_merchant__pb2.SetMerchantPartnersRequest.SerializeToString,
+            lastmile_dot_assignment_dot_v1_dot_merchant__pb2.SetMerchantPartnersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -49,6 +49,18 @@ class MerchantServiceStub:
 
     Errors: INVALID_ARGUMENT for a page token that this list did not issue.
     """
+    GetMerchantPartners: _grpc.UnaryUnaryMultiCallable[_merchant_pb2.GetMerchantPartnersRequest, _merchant_pb2.GetMerchantPartnersResponse]
+    """Returns the partners that a merchant insists on and those that it refuses. A merchant may ask for its own only.
+
+    Errors: NOT_FOUND for an unknown id, and for any other merchant's id.
+    """
+    SetMerchantPartners: _grpc.UnaryUnaryMultiCallable[_merchant_pb2.SetMerchantPartnersRequest, _merchant_pb2.SetMerchantPartnersResponse]
+    """Replaces both lists; running matchers take them up at their next window. Honours idempotency-key.
+
+    Errors: INVALID_ARGUMENT for a partner that does not exist or stands in both lists; NOT_FOUND for an unknown id,
+    and for any other merchant's id; ABORTED when expected_version is not the stored one, and while the same
+    idempotency key is in flight.
+    """
 
 @_typing.type_check_only
 class MerchantServiceAsyncStub(MerchantServiceStub):
@@ -70,6 +82,18 @@ class MerchantServiceAsyncStub(MerchantServiceStub):
     """Lists merchants, oldest first.
 
     Errors: INVALID_ARGUMENT for a page token that this list did not issue.
+    """
+    GetMerchantPartners: _aio.UnaryUnaryMultiCallable[_merchant_pb2.GetMerchantPartnersRequest, _merchant_pb2.GetMerchantPartnersResponse]  # type: ignore[assignment]
+    """Returns the partners that a merchant insists on and those that it refuses. A merchant may ask for its own only.
+
+    Errors: NOT_FOUND for an unknown id, and for any other merchant's id.
+    """
+    SetMerchantPartners: _aio.UnaryUnaryMultiCallable[_merchant_pb2.SetMerchantPartnersRequest, _merchant_pb2.SetMerchantPartnersResponse]  # type: ignore[assignment]
+    """Replaces both lists; running matchers take them up at their next window. Honours idempotency-key.
+
+    Errors: INVALID_ARGUMENT for a partner that does not exist or stands in both lists; NOT_FOUND for an unknown id,
+    and for any other merchant's id; ABORTED when expected_version is not the stored one, and while the same
+    idempotency key is in flight.
     """
 
 class MerchantServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -107,6 +131,30 @@ class MerchantServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists merchants, oldest first.
 
         Errors: INVALID_ARGUMENT for a page token that this list did not issue.
+        """
+
+    @_abc_1.abstractmethod
+    def GetMerchantPartners(
+        self,
+        request: _merchant_pb2.GetMerchantPartnersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_merchant_pb2.GetMerchantPartnersResponse, _abc.Awaitable[_merchant_pb2.GetMerchantPartnersResponse]]:
+        """Returns the partners that a merchant insists on and those that it refuses. A merchant may ask for its own only.
+
+        Errors: NOT_FOUND for an unknown id, and for any other merchant's id.
+        """
+
+    @_abc_1.abstractmethod
+    def SetMerchantPartners(
+        self,
+        request: _merchant_pb2.SetMerchantPartnersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_merchant_pb2.SetMerchantPartnersResponse, _abc.Awaitable[_merchant_pb2.SetMerchantPartnersResponse]]:
+        """Replaces both lists; running matchers take them up at their next window. Honours idempotency-key.
+
+        Errors: INVALID_ARGUMENT for a partner that does not exist or stands in both lists; NOT_FOUND for an unknown id,
+        and for any other merchant's id; ABORTED when expected_version is not the stored one, and while the same
+        idempotency key is in flight.
         """
 
 def add_MerchantServiceServicer_to_server(servicer: MerchantServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

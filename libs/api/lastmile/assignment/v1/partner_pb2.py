@@ -27,11 +27,12 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from lastmile.common.v1 import access_pb2 as lastmile_dot_common_dot_v1_dot_access__pb2
 from lastmile.common.v1 import geo_pb2 as lastmile_dot_common_dot_v1_dot_geo__pb2
+from lastmile.common.v1 import money_pb2 as lastmile_dot_common_dot_v1_dot_money__pb2
 from lastmile.common.v1 import parcel_pb2 as lastmile_dot_common_dot_v1_dot_parcel__pb2
 from lastmile.common.v1 import time_pb2 as lastmile_dot_common_dot_v1_dot_time__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$lastmile/assignment/v1/partner.proto\x12\x16lastmile.assignment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flastmile/common/v1/access.proto\x1a\x1clastmile/common/v1/geo.proto\x1a\x1flastmile/common/v1/parcel.proto\x1a\x1dlastmile/common/v1/time.proto\"\x96\x01\n\x08\x43\x61pacity\x12\x1f\n\x0bparcels_max\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x01\x12\"\n\x0cweight_g_max\x18\x02 \x01(\x03\x42\x0c\xbaH\t\"\x07\x18\xc0\x96\xb1\x02(\x01\x12$\n\x0evolume_cm3_max\x18\x03 \x01(\x03\x42\x0c\xbaH\t\"\x07\x18\x80\xe1\xeb\x17(\x01\x12\x1f\n\x0bside_mm_max\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x01\"=\n\x04Load\x12\x0f\n\x07parcels\x18\x01 \x01(\x05\x12\x10\n\x08weight_g\x18\x02 \x01(\x03\x12\x12\n\nvolume_cm3\x18\x03 \x01(\x03\"\xf5\x03\n\x0ePartnerProfile\x12\x38\n\treference\x18\x01 \x01(\tB%\xbaH\"r \x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12=\n\x0c\x64isplay_name\x18\x02 \x01(\tB\'\xbaH$r\"\x10\x01\x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12\x31\n\tcity_code\x18\x03 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Z][A-Z0-9_-]{1,15}$\x12\x38\n\x07vehicle\x18\x04 \x01(\x0e\x32\x1b.lastmile.common.v1.VehicleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12:\n\x08\x63\x61pacity\x18\x05 \x01(\x0b\x32 .lastmile.assignment.v1.CapacityB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x04home\x18\x06 \x01(\x0b\x32\x1c.lastmile.common.v1.LocationB\x06\xbaH\x03\xc8\x01\x01\x12K\n\x0fpreferred_zones\x18\x07 \x03(\tB2\xbaH/\x92\x01,\x10\x32\x18\x01\"&r$2\"^[0-9bcdefghjkmnpqrstuvwxyz]{1,7}$\x12@\n\nacceptance\x18\x08 \x01(\x0e\x32\".lastmile.assignment.v1.AcceptanceB\x08\xbaH\x05\x82\x01\x02\x10\x01\"\xdc\x02\n\x07Partner\x12\n\n\x02id\x18\x01 \x01(\t\x12\x37\n\x07profile\x18\x02 \x01(\x0b\x32&.lastmile.assignment.v1.PartnerProfile\x12:\n\x0c\x61vailability\x18\x03 \x01(\x0e\x32$.lastmile.assignment.v1.Availability\x12\x33\n\x0bshift_slots\x18\x04 \x03(\x0b\x32\x1e.lastmile.common.v1.TimeWindow\x12*\n\x04load\x18\x05 \x01(\x0b\x32\x1c.lastmile.assignment.v1.Load\x12\x0f\n\x07version\x18\x06 \x01(\x03\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xdd\x01\n\x15OnboardPartnerRequest\x12?\n\x07profile\x18\x01 \x01(\x0b\x32&.lastmile.assignment.v1.PartnerProfileB\x06\xbaH\x03\xc8\x01\x01\x12\x44\n\x0c\x61vailability\x18\x02 \x01(\x0e\x32$.lastmile.assignment.v1.AvailabilityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12=\n\x0bshift_slots\x18\x03 \x03(\x0b\x32\x1e.lastmile.common.v1.TimeWindowB\x08\xbaH\x05\x92\x01\x02\x10@\"J\n\x16OnboardPartnerResponse\x12\x30\n\x07partner\x18\x01 \x01(\x0b\x32\x1f.lastmile.assignment.v1.Partner\"p\n\x1b\x42\x61tchOnboardPartnersRequest\x12Q\n\x08requests\x18\x01 \x03(\x0b\x32-.lastmile.assignment.v1.OnboardPartnerRequestB\x10\xbaH\r\x92\x01\n\x08\x01\x10\xe8\x07\"\x03\xd8\x01\x03\"]\n\x1c\x42\x61tchOnboardPartnersResponse\x12=\n\x07results\x18\x01 \x03(\x0b\x32,.lastmile.assignment.v1.OnboardPartnerResult\"\x88\x01\n\x14OnboardPartnerResult\x12\x32\n\x07partner\x18\x01 \x01(\x0b\x32\x1f.lastmile.assignment.v1.PartnerH\x00\x12\x31\n\x05\x65rror\x18\x02 \x01(\x0b\x32 .lastmile.assignment.v1.RowErrorH\x00\x42\t\n\x07outcome\"\xee\x01\n\x08RowError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12@\n\x10\x66ield_violations\x18\x04 \x03(\x0b\x32&.lastmile.assignment.v1.FieldViolation\x12@\n\x08metadata\x18\x05 \x03(\x0b\x32..lastmile.assignment.v1.RowError.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"B\n\x0e\x46ieldViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0c\n\x04rule\x18\x03 \x01(\t\"\x98\x01\n\x14UpdatePartnerRequest\x12\x1c\n\npartner_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12?\n\x07profile\x18\x02 \x01(\x0b\x32&.lastmile.assignment.v1.PartnerProfileB\x06\xbaH\x03\xc8\x01\x01\x12!\n\x10\x65xpected_version\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"I\n\x15UpdatePartnerResponse\x12\x30\n\x07partner\x18\x01 \x01(\x0b\x32\x1f.lastmile.assignment.v1.Partner\"1\n\x11GetPartnerRequest\x12\x1c\n\npartner_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"F\n\x12GetPartnerResponse\x12\x30\n\x07partner\x18\x01 \x01(\x0b\x32\x1f.lastmile.assignment.v1.Partner\"\xa6\x02\n\x13ListPartnersRequest\x12\x34\n\tcity_code\x18\x01 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^([A-Z][A-Z0-9_-]{1,15})?$\x12\x44\n\x0c\x61vailability\x18\x02 \x01(\x0e\x32$.lastmile.assignment.v1.AvailabilityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x38\n\treference\x18\x03 \x01(\tB%\xbaH\"r \x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12\x1d\n\tpage_size\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12:\n\npage_token\x18\x05 \x01(\tB&\xbaH#r!\x18\x80\x04\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"b\n\x14ListPartnersResponse\x12\x31\n\x08partners\x18\x01 \x03(\x0b\x32\x1f.lastmile.assignment.v1.Partner\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"~\n\x16SetAvailabilityRequest\x12\x1c\n\npartner_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x46\n\x0c\x61vailability\x18\x02 \x01(\x0e\x32$.lastmile.assignment.v1.AvailabilityB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"K\n\x17SetAvailabilityResponse\x12\x30\n\x07partner\x18\x01 \x01(\x0b\x32\x1f.lastmile.assignment.v1.Partner\"s\n\x14SetShiftSlotsRequest\x12\x1c\n\npartner_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12=\n\x0bshift_slots\x18\x02 \x03(\x0b\x32\x1e.lastmile.common.v1.TimeWindowB\x08\xbaH\x05\x92\x01\x02\x10@\"I\n\x15SetShiftSlotsResponse\x12\x30\n\x07partner\x18\x01 \x01(\x0b\x32\x1f.lastmile.assignment.v1.Partner\"{\n\x08Position\x12\x36\n\x08location\x18\x01 \x01(\x0b\x32\x1c.lastmile.common.v1.LocationB\x06\xbaH\x03\xc8\x01\x01\x12\x37\n\x0brecorded_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\"q\n\x15ReportPositionRequest\x12\x1c\n\npartner_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12:\n\x08position\x18\x02 \x01(\x0b\x32 .lastmile.assignment.v1.PositionB\x06\xbaH\x03\xc8\x01\x01\"\x18\n\x16ReportPositionResponse\"d\n\x16ReportPositionsRequest\x12J\n\tpositions\x18\x01 \x03(\x0b\x32\'.lastmile.assignment.v1.PartnerPositionB\x0e\xbaH\x0b\x92\x01\x08\x10\xe8\x07\"\x03\xd8\x01\x03\"k\n\x0fPartnerPosition\x12\x1c\n\npartner_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12:\n\x08position\x18\x02 \x01(\x0b\x32 .lastmile.assignment.v1.PositionB\x06\xbaH\x03\xc8\x01\x01\"\xc3\x01\n\x17ReportPositionsResponse\x12\x16\n\x0e\x61\x63\x63\x65pted_count\x18\x01 \x01(\x03\x12Z\n\x0erefused_counts\x18\x02 \x03(\x0b\x32\x42.lastmile.assignment.v1.ReportPositionsResponse.RefusedCountsEntry\x1a\x34\n\x12RefusedCountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01*_\n\x0c\x41vailability\x12\x1c\n\x18\x41VAILABILITY_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41VAILABILITY_ONLINE\x10\x01\x12\x18\n\x14\x41VAILABILITY_OFFLINE\x10\x02*[\n\nAcceptance\x12\x1a\n\x16\x41\x43\x43\x45PTANCE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41\x43\x43\x45PTANCE_BY_OFFER\x10\x01\x12\x18\n\x14\x41\x43\x43\x45PTANCE_AUTOMATIC\x10\x02\x32\x93\x0b\n\x0ePartnerService\x12\x8f\x01\n\x0eOnboardPartner\x12-.lastmile.assignment.v1.OnboardPartnerRequest\x1a..lastmile.assignment.v1.OnboardPartnerResponse\"\x1e\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/partners:\x01*\x12\xae\x01\n\x14\x42\x61tchOnboardPartners\x12\x33.lastmile.assignment.v1.BatchOnboardPartnersRequest\x1a\x34.lastmile.assignment.v1.BatchOnboardPartnersResponse\"+\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/partners:batchOnboard:\x01*\x12\x99\x01\n\rUpdatePartner\x12,.lastmile.assignment.v1.UpdatePartnerRequest\x1a-.lastmile.assignment.v1.UpdatePartnerResponse\"+\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x1e\x1a\x19/v1/partners/{partner_id}:\x01*\x12\x8e\x01\n\nGetPartner\x12).lastmile.assignment.v1.GetPartnerRequest\x1a*.lastmile.assignment.v1.GetPartnerResponse\")\x8a\xe7\x18\x04\n\x02\x02\x03\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/partners/{partner_id}\x12\x86\x01\n\x0cListPartners\x12+.lastmile.assignment.v1.ListPartnersRequest\x1a,.lastmile.assignment.v1.ListPartnersResponse\"\x1b\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/partners\x12\xb0\x01\n\x0fSetAvailability\x12..lastmile.assignment.v1.SetAvailabilityRequest\x1a/.lastmile.assignment.v1.SetAvailabilityResponse\"<\x8a\xe7\x18\x04\n\x02\x02\x03\x82\xd3\xe4\x93\x02.\")/v1/partners/{partner_id}:setAvailability:\x01*\x12\xa5\x01\n\rSetShiftSlots\x12,.lastmile.assignment.v1.SetShiftSlotsRequest\x1a-.lastmile.assignment.v1.SetShiftSlotsResponse\"7\x8a\xe7\x18\x04\n\x02\x02\x03\x82\xd3\xe4\x93\x02)\x1a$/v1/partners/{partner_id}/shiftSlots:\x01*\x12\xac\x01\n\x0eReportPosition\x12-.lastmile.assignment.v1.ReportPositionRequest\x1a..lastmile.assignment.v1.ReportPositionResponse\";\x8a\xe7\x18\x04\n\x02\x02\x03\x82\xd3\xe4\x93\x02-\"(/v1/partners/{partner_id}:reportPosition:\x01*\x12~\n\x0fReportPositions\x12..lastmile.assignment.v1.ReportPositionsRequest\x1a/.lastmile.assignment.v1.ReportPositionsResponse\"\x08\x8a\xe7\x18\x04\n\x02\x02\x03(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$lastmile/assignment/v1/partner.proto\x12\x16lastmile.assignment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flastmile/common/v1/access.proto\x1a\x1clastmile/common/v1/geo.proto\x1a\x1elastmile/common/v1/money.proto\x1a\x1flastmile/common/v1/parcel.proto\x1a\x1dlastmile/common/v1/time.proto\"\x96\x01\n\x08\x43\x61pacity\x12\x1f\n\x0bparcels_max\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x01\x12\"\n\x0cweight_g_max\x18\x02 \x01(\x03\x42\x0c\xbaH\t\"\x07\x18\xc0\x96\xb1\x02(\x01\x12$\n\x0evolume_cm3_max\x18\x03 \x01(\x03\x42\x0c\xbaH\t\"\x07\x18\x80\xe1\xeb\x17(\x01\x12\x1f\n\x0bside_mm_max\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x01\"=\n\x04Load\x12\x0f\n\x07parcels\x18\x01 \x01(\x05\x12\x10\n\x08weight_g\x18\x02 \x01(\x03\x12\x12\n\nvolume_cm3\x18\x03 \x01(\x03\"\xd6\x05\n\x0ePartnerProfile\x12\x38\n\treference\x18\x01 \x01(\tB%\xbaH\"r \x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12=\n\x0c\x64isplay_name\x18\x02 \x01(\tB\'\xbaH$r\"\x10\x01\x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12\x31\n\tcity_code\x18\x03 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Z][A-Z0-9_-]{1,15}$\x12\x38\n\x07vehicle\x18\x04 \x01(\x0e\x32\x1b.lastmile.common.v1.VehicleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12:\n\x08\x63\x61pacity\x18\x05 \x01(\x0b\x32 .lastmile.assignment.v1.CapacityB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x04home\x18\x06 \x01(\x0b\x32\x1c.lastmile.common.v1.LocationB\x06\xbaH\x03\xc8\x01\x01\x12K\n\x0fpreferred_zones\x18\x07 \x03(\tB2\xbaH/\x92\x01,\x10\x32\x18\x01\"&r$2\"^[0-9bcdefghjkmnpqrstuvwxyz]{1,7}$\x12@\n\nacceptance\x18\x08 \x01(\x0e\x32\".lastmile.assignment.v1.AcceptanceB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12,\n\x06rating\x18\t \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\x14@)\x00\x00\x00\x00\x00\x00\x00\x00H\x00\x88\x01\x01\x12m\n\ncash_limit\x18\n \x01(\x0b\x32\x19.lastmile.common.v1.MoneyB>\xbaH;\xba\x01\x38\n\tmoney.inr\x12\x0emust be in INR\x1a\x1bthis.currency_code == \'INR\'\x12\x37\n\x0cnetwork_code\x18\x0b \x01(\tB!\xbaH\x1er\x1c\x32\x1a^([a-z][a-z0-9_-]{0,63})?$B\t\n\x07_rating\"\xdc\x02\n\x07Partner\x12\n\n\x02id\x18\x01 \x01(\t\x12\x37\n\x07profile\x18\x02 \x01(\x0b\x32&.lastmile.assignment.v1.PartnerProfile\x12:\n\x0c\x61vailability\x18\x03 \x01(\x0e\x32$.lastmile.assignment.v1.Availability\x12\x33\n\x0bshift_slots\x18\x04 \x03(\x0b\x32\x1e.lastmile.common.v1.TimeWindow\x12*\n\x04load\x18\x05 \x01(\x0b\x32\x1c.lastmile.assignment.v1.Load\x12\x0f\n\x07version\x18\x06 \x01(\x03\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xdd\x01\n\x15OnboardPartnerRequest\x12?\n\x07profile\x18\x01 \x01(\x0b\x32&.lastmile.assignment.v1.PartnerProfileB\x06\xbaH\x03\xc8\x01\x01\x12\x44\n\x0c\x61vailability\x18\x02 \x01(\x0e\x32$.lastmile.assignment.v1.AvailabilityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12=\n\x0bshift_slots\x18\x03 \x03(\x0b\x32\x1e.lastmile.common.v1.TimeWindowB\x08\xbaH\x05\x92\x01\x02\x10@\"J\n\x16OnboardPartnerResponse\x12\x30\n\x07partner\x18\x01 \x01(\x0b\x32\x1f.lastmile.assignment.v1.Partner\"p\n\x1b\x42\x61tchOnboardPartnersRequest\x12Q\n\x08requests\x18\x01 \x03(\x0b\x32-.lastmile.assignment.v1.OnboardPartnerRequestB\x10\xbaH\r\x92\x01\n\x08\x01\x10\xe8\x07\"\x03\xd8\x01\x03\"]\n\x1c\x42\x61tchOnboardPartnersResponse\x12=\n\x07results\x18\x01 \x03(\x0b\x32,.lastmile.assignment.v1.OnboardPartnerResult\"\x88\x01\n\x14OnboardPartnerResult\x12\x32\n\x07partner\x18\x01 \x01(\x0b\x32\x1f.lastmile.assignment.v1.PartnerH\x00\x12\x31\n\x05\x65rror\x18\x02 \x01(\x0b\x32 .lastmile.assignment.v1.RowErrorH\x00\x42\t\n\x07outcome\"\xee\x01\n\x08RowError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12@\n\x10\x66ield_violations\x18\x04 \x03(\x0b\x32&.lastmile.assignment.v1.FieldViolation\x12@\n\x08metadata\x18\x05 \x03(\x0b\x32..lastmile.assignment.v1.RowError.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"B\n\x0e\x46ieldViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0c\n\x04rule\x18\x03 \x01(\t\"\x98\x01\n\x14UpdatePartnerRequest\x12\x1c\n\npartner_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12?\n\x07profile\x18\x02 \x01(\x0b\x32&.lastmile.assignment.v1.PartnerProfileB\x06\xbaH\x03\xc8\x01\x01\x12!\n\x10\x65xpected_version\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"I\n\x15UpdatePartnerResponse\x12\x30\n\x07partner\x18\x01 \x01(\x0b\x32\x1f.lastmile.assignment.v1.Partner\"1\n\x11GetPartnerRequest\x12\x1c\n\npartner_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"F\n\x12GetPartnerResponse\x12\x30\n\x07partner\x18\x01 \x01(\x0b\x32\x1f.lastmile.assignment.v1.Partner\"\xa6\x02\n\x13ListPartnersRequest\x12\x34\n\tcity_code\x18\x01 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^([A-Z][A-Z0-9_-]{1,15})?$\x12\x44\n\x0c\x61vailability\x18\x02 \x01(\x0e\x32$.lastmile.assignment.v1.AvailabilityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x38\n\treference\x18\x03 \x01(\tB%\xbaH\"r \x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12\x1d\n\tpage_size\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12:\n\npage_token\x18\x05 \x01(\tB&\xbaH#r!\x18\x80\x04\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"b\n\x14ListPartnersResponse\x12\x31\n\x08partners\x18\x01 \x03(\x0b\x32\x1f.lastmile.assignment.v1.Partner\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"~\n\x16SetAvailabilityRequest\x12\x1c\n\npartner_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x46\n\x0c\x61vailability\x18\x02 \x01(\x0e\x32$.lastmile.assignment.v1.AvailabilityB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"K\n\x17SetAvailabilityResponse\x12\x30\n\x07partner\x18\x01 \x01(\x0b\x32\x1f.lastmile.assignment.v1.Partner\"s\n\x14SetShiftSlotsRequest\x12\x1c\n\npartner_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12=\n\x0bshift_slots\x18\x02 \x03(\x0b\x32\x1e.lastmile.common.v1.TimeWindowB\x08\xbaH\x05\x92\x01\x02\x10@\"I\n\x15SetShiftSlotsResponse\x12\x30\n\x07partner\x18\x01 \x01(\x0b\x32\x1f.lastmile.assignment.v1.Partner\"{\n\x08Position\x12\x36\n\x08location\x18\x01 \x01(\x0b\x32\x1c.lastmile.common.v1.LocationB\x06\xbaH\x03\xc8\x01\x01\x12\x37\n\x0brecorded_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\"q\n\x15ReportPositionRequest\x12\x1c\n\npartner_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12:\n\x08position\x18\x02 \x01(\x0b\x32 .lastmile.assignment.v1.PositionB\x06\xbaH\x03\xc8\x01\x01\"\x18\n\x16ReportPositionResponse\"d\n\x16ReportPositionsRequest\x12J\n\tpositions\x18\x01 \x03(\x0b\x32\'.lastmile.assignment.v1.PartnerPositionB\x0e\xbaH\x0b\x92\x01\x08\x10\xe8\x07\"\x03\xd8\x01\x03\"k\n\x0fPartnerPosition\x12\x1c\n\npartner_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12:\n\x08position\x18\x02 \x01(\x0b\x32 .lastmile.assignment.v1.PositionB\x06\xbaH\x03\xc8\x01\x01\"\xc3\x01\n\x17ReportPositionsResponse\x12\x16\n\x0e\x61\x63\x63\x65pted_count\x18\x01 \x01(\x03\x12Z\n\x0erefused_counts\x18\x02 \x03(\x0b\x32\x42.lastmile.assignment.v1.ReportPositionsResponse.RefusedCountsEntry\x1a\x34\n\x12RefusedCountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01*_\n\x0c\x41vailability\x12\x1c\n\x18\x41VAILABILITY_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41VAILABILITY_ONLINE\x10\x01\x12\x18\n\x14\x41VAILABILITY_OFFLINE\x10\x02*[\n\nAcceptance\x12\x1a\n\x16\x41\x43\x43\x45PTANCE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41\x43\x43\x45PTANCE_BY_OFFER\x10\x01\x12\x18\n\x14\x41\x43\x43\x45PTANCE_AUTOMATIC\x10\x02\x32\x93\x0b\n\x0ePartnerService\x12\x8f\x01\n\x0eOnboardPartner\x12-.lastmile.assignment.v1.OnboardPartnerRequest\x1a..lastmile.assignment.v1.OnboardPartnerResponse\"\x1e\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/partners:\x01*\x12\xae\x01\n\x14\x42\x61tchOnboardPartners\x12\x33.lastmile.assignment.v1.BatchOnboardPartnersRequest\x1a\x34.lastmile.assignment.v1.BatchOnboardPartnersResponse\"+\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/partners:batchOnboard:\x01*\x12\x99\x01\n\rUpdatePartner\x12,.lastmile.assignment.v1.UpdatePartnerRequest\x1a-.lastmile.assignment.v1.UpdatePartnerResponse\"+\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x1e\x1a\x19/v1/partners/{partner_id}:\x01*\x12\x8e\x01\n\nGetPartner\x12).lastmile.assignment.v1.GetPartnerRequest\x1a*.lastmile.assignment.v1.GetPartnerResponse\")\x8a\xe7\x18\x04\n\x02\x02\x03\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/partners/{partner_id}\x12\x86\x01\n\x0cListPartners\x12+.lastmile.assignment.v1.ListPartnersRequest\x1a,.lastmile.assignment.v1.ListPartnersResponse\"\x1b\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/partners\x12\xb0\x01\n\x0fSetAvailability\x12..lastmile.assignment.v1.SetAvailabilityRequest\x1a/.lastmile.assignment.v1.SetAvailabilityResponse\"<\x8a\xe7\x18\x04\n\x02\x02\x03\x82\xd3\xe4\x93\x02.\")/v1/partners/{partner_id}:setAvailability:\x01*\x12\xa5\x01\n\rSetShiftSlots\x12,.lastmile.assignment.v1.SetShiftSlotsRequest\x1a-.lastmile.assignment.v1.SetShiftSlotsResponse\"7\x8a\xe7\x18\x04\n\x02\x02\x03\x82\xd3\xe4\x93\x02)\x1a$/v1/partners/{partner_id}/shiftSlots:\x01*\x12\xac\x01\n\x0eReportPosition\x12-.lastmile.assignment.v1.ReportPositionRequest\x1a..lastmile.assignment.v1.ReportPositionResponse\";\x8a\xe7\x18\x04\n\x02\x02\x03\x82\xd3\xe4\x93\x02-\"(/v1/partners/{partner_id}:reportPosition:\x01*\x12~\n\x0fReportPositions\x12..lastmile.assignment.v1.ReportPositionsRequest\x1a/.lastmile.assignment.v1.ReportPositionsResponse\"\x08\x8a\xe7\x18\x04\n\x02\x02\x03(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -62,6 +63,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PARTNERPROFILE'].fields_by_name['preferred_zones']._serialized_options = b'\272H/\222\001,\0202\030\001\"&r$2\"^[0-9bcdefghjkmnpqrstuvwxyz]{1,7}$'
   _globals['_PARTNERPROFILE'].fields_by_name['acceptance']._loaded_options = None
   _globals['_PARTNERPROFILE'].fields_by_name['acceptance']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_PARTNERPROFILE'].fields_by_name['rating']._loaded_options = None
+  _globals['_PARTNERPROFILE'].fields_by_name['rating']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\000\000\024@)\000\000\000\000\000\000\000\000'
+  _globals['_PARTNERPROFILE'].fields_by_name['cash_limit']._loaded_options = None
+  _globals['_PARTNERPROFILE'].fields_by_name['cash_limit']._serialized_options = b'\272H;\272\0018\n\tmoney.inr\022\016must be in INR\032\033this.currency_code == \'INR\''
+  _globals['_PARTNERPROFILE'].fields_by_name['network_code']._loaded_options = None
+  _globals['_PARTNERPROFILE'].fields_by_name['network_code']._serialized_options = b'\272H\036r\0342\032^([a-z][a-z0-9_-]{0,63})?$'
   _globals['_ONBOARDPARTNERREQUEST'].fields_by_name['profile']._loaded_options = None
   _globals['_ONBOARDPARTNERREQUEST'].fields_by_name['profile']._serialized_options = b'\272H\003\310\001\001'
   _globals['_ONBOARDPARTNERREQUEST'].fields_by_name['availability']._loaded_options = None
@@ -132,68 +139,68 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PARTNERSERVICE'].methods_by_name['ReportPosition']._serialized_options = b'\212\347\030\004\n\002\002\003\202\323\344\223\002-\"(/v1/partners/{partner_id}:reportPosition:\001*'
   _globals['_PARTNERSERVICE'].methods_by_name['ReportPositions']._loaded_options = None
   _globals['_PARTNERSERVICE'].methods_by_name['ReportPositions']._serialized_options = b'\212\347\030\004\n\002\002\003'
-  _globals['_AVAILABILITY']._serialized_start=4133
-  _globals['_AVAILABILITY']._serialized_end=4228
-  _globals['_ACCEPTANCE']._serialized_start=4230
-  _globals['_ACCEPTANCE']._serialized_end=4321
-  _globals['_CAPACITY']._serialized_start=284
-  _globals['_CAPACITY']._serialized_end=434
-  _globals['_LOAD']._serialized_start=436
-  _globals['_LOAD']._serialized_end=497
-  _globals['_PARTNERPROFILE']._serialized_start=500
-  _globals['_PARTNERPROFILE']._serialized_end=1001
-  _globals['_PARTNER']._serialized_start=1004
-  _globals['_PARTNER']._serialized_end=1352
-  _globals['_ONBOARDPARTNERREQUEST']._serialized_start=1355
-  _globals['_ONBOARDPARTNERREQUEST']._serialized_end=1576
-  _globals['_ONBOARDPARTNERRESPONSE']._serialized_start=1578
-  _globals['_ONBOARDPARTNERRESPONSE']._serialized_end=1652
-  _globals['_BATCHONBOARDPARTNERSREQUEST']._serialized_start=1654
-  _globals['_BATCHONBOARDPARTNERSREQUEST']._serialized_end=1766
-  _globals['_BATCHONBOARDPARTNERSRESPONSE']._serialized_start=1768
-  _globals['_BATCHONBOARDPARTNERSRESPONSE']._serialized_end=1861
-  _globals['_ONBOARDPARTNERRESULT']._serialized_start=1864
-  _globals['_ONBOARDPARTNERRESULT']._serialized_end=2000
-  _globals['_ROWERROR']._serialized_start=2003
-  _globals['_ROWERROR']._serialized_end=2241
-  _globals['_ROWERROR_METADATAENTRY']._serialized_start=2194
-  _globals['_ROWERROR_METADATAENTRY']._serialized_end=2241
-  _globals['_FIELDVIOLATION']._serialized_start=2243
-  _globals['_FIELDVIOLATION']._serialized_end=2309
-  _globals['_UPDATEPARTNERREQUEST']._serialized_start=2312
-  _globals['_UPDATEPARTNERREQUEST']._serialized_end=2464
-  _globals['_UPDATEPARTNERRESPONSE']._serialized_start=2466
-  _globals['_UPDATEPARTNERRESPONSE']._serialized_end=2539
-  _globals['_GETPARTNERREQUEST']._serialized_start=2541
-  _globals['_GETPARTNERREQUEST']._serialized_end=2590
-  _globals['_GETPARTNERRESPONSE']._serialized_start=2592
-  _globals['_GETPARTNERRESPONSE']._serialized_end=2662
-  _globals['_LISTPARTNERSREQUEST']._serialized_start=2665
-  _globals['_LISTPARTNERSREQUEST']._serialized_end=2959
-  _globals['_LISTPARTNERSRESPONSE']._serialized_start=2961
-  _globals['_LISTPARTNERSRESPONSE']._serialized_end=3059
-  _globals['_SETAVAILABILITYREQUEST']._serialized_start=3061
-  _globals['_SETAVAILABILITYREQUEST']._serialized_end=3187
-  _globals['_SETAVAILABILITYRESPONSE']._serialized_start=3189
-  _globals['_SETAVAILABILITYRESPONSE']._serialized_end=3264
-  _globals['_SETSHIFTSLOTSREQUEST']._serialized_start=3266
-  _globals['_SETSHIFTSLOTSREQUEST']._serialized_end=3381
-  _globals['_SETSHIFTSLOTSRESPONSE']._serialized_start=3383
-  _globals['_SETSHIFTSLOTSRESPONSE']._serialized_end=3456
-  _globals['_POSITION']._serialized_start=3458
-  _globals['_POSITION']._serialized_end=3581
-  _globals['_REPORTPOSITIONREQUEST']._serialized_start=3583
-  _globals['_REPORTPOSITIONREQUEST']._serialized_end=3696
-  _globals['_REPORTPOSITIONRESPONSE']._serialized_start=3698
-  _globals['_REPORTPOSITIONRESPONSE']._serialized_end=3722
-  _globals['_REPORTPOSITIONSREQUEST']._serialized_start=3724
-  _globals['_REPORTPOSITIONSREQUEST']._serialized_end=3824
-  _globals['_PARTNERPOSITION']._serialized_start=3826
-  _globals['_PARTNERPOSITION']._serialized_end=3933
-  _globals['_REPORTPOSITIONSRESPONSE']._serialized_start=3936
-  _globals['_REPORTPOSITIONSRESPONSE']._serialized_end=4131
-  _globals['_REPORTPOSITIONSRESPONSE_REFUSEDCOUNTSENTRY']._serialized_start=4079
-  _globals['_REPORTPOSITIONSRESPONSE_REFUSEDCOUNTSENTRY']._serialized_end=4131
-  _globals['_PARTNERSERVICE']._serialized_start=4324
-  _globals['_PARTNERSERVICE']._serialized_end=5751
+  _globals['_AVAILABILITY']._serialized_start=4390
+  _globals['_AVAILABILITY']._serialized_end=4485
+  _globals['_ACCEPTANCE']._serialized_start=4487
+  _globals['_ACCEPTANCE']._serialized_end=4578
+  _globals['_CAPACITY']._serialized_start=316
+  _globals['_CAPACITY']._serialized_end=466
+  _globals['_LOAD']._serialized_start=468
+  _globals['_LOAD']._serialized_end=529
+  _globals['_PARTNERPROFILE']._serialized_start=532
+  _globals['_PARTNERPROFILE']._serialized_end=1258
+  _globals['_PARTNER']._serialized_start=1261
+  _globals['_PARTNER']._serialized_end=1609
+  _globals['_ONBOARDPARTNERREQUEST']._serialized_start=1612
+  _globals['_ONBOARDPARTNERREQUEST']._serialized_end=1833
+  _globals['_ONBOARDPARTNERRESPONSE']._serialized_start=1835
+  _globals['_ONBOARDPARTNERRESPONSE']._serialized_end=1909
+  _globals['_BATCHONBOARDPARTNERSREQUEST']._serialized_start=1911
+  _globals['_BATCHONBOARDPARTNERSREQUEST']._serialized_end=2023
+  _globals['_BATCHONBOARDPARTNERSRESPONSE']._serialized_start=2025
+  _globals['_BATCHONBOARDPARTNERSRESPONSE']._serialized_end=2118
+  _globals['_ONBOARDPARTNERRESULT']._serialized_start=2121
+  _globals['_ONBOARDPARTNERRESULT']._serialized_end=2257
+  _globals['_ROWERROR']._serialized_start=2260
+  _globals['_ROWERROR']._serialized_end=2498
+  _globals['_ROWERROR_METADATAENTRY']._serialized_start=2451
+  _globals['_ROWERROR_METADATAENTRY']._serialized_end=2498
+  _globals['_FIELDVIOLATION']._serialized_start=2500
+  _globals['_FIELDVIOLATION']._serialized_end=2566
+  _globals['_UPDATEPARTNERREQUEST']._serialized_start=2569
+  _globals['_UPDATEPARTNERREQUEST']._serialized_end=2721
+  _globals['_UPDATEPARTNERRESPONSE']._serialized_start=2723
+  _globals['_UPDATEPARTNERRESPONSE']._serialized_end=2796
+  _globals['_GETPARTNERREQUEST']._serialized_start=2798
+  _globals['_GETPARTNERREQUEST']._serialized_end=2847
+  _globals['_GETPARTNERRESPONSE']._serialized_start=2849
+  _globals['_GETPARTNERRESPONSE']._serialized_end=2919
+  _globals['_LISTPARTNERSREQUEST']._serialized_start=2922
+  _globals['_LISTPARTNERSREQUEST']._serialized_end=3216
+  _globals['_LISTPARTNERSRESPONSE']._serialized_start=3218
+  _globals['_LISTPARTNERSRESPONSE']._serialized_end=3316
+  _globals['_SETAVAILABILITYREQUEST']._serialized_start=3318
+  _globals['_SETAVAILABILITYREQUEST']._serialized_end=3444
+  _globals['_SETAVAILABILITYRESPONSE']._serialized_start=3446
+  _globals['_SETAVAILABILITYRESPONSE']._serialized_end=3521
+  _globals['_SETSHIFTSLOTSREQUEST']._serialized_start=3523
+  _globals['_SETSHIFTSLOTSREQUEST']._serialized_end=3638
+  _globals['_SETSHIFTSLOTSRESPONSE']._serialized_start=3640
+  _globals['_SETSHIFTSLOTSRESPONSE']._serialized_end=3713
+  _globals['_POSITION']._serialized_start=3715
+  _globals['_POSITION']._serialized_end=3838
+  _globals['_REPORTPOSITIONREQUEST']._serialized_start=3840
+  _globals['_REPORTPOSITIONREQUEST']._serialized_end=3953
+  _globals['_REPORTPOSITIONRESPONSE']._serialized_start=3955
+  _globals['_REPORTPOSITIONRESPONSE']._serialized_end=3979
+  _globals['_REPORTPOSITIONSREQUEST']._serialized_start=3981
+  _globals['_REPORTPOSITIONSREQUEST']._serialized_end=4081
+  _globals['_PARTNERPOSITION']._serialized_start=4083
+  _globals['_PARTNERPOSITION']._serialized_end=4190
+  _globals['_REPORTPOSITIONSRESPONSE']._serialized_start=4193
+  _globals['_REPORTPOSITIONSRESPONSE']._serialized_end=4388
+  _globals['_REPORTPOSITIONSRESPONSE_REFUSEDCOUNTSENTRY']._serialized_start=4336
+  _globals['_REPORTPOSITIONSRESPONSE_REFUSEDCOUNTSENTRY']._serialized_end=4388
+  _globals['_PARTNERSERVICE']._serialized_start=4581
+  _globals['_PARTNERSERVICE']._serialized_end=6008
 # @@protoc_insertion_point(module_scope)

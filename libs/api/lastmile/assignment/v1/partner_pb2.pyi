@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from lastmile.common.v1 import geo_pb2 as _geo_pb2
+from lastmile.common.v1 import money_pb2 as _money_pb2
 from lastmile.common.v1 import parcel_pb2 as _parcel_pb2
 from lastmile.common.v1 import time_pb2 as _time_pb2
 import builtins as _builtins
@@ -135,6 +136,9 @@ class PartnerProfile(_message.Message):
     HOME_FIELD_NUMBER: _builtins.int
     PREFERRED_ZONES_FIELD_NUMBER: _builtins.int
     ACCEPTANCE_FIELD_NUMBER: _builtins.int
+    RATING_FIELD_NUMBER: _builtins.int
+    CASH_LIMIT_FIELD_NUMBER: _builtins.int
+    NETWORK_CODE_FIELD_NUMBER: _builtins.int
     reference: _builtins.str
     """The company's own name for this partner in its other systems; unique, empty for none."""
     display_name: _builtins.str
@@ -142,6 +146,10 @@ class PartnerProfile(_message.Message):
     vehicle: _parcel_pb2.Vehicle.ValueType
     acceptance: Global___Acceptance.ValueType
     """Unspecified means by offer."""
+    rating: _builtins.float
+    """Stars. Absent means unrated, which counts as four: enough for valuable parcels, behind those who earned more."""
+    network_code: _builtins.str
+    """The partner network that lends the partner, as PartnerNetworkService names it; empty for the company's own partners."""
     @_builtins.property
     def capacity(self) -> Global___Capacity: ...
     @_builtins.property
@@ -151,6 +159,12 @@ class PartnerProfile(_message.Message):
     @_builtins.property
     def preferred_zones(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Geohash prefixes the partner prefers to pick up in; empty means anywhere."""
+
+    @_builtins.property
+    def cash_limit(self) -> _money_pb2.Money:
+        """How much cash on delivery the partner's parcels may add up to, offered ones included; absent means no limit. In
+        INR.
+        """
 
     def __init__(
         self,
@@ -163,12 +177,17 @@ class PartnerProfile(_message.Message):
         home: _geo_pb2.Location | None = ...,
         preferred_zones: _abc.Iterable[_builtins.str] | None = ...,
         acceptance: Global___Acceptance.ValueType = ...,
+        rating: _builtins.float | None = ...,
+        cash_limit: _money_pb2.Money | None = ...,
+        network_code: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "home", b"home"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_rating", b"_rating", "capacity", b"capacity", "cash_limit", b"cash_limit", "home", b"home", "rating", b"rating"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acceptance", b"acceptance", "capacity", b"capacity", "city_code", b"city_code", "display_name", b"display_name", "home", b"home", "preferred_zones", b"preferred_zones", "reference", b"reference", "vehicle", b"vehicle"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rating", b"_rating", "acceptance", b"acceptance", "capacity", b"capacity", "cash_limit", b"cash_limit", "city_code", b"city_code", "display_name", b"display_name", "home", b"home", "network_code", b"network_code", "preferred_zones", b"preferred_zones", "rating", b"rating", "reference", b"reference", "vehicle", b"vehicle"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__rating: _TypeAlias = _typing.Literal["rating"]  # noqa: Y015
+    _WhichOneofArgType__rating: _TypeAlias = _typing.Literal["_rating", b"_rating"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rating) -> _WhichOneofReturnType__rating | None: ...
 
 Global___PartnerProfile: _TypeAlias = PartnerProfile  # noqa: Y015
 

@@ -10,6 +10,7 @@ from lastmile.assignment.v1 import assignment_pb2 as _assignment_pb2
 from lastmile.assignment.v1 import city_pb2 as _city_pb2
 from lastmile.assignment.v1 import delivery_pb2 as _delivery_pb2
 from lastmile.assignment.v1 import merchant_pb2 as _merchant_pb2
+from lastmile.assignment.v1 import network_pb2 as _network_pb2
 from lastmile.assignment.v1 import partner_pb2 as _partner_pb2
 import builtins as _builtins
 import sys
@@ -44,6 +45,8 @@ class Event(_message.Message):
     PARTNER_CHANGED_FIELD_NUMBER: _builtins.int
     DELIVERY_CREATED_FIELD_NUMBER: _builtins.int
     DELIVERY_STATE_CHANGED_FIELD_NUMBER: _builtins.int
+    MERCHANT_PARTNERS_CHANGED_FIELD_NUMBER: _builtins.int
+    PARTNER_NETWORK_CHANGED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUIDv7; consumers drop an id that they have seen."""
     type: _builtins.str
@@ -72,6 +75,10 @@ class Event(_message.Message):
     def delivery_created(self) -> Global___DeliveryCreated: ...
     @_builtins.property
     def delivery_state_changed(self) -> Global___DeliveryStateChanged: ...
+    @_builtins.property
+    def merchant_partners_changed(self) -> Global___MerchantPartnersChanged: ...
+    @_builtins.property
+    def partner_network_changed(self) -> Global___PartnerNetworkChanged: ...
     def __init__(
         self,
         *,
@@ -89,12 +96,14 @@ class Event(_message.Message):
         partner_changed: Global___PartnerChanged | None = ...,
         delivery_created: Global___DeliveryCreated | None = ...,
         delivery_state_changed: Global___DeliveryStateChanged | None = ...,
+        merchant_partners_changed: Global___MerchantPartnersChanged | None = ...,
+        partner_network_changed: Global___PartnerNetworkChanged | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["city_changed", b"city_changed", "data", b"data", "delivery_created", b"delivery_created", "delivery_state_changed", b"delivery_state_changed", "merchant_created", b"merchant_created", "partner_changed", b"partner_changed", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["city_changed", b"city_changed", "data", b"data", "delivery_created", b"delivery_created", "delivery_state_changed", b"delivery_state_changed", "merchant_created", b"merchant_created", "merchant_partners_changed", b"merchant_partners_changed", "partner_changed", b"partner_changed", "partner_network_changed", b"partner_network_changed", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["city_changed", b"city_changed", "city_code", b"city_code", "data", b"data", "delivery_created", b"delivery_created", "delivery_state_changed", b"delivery_state_changed", "id", b"id", "merchant_created", b"merchant_created", "merchant_id", b"merchant_id", "partner_changed", b"partner_changed", "sequence", b"sequence", "source", b"source", "subject", b"subject", "time", b"time", "traceparent", b"traceparent", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["city_changed", b"city_changed", "city_code", b"city_code", "data", b"data", "delivery_created", b"delivery_created", "delivery_state_changed", b"delivery_state_changed", "id", b"id", "merchant_created", b"merchant_created", "merchant_id", b"merchant_id", "merchant_partners_changed", b"merchant_partners_changed", "partner_changed", b"partner_changed", "partner_network_changed", b"partner_network_changed", "sequence", b"sequence", "source", b"source", "subject", b"subject", "time", b"time", "traceparent", b"traceparent", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_data: _TypeAlias = _typing.Literal["city_changed", "merchant_created", "partner_changed", "delivery_created", "delivery_state_changed"]  # noqa: Y015
+    _WhichOneofReturnType_data: _TypeAlias = _typing.Literal["city_changed", "merchant_created", "partner_changed", "delivery_created", "delivery_state_changed", "merchant_partners_changed", "partner_network_changed"]  # noqa: Y015
     _WhichOneofArgType_data: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_data) -> _WhichOneofReturnType_data | None: ...
 
@@ -163,6 +172,50 @@ class PartnerChanged(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PartnerChanged: _TypeAlias = PartnerChanged  # noqa: Y015
+
+@_typing.final
+class MerchantPartnersChanged(_message.Message):
+    """A merchant's lists of partners were replaced."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTNERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def partners(self) -> _merchant_pb2.MerchantPartners: ...
+    def __init__(
+        self,
+        *,
+        partners: _merchant_pb2.MerchantPartners | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["partners", b"partners"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partners", b"partners"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MerchantPartnersChanged: _TypeAlias = MerchantPartnersChanged  # noqa: Y015
+
+@_typing.final
+class PartnerNetworkChanged(_message.Message):
+    """A partner network's health was said anew."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NETWORK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def network(self) -> _network_pb2.PartnerNetwork: ...
+    def __init__(
+        self,
+        *,
+        network: _network_pb2.PartnerNetwork | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["network", b"network"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["network", b"network"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartnerNetworkChanged: _TypeAlias = PartnerNetworkChanged  # noqa: Y015
 
 @_typing.final
 class DeliveryCreated(_message.Message):

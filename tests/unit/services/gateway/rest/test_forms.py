@@ -5,7 +5,7 @@ from buf.validate import validate_pb2
 from google.protobuf import message_factory
 from hypothesis import given
 from hypothesis import strategies as st
-from lastmile.assignment.v1 import delivery_pb2
+from lastmile.assignment.v1 import city_pb2, delivery_pb2
 
 from services.gateway.rest.codec import GoogleJsonCodec, JsonRefusedError
 from services.gateway.rest.forms import ERRORS_MAX, clip, field_named, wrong_fields
@@ -17,7 +17,8 @@ BATCH = delivery_pb2.BatchCreateDeliveriesRequest.DESCRIPTOR
 # Names that some request has and some that none has, so that objects nest as deep as requests do.
 NAMES = st.sampled_from(
     ["details", "requests", "pickup", "weightG", "weight_g", "latitudeDeg", "profile", "city", "policy", "states",
-     "vehicles", "pageSize", "dropWindow", "start", "expiresAt", "role", "packages", "id", "unheardOf"]
+     "vehicles", "pageSize", "dropWindow", "start", "expiresAt", "role", "packages", "id", "unheardOf",
+     "rules", "parameters", "weight", "\ud800"]
 )  # fmt: skip
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "1", "NaN", "\ud800", "ROLE_OPS"])
@@ -72,6 +73,24 @@ def test_a_wrong_row_is_named_by_its_place() -> None:
     assert set(fields({"requests": {}}, BATCH)) == {"requests"}
 
 
+def test_a_wrong_value_of_a_map_is_named_by_its_key() -> None:
+    rules = {"a": {"weight": "x", "parameters": {"b_s": [], "c_s": 1}}, "d": {"weight": 1}, "e": 7, "\ud800": {}}
+    value = {"code": "BLR", "policy": {"rules": rules}}
+    assert set(fields(value, city_pb2.UpdateCityPolicyRequest.DESCRIPTOR)) == {
+        "policy.rules['a'].weight",
+        "policy.rules['a'].parameters['b_s']",
+        "policy.rules['e']",
+        "policy.rules['\\ud800']",
+    }
+
+
+def test_a_map_is_cut_to_one_more_than_its_limit_wherever_it_stands() -> None:
+    parameters = {f"p{number}": 1 for number in range(50_000)}
+    rules: dict[str, Any] = {"first": {"parameters": parameters}} | {f"r{number}": {} for number in range(50_000)}
+    clip(city_pb2.UpdateCityPolicyRequest.DESCRIPTOR, {"policy": {"rules": rules}})
+    assert (len(rules), len(parameters)) == (101, 21)
+
+
 def test_no_more_errors_are_named_than_anybody_reads() -> None:
     assert len(wrong_fields(BATCH, {"requests": [3] * 5_000}, CODEC)) == ERRORS_MAX
 
@@ -98,7 +117,8 @@ def test_every_list_of_every_request_has_a_limit() -> None:
         message = waiting.pop()
         seen.add(message.full_name)
         for field in message.fields:
-            assert not field.is_repeated or field.GetOptions().Extensions[validate_pb2.field].repeated.max_items, field
+            rules = field.GetOptions().Extensions[validate_pb2.field]
+            assert not field.is_repeated or rules.repeated.max_items or rules.map.max_pairs, field
             if field.message_type is not None and field.message_type.full_name not in seen:
                 waiting.append(field.message_type)
 

@@ -55,6 +55,12 @@ def test_every_status_becomes_an_answer_even_without_details(code: grpc.StatusCo
     assert ("Retry-After" in response.headers) == content["retryable"]
 
 
+def test_a_field_is_called_as_in_json_but_for_the_keys_of_a_map() -> None:
+    violation = FieldViolation("policy.rules['pickup_travel'].parameters['patience_s'].drop_window", "x", "y")
+    (error,) = problem_from(errors.InvalidArgumentError.of(violation)).errors
+    assert error[0] == "policy.rules['pickup_travel'].parameters['patience_s'].dropWindow"
+
+
 def test_what_the_service_did_not_mean_to_say_is_not_repeated() -> None:
     said = problem_of(rpc_error(grpc.StatusCode.UNKNOWN, "Unexpected <class 'KeyError'>: 'secret'"))
     assert (said.status, "secret" in said.detail) == (500, False)
