@@ -130,8 +130,6 @@ class _Group:
     def _fits(self, before: Ints, after: Ints) -> Bools:
         """Return (g, k): whether the vehicle has room from the pickup to the drop."""
         routes, fits = self.partners.routes, np.ones((len(self.package), len(before)), dtype=bool)
-        if not self.length:
-            return fits
         for column, left in (
             ("parcels", self.partners.parcels_left),
             ("weight_g", self.partners.weight_g_left),
