@@ -27,6 +27,7 @@ from services.assignment.offers.store import transition
 from services.assignment.partners.positions import Position, PositionBook
 from services.assignment.windows import store
 from services.assignment.windows.columns import packages_of, partners_of
+from services.assignment.windows.remedy_search import RemedySearch
 from services.assignment.windows.settings import MatcherSettings
 from services.assignment.windows.store import WindowRow
 
@@ -48,6 +49,7 @@ class _Matched:
 
     deliveries: Sequence[asyncpg.Record]
     partners: Sequence[asyncpg.Record]
+    problem: Problem
     result: MatchResult
     explanations: Sequence[Explanation]
 
@@ -59,6 +61,7 @@ class WindowRunner:
         self._primary = primary
         self._positions = positions
         self._settings = settings
+        self._remedies = RemedySearch(primary, settings)
 
     async def run(self, city: City, lease: Lease) -> WindowRow | None:
         """Match what is due in the city and commit it; return the window, or None when nothing was due.
@@ -82,7 +85,14 @@ class WindowRunner:
         )
         # In a thread: numpy and the solver let the event loop go on meanwhile.
         matched = await asyncio.to_thread(self._match, deliveries, partners, declined, positions, policy, absent)
-        return await self._commit(city, lease, matched)
+        window = await self._commit(city, lease, matched)
+        unassigned = {
+            delivery["id"]: (place, matched.explanations[place].outcome)
+            for place, delivery in enumerate(deliveries)
+            if matched.result.partner[place] == UNASSIGNED
+        }
+        await self._remedies.add(window.id, matched.problem, matched.result, unassigned)
+        return window
 
     @staticmethod
     def _match(
@@ -99,7 +109,7 @@ class WindowRunner:
         result = match(problem, time.perf_counter)
         for fault in result.book.faults:
             log.error("matching rule switched off", extra={"rule": fault.rule, "fault": str(fault)})
-        return _Matched(deliveries, partners, result, explain(problem, result, absent))
+        return _Matched(deliveries, partners, problem, result, explain(problem, result, absent))
 
     async def _commit(self, city: City, lease: Lease, window: "_Matched") -> WindowRow:
         deliveries, result, explanations = window.deliveries, window.result, window.explanations

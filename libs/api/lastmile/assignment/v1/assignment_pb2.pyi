@@ -57,6 +57,68 @@ OFFER_STATE_COMPLETED: OfferState.ValueType  # 6
 """The delivery ended in the partner's hands: delivered or returned."""
 Global___OfferState: _TypeAlias = OfferState  # noqa: Y015
 
+class _RemedyKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RemedyKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RemedyKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REMEDY_KIND_UNSPECIFIED: _RemedyKind.ValueType  # 0
+    REMEDY_KIND_WEIGHT: _RemedyKind.ValueType  # 1
+    """Grams less."""
+    REMEDY_KIND_VOLUME: _RemedyKind.ValueType  # 2
+    """Cubic centimetres less."""
+    REMEDY_KIND_LONGEST_SIDE: _RemedyKind.ValueType  # 3
+    """Millimetres less."""
+    REMEDY_KIND_CASH_ON_DELIVERY: _RemedyKind.ValueType  # 4
+    """Paise less."""
+    REMEDY_KIND_DECLARED_VALUE: _RemedyKind.ValueType  # 5
+    """Paise less."""
+    REMEDY_KIND_WINDOW_END: _RemedyKind.ValueType  # 6
+    """The drop window ends so many seconds later; whole minutes."""
+    REMEDY_KIND_READY_LATER: _RemedyKind.ValueType  # 7
+    """Seconds."""
+    REMEDY_KIND_READY_EARLIER: _RemedyKind.ValueType  # 8
+    """Seconds."""
+    REMEDY_KIND_VEHICLES: _RemedyKind.ValueType  # 9
+    """How many more kinds of vehicle are allowed; `vehicles` names them."""
+    REMEDY_KIND_PICKUP_DISTANCE: _RemedyKind.ValueType  # 10
+    """Metres that the city's limit of the pickup distance is raised by, for this package alone."""
+    REMEDY_KIND_PARTNER_PLACE: _RemedyKind.ValueType  # 11
+    """One more parcel's room with a partner who is so many metres from the pickup."""
+    REMEDY_KIND_PARTNER: _RemedyKind.ValueType  # 12
+    """One more partner with room for it, at most so many metres from the pickup; `vehicles` names the vehicle."""
+
+class RemedyKind(_RemedyKind, metaclass=_RemedyKindEnumTypeWrapper):
+    """What a remedy changes, and the unit of its amount."""
+
+REMEDY_KIND_UNSPECIFIED: RemedyKind.ValueType  # 0
+REMEDY_KIND_WEIGHT: RemedyKind.ValueType  # 1
+"""Grams less."""
+REMEDY_KIND_VOLUME: RemedyKind.ValueType  # 2
+"""Cubic centimetres less."""
+REMEDY_KIND_LONGEST_SIDE: RemedyKind.ValueType  # 3
+"""Millimetres less."""
+REMEDY_KIND_CASH_ON_DELIVERY: RemedyKind.ValueType  # 4
+"""Paise less."""
+REMEDY_KIND_DECLARED_VALUE: RemedyKind.ValueType  # 5
+"""Paise less."""
+REMEDY_KIND_WINDOW_END: RemedyKind.ValueType  # 6
+"""The drop window ends so many seconds later; whole minutes."""
+REMEDY_KIND_READY_LATER: RemedyKind.ValueType  # 7
+"""Seconds."""
+REMEDY_KIND_READY_EARLIER: RemedyKind.ValueType  # 8
+"""Seconds."""
+REMEDY_KIND_VEHICLES: RemedyKind.ValueType  # 9
+"""How many more kinds of vehicle are allowed; `vehicles` names them."""
+REMEDY_KIND_PICKUP_DISTANCE: RemedyKind.ValueType  # 10
+"""Metres that the city's limit of the pickup distance is raised by, for this package alone."""
+REMEDY_KIND_PARTNER_PLACE: RemedyKind.ValueType  # 11
+"""One more parcel's room with a partner who is so many metres from the pickup."""
+REMEDY_KIND_PARTNER: RemedyKind.ValueType  # 12
+"""One more partner with room for it, at most so many metres from the pickup; `vehicles` names the vehicle."""
+Global___RemedyKind: _TypeAlias = RemedyKind  # noqa: Y015
+
 @_typing.final
 class Offer(_message.Message):
     """A proposed assignment; once accepted, the assignment itself."""
@@ -331,6 +393,8 @@ class Explanation(_message.Message):
     PARTNERS_LOST_FIELD_NUMBER: _builtins.int
     PARTNERS_FEASIBLE_FIELD_NUMBER: _builtins.int
     MATCHED_AT_FIELD_NUMBER: _builtins.int
+    REMEDIES_FIELD_NUMBER: _builtins.int
+    REMEDIES_TRIED_FIELD_NUMBER: _builtins.int
     package_id: _builtins.str
     """The delivery, or the caller's own id of a package."""
     window_id: _builtins.str
@@ -353,6 +417,18 @@ class Explanation(_message.Message):
 
     @_builtins.property
     def matched_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def remedies(self) -> _containers.RepeatedCompositeFieldContainer[Global___Remedy]:
+        """For an unassigned package, what would get it a partner with everything else in the window as it is: of each
+        kind the smallest change that helps, the smallest of all first. Each has been verified by solving again.
+        """
+
+    @_builtins.property
+    def remedies_tried(self) -> _containers.RepeatedScalarFieldContainer[Global___RemedyKind.ValueType]:
+        """The kinds of change that were looked into. All of them and no remedy: there is no such change. None of them:
+        it is assigned, or nobody has looked yet.
+        """
+
     def __init__(
         self,
         *,
@@ -364,14 +440,59 @@ class Explanation(_message.Message):
         partners_lost: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         partners_feasible: _builtins.int = ...,
         matched_at: _timestamp_pb2.Timestamp | None = ...,
+        remedies: _abc.Iterable[Global___Remedy] | None = ...,
+        remedies_tried: _abc.Iterable[Global___RemedyKind.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["chosen", b"chosen", "matched_at", b"matched_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alternatives", b"alternatives", "chosen", b"chosen", "matched_at", b"matched_at", "outcome", b"outcome", "package_id", b"package_id", "partners_feasible", b"partners_feasible", "partners_lost", b"partners_lost", "window_id", b"window_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alternatives", b"alternatives", "chosen", b"chosen", "matched_at", b"matched_at", "outcome", b"outcome", "package_id", b"package_id", "partners_feasible", b"partners_feasible", "partners_lost", b"partners_lost", "remedies", b"remedies", "remedies_tried", b"remedies_tried", "window_id", b"window_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Explanation: _TypeAlias = Explanation  # noqa: Y015
+
+@_typing.final
+class Remedy(_message.Message):
+    """One change that would get a package a partner."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    VEHICLES_FIELD_NUMBER: _builtins.int
+    kind: Global___RemedyKind.ValueType
+    amount: _builtins.int
+    """How much, in `unit`; never more than it takes. Of a kind whose amounts are grams, one gram less would not do."""
+    unit: _builtins.str
+    """"g", "cm3", "mm", "paise", "s", "m" or "vehicles"."""
+    text: _builtins.str
+    """The change in words, such as "weight -300 g", "window +12 min" or "a partner within 2.1 km"."""
+    size: _builtins.float
+    """How large the change is, to compare kinds: the share of the package's own weight, volume, side or money or of
+    the city's limit, half for each hour and for each kind of vehicle, and 1 to 2 for one more place or partner.
+    """
+    @_builtins.property
+    def vehicles(self) -> _containers.RepeatedScalarFieldContainer[_parcel_pb2.Vehicle.ValueType]: ...
+    def __init__(
+        self,
+        *,
+        kind: Global___RemedyKind.ValueType = ...,
+        amount: _builtins.int = ...,
+        unit: _builtins.str = ...,
+        text: _builtins.str = ...,
+        size: _builtins.float = ...,
+        vehicles: _abc.Iterable[_parcel_pb2.Vehicle.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "kind", b"kind", "size", b"size", "text", b"text", "unit", b"unit", "vehicles", b"vehicles"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Remedy: _TypeAlias = Remedy  # noqa: Y015
 
 @_typing.final
 class PartnerCost(_message.Message):
@@ -545,6 +666,9 @@ class MatchRequest(_message.Message):
     PARTNERS_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
+    WITH_REMEDIES_FIELD_NUMBER: _builtins.int
+    with_remedies: _builtins.bool
+    """Seek remedies for the packages that stay unassigned, as long as the service's time for it lasts."""
     @_builtins.property
     def packages(self) -> _containers.RepeatedCompositeFieldContainer[Global___MatchPackage]: ...
     @_builtins.property
@@ -564,10 +688,11 @@ class MatchRequest(_message.Message):
         partners: _abc.Iterable[Global___MatchPartner] | None = ...,
         policy: _city_pb2.MatchingPolicy | None = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
+        with_remedies: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "packages", b"packages", "partners", b"partners", "policy", b"policy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "packages", b"packages", "partners", b"partners", "policy", b"policy", "with_remedies", b"with_remedies"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

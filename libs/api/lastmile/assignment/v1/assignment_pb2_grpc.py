@@ -102,7 +102,9 @@ class AssignmentServiceServicer:
 
     def ExplainDelivery(self, request, context):
         """Says why a delivery was matched as it was in its last window: the partner's cost by term, the next best
-        partners, and how many partners were lost to each reason.
+        partners, how many partners were lost to each reason and, while it is unassigned, the smallest changes that
+        would get it a partner. The changes follow a moment after the rest: they are sought once the window has
+        committed.
 
         Errors: NOT_FOUND for an unknown id, and for one the caller may not see; FAILED_PRECONDITION with reason
         NOT_MATCHED_YET before its first window.

@@ -52,7 +52,9 @@ class AssignmentServiceStub:
     """
     ExplainDelivery: _grpc.UnaryUnaryMultiCallable[_assignment_pb2.ExplainDeliveryRequest, _assignment_pb2.ExplainDeliveryResponse]
     """Says why a delivery was matched as it was in its last window: the partner's cost by term, the next best
-    partners, and how many partners were lost to each reason.
+    partners, how many partners were lost to each reason and, while it is unassigned, the smallest changes that
+    would get it a partner. The changes follow a moment after the rest: they are sought once the window has
+    committed.
 
     Errors: NOT_FOUND for an unknown id, and for one the caller may not see; FAILED_PRECONDITION with reason
     NOT_MATCHED_YET before its first window.
@@ -93,7 +95,9 @@ class AssignmentServiceAsyncStub(AssignmentServiceStub):
     """
     ExplainDelivery: _aio.UnaryUnaryMultiCallable[_assignment_pb2.ExplainDeliveryRequest, _assignment_pb2.ExplainDeliveryResponse]  # type: ignore[assignment]
     """Says why a delivery was matched as it was in its last window: the partner's cost by term, the next best
-    partners, and how many partners were lost to each reason.
+    partners, how many partners were lost to each reason and, while it is unassigned, the smallest changes that
+    would get it a partner. The changes follow a moment after the rest: they are sought once the window has
+    committed.
 
     Errors: NOT_FOUND for an unknown id, and for one the caller may not see; FAILED_PRECONDITION with reason
     NOT_MATCHED_YET before its first window.
@@ -155,7 +159,9 @@ class AssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_assignment_pb2.ExplainDeliveryResponse, _abc.Awaitable[_assignment_pb2.ExplainDeliveryResponse]]:
         """Says why a delivery was matched as it was in its last window: the partner's cost by term, the next best
-        partners, and how many partners were lost to each reason.
+        partners, how many partners were lost to each reason and, while it is unassigned, the smallest changes that
+        would get it a partner. The changes follow a moment after the rest: they are sought once the window has
+        committed.
 
         Errors: NOT_FOUND for an unknown id, and for one the caller may not see; FAILED_PRECONDITION with reason
         NOT_MATCHED_YET before its first window.
