@@ -2,18 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats
-from services.assignment.matching.problem import Problem
-from services.assignment.matching.rules.base import COST_S_MAX, FlooredRule, Rule
+from services.assignment.matching.problem import Bools, Problem
+from services.assignment.matching.rules.base import COST_S_MAX, FlooredRule, QuickRule, Rule
 from services.assignment.matching.rules.pickup_travel import PickupTravel
 
 POSSIBLE = -1
 MS = 1000.0
+_Array = TypeVar("_Array", Floats, Bools)
 
 
 class RuleFaultError(Exception):
@@ -103,7 +105,7 @@ def _weighed_ms(weighed: Weighed, cost_s: Floats) -> Floats:
     return result
 
 
-def _called(name: str, function: Callable[..., Floats], *arguments: object) -> Floats:
+def _called(name: str, function: Callable[..., _Array], *arguments: object) -> _Array:
     try:
         return function(*arguments)
     except Exception as error:
@@ -126,6 +128,14 @@ def checked(rule: Rule, problem: Problem, edges: Edges) -> Floats:
         said = f"returned {values[row]:g}, not a cost from 0 to {COST_S_MAX:g} s"
         raise _fault(rule.name, said if rule.reason else f"{said}, and it has no reason for +inf", edges, row)
     return values
+
+
+def feasible_by(rule: Rule, problem: Problem, edges: Edges) -> Bools:
+    """Return (e,): which pairs the rule does not rule out, without their costs where it can tell."""
+    if isinstance(rule, QuickRule):
+        possible: Bools = _called(rule.name, rule.possible, problem, edges)
+        return possible
+    return ~np.isposinf(checked(rule, problem, edges))
 
 
 def _fault(rule: str, said: str, edges: Edges, row: int) -> RuleFaultError:

@@ -28,19 +28,25 @@ def budget_of(packages_max: int, seconds_max: float) -> Budget:
 
 
 class RemedySearch:
-    """Seeks remedies within the settings' budget; the next window of the city waits for it."""
+    """Seeks remedies within the settings' budget; the next window of the city waits for it.
+
+    One search at a time, so that windows always find most of the processor free: what a window skips because another
+    one's search is running, the deliveries' next window finds still to be done.
+    """
 
     def __init__(self, primary: asyncpg.Pool, settings: MatcherSettings) -> None:
         self._primary = primary
         self._settings = settings
+        self._searching = False
 
     async def add(
         self, window_id: UUID, problem: Problem, result: MatchResult, unassigned: Mapping[UUID, tuple[int, str]]
     ) -> None:
         """Seek remedies for deliveries, by id: their rows in the problem and outcomes. What fails is only logged."""
         settings = self._settings
-        if not unassigned or not settings.matcher_remedies_max:
+        if not unassigned or not settings.matcher_remedies_max or self._searching:
             return
+        self._searching = True
         try:
             async with self._primary.acquire() as connection:
                 wanted = await store.without_remedies(connection, list(unassigned))
@@ -53,6 +59,8 @@ class RemedySearch:
         except (*UNREACHABLE, asyncpg.PostgresError) as error:
             # The window stands; these deliveries are looked at again in their next one.
             log.warning("remedies not stored", extra={"window": str(window_id), "error": repr(error)})
+        finally:
+            self._searching = False
 
 
 def _rows(

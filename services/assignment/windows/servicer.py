@@ -12,6 +12,7 @@ from services.assignment.database import Database
 from services.assignment.errors import DeliveryNotFoundError, NotMatchedYetError
 from services.assignment.events import timestamp
 from services.assignment.offers.answers import OfferAnswers
+from services.assignment.routes.answers import RouteAnswers
 from services.assignment.windows import store
 from services.assignment.windows.codec import explanation_to, stored_explanation_to
 from services.assignment.windows.on_demand import OnDemandMatcher
@@ -25,6 +26,7 @@ class AssignmentServicer(assignment_pb2_grpc.AssignmentServiceServicer):
         self._database = database
         self._answers = answers
         self._on_demand = on_demand
+        self._routes = RouteAnswers(database)
 
     async def AcceptOffer(  # noqa: N802 - named by the proto
         self, request: assignment_pb2.AcceptOfferRequest, context: Any
@@ -56,6 +58,12 @@ class AssignmentServicer(assignment_pb2_grpc.AssignmentServiceServicer):
         if row["window_id"] is None:
             raise NotMatchedYetError(f"delivery {request.delivery_id} has been in no window yet")
         return assignment_pb2.ExplainDeliveryResponse(explanation=stored_explanation_to(row))
+
+    async def GetPartnerRoute(  # noqa: N802 - named by the proto
+        self, request: assignment_pb2.GetPartnerRouteRequest, context: Any
+    ) -> assignment_pb2.GetPartnerRouteResponse:
+        """Return what a partner still has to do."""
+        return await self._routes.get(request, current_call())
 
     async def ListWindows(  # noqa: N802 - named by the proto
         self, request: assignment_pb2.ListWindowsRequest, context: Any

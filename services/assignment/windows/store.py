@@ -65,7 +65,7 @@ ORDER BY match_after, id LIMIT $2
 _PARTNERS = """
 SELECT id, vehicle, parcels_max - parcels_held AS parcels_left, weight_g_max - weight_g_held AS weight_g_left,
   volume_cm3_max - volume_cm3_held AS volume_cm3_left, side_mm_max, home_lat, home_lng, preferred_zones, acceptance,
-  shift_starts, shift_ends
+  shift_starts, shift_ends, parcels_held
 FROM assignment.partners WHERE city_code = $1 AND availability = 'online' AND parcels_held < parcels_max
 ORDER BY id LIMIT $2
 """

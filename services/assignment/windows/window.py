@@ -5,11 +5,12 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import asyncpg
+import numpy as np
 
 from libs.ids import new_id
 from services.assignment.cities.city import City
@@ -18,6 +19,7 @@ from services.assignment.errors import PartnerTakenError
 from services.assignment.matching.assignment import UNASSIGNED
 from services.assignment.matching.explain import Explanation, PartnerCost, explain
 from services.assignment.matching.match import MatchResult, match
+from services.assignment.matching.planning import Plan, planned
 from services.assignment.matching.problem import Policy, Problem, RuleConfig
 from services.assignment.matching.rules.zones import OutsideZones
 from services.assignment.matching.travel import Travel
@@ -25,6 +27,9 @@ from services.assignment.offers.codec import moved_event
 from services.assignment.offers.offer import Move, Moved, NewOffer
 from services.assignment.offers.store import transition
 from services.assignment.partners.positions import Position, PositionBook
+from services.assignment.routes.columns import routes_of, within_limit
+from services.assignment.routes.route import Held
+from services.assignment.routes.store import read_held
 from services.assignment.windows import store
 from services.assignment.windows.columns import packages_of, partners_of
 from services.assignment.windows.remedy_search import RemedySearch
@@ -44,6 +49,18 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class _Read:
+    """What a window has read."""
+
+    deliveries: Sequence[asyncpg.Record]
+    partners: Sequence[asyncpg.Record]
+    declined: Sequence[asyncpg.Record]
+    held: Sequence[Held]
+    positions: Mapping[UUID, Position]
+    absent: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class _Matched:
     """What a window read, and what the matching made of it."""
 
@@ -51,6 +68,7 @@ class _Matched:
     partners: Sequence[asyncpg.Record]
     problem: Problem
     result: MatchResult
+    plan: Plan
     explanations: Sequence[Explanation]
 
 
@@ -78,13 +96,15 @@ class WindowRunner:
                 return None
             absent = await store.count_absent(connection, city.code, len(partners))
             declined = await store.read_declined(connection, [row["id"] for row in deliveries])
+            held = await read_held(connection, [row["id"] for row in partners if row["parcels_held"]])
         positions = await self._positions.read_city(city.code)
         policy = Policy(
             pickup_distance_m_max=city.policy.pickup_distance_m_max,
             rules={OutsideZones.name: RuleConfig(parameters={"penalty_s": float(city.policy.zone_penalty_s)})},
         )
         # In a thread: numpy and the solver let the event loop go on meanwhile.
-        matched = await asyncio.to_thread(self._match, deliveries, partners, declined, positions, policy, absent)
+        read = _Read(deliveries, partners, declined, held, positions, absent)
+        matched = await asyncio.to_thread(self._match, read, policy)
         window = await self._commit(city, lease, matched)
         unassigned = {
             delivery["id"]: (place, matched.explanations[place].outcome)
@@ -94,31 +114,29 @@ class WindowRunner:
         await self._remedies.add(window.id, matched.problem, matched.result, unassigned)
         return window
 
-    @staticmethod
-    def _match(
-        deliveries: Sequence[asyncpg.Record],
-        partners: Sequence[asyncpg.Record],
-        declined: Sequence[asyncpg.Record],
-        positions: Mapping[UUID, Position],
-        policy: Policy,
-        absent: Mapping[str, int],
-    ) -> "_Matched":
-        problem = Problem(
-            packages_of(deliveries, partners, declined), partners_of(partners, positions), policy, Travel(), time.time()
-        )
+    def _match(self, read: "_Read", policy: Policy) -> "_Matched":
+        settings, deliveries, partners = self._settings, read.deliveries, read.partners
+        dwells_s = (settings.matcher_pickup_service_s, settings.matcher_drop_service_s)
+        packages = packages_of(deliveries, partners, read.declined)
+        pickup_s, drop_s = (np.full(len(packages), dwell_s) for dwell_s in dwells_s)
+        packages = replace(packages, pickup_service_s=pickup_s, drop_service_s=drop_s)
+        routes, ranks = routes_of([row["id"] for row in partners], read.held, *dwells_s)
+        stops_max = settings.matcher_route_stops_max
+        on_route, ranks = within_limit(partners_of(partners, read.positions), routes, ranks, stops_max)
+        policy = replace(policy, route_stops_max=stops_max)
+        problem = Problem(packages, on_route, policy, Travel(), time.time())
         result = match(problem, time.perf_counter)
         for fault in result.book.faults:
             log.error("matching rule switched off", extra={"rule": fault.rule, "fault": str(fault)})
-        return _Matched(deliveries, partners, problem, result, explain(problem, result, absent))
+        plan = planned(problem, ranks, result.partner, result.cost_s)
+        explanations = explain(problem, result, read.absent)
+        return _Matched(deliveries, partners, problem, result, plan, explanations)
 
     async def _commit(self, city: City, lease: Lease, window: "_Matched") -> WindowRow:
         deliveries, result, explanations = window.deliveries, window.result, window.explanations
         started_s, now, window_id = time.perf_counter(), datetime.now(UTC), new_id()
         matched = [place for place, partner in enumerate(result.partner) if partner != UNASSIGNED]
-        moves = [
-            self._move(city, deliveries[p], window.partners[result.partner[p]], float(result.cost_s[p]), window_id, now)
-            for p in matched
-        ]
+        moves = [self._move(city, window, p, window_id, now) for p in matched]
         async with self._primary.acquire() as connection, connection.transaction():
             await store.check_fence(connection, lease.city_code, lease.holder, lease.fence)
             outcomes = await transition(connection, moves, now, moved_event)
@@ -162,22 +180,17 @@ class WindowRunner:
             await store.record_window(connection, row)
         return row
 
-    def _move(
-        self,
-        city: City,
-        delivery: asyncpg.Record,
-        partner: asyncpg.Record,
-        cost_s: float,
-        window_id: UUID,
-        now: datetime,
-    ) -> Move:
+    def _move(self, city: City, window: "_Matched", place: int, window_id: UUID, now: datetime) -> Move:
+        delivery, partner = window.deliveries[place], window.partners[window.result.partner[place]]
         automatic = partner["acceptance"] == "automatic"
         offer = NewOffer(
             id=new_id(),
             partner_id=partner["id"],
             window_id=window_id,
-            cost_s=cost_s,
+            cost_s=float(window.result.cost_s[place]),
             expires_at=None if automatic else now + timedelta(seconds=city.policy.offer_ttl_s),
+            pickup_rank=float(window.plan.pickup_rank[place]),
+            drop_rank=float(window.plan.drop_rank[place]),
         )
         return Move(
             delivery_id=delivery["id"],

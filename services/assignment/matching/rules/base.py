@@ -4,7 +4,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats
-from services.assignment.matching.problem import Problem
+from services.assignment.matching.problem import Bools, Problem
 
 # No finite cost of a pair may be above this: 11 days. It keeps every sum exact; see pipeline.py.
 COST_S_MAX = 1e6
@@ -26,6 +26,15 @@ class Rule(Protocol):
 
     def __call__(self, problem: Problem, edges: Edges) -> Floats:
         """Return (e,): each pair's cost in seconds-equivalent, from 0 to COST_S_MAX, or +inf where impossible."""
+        ...
+
+
+@runtime_checkable
+class QuickRule(Protocol):
+    """A rule that can say whether pairs are possible without working out what they cost."""
+
+    def possible(self, problem: Problem, edges: Edges) -> Bools:
+        """Return (e,): False exactly where the rule's cost is +inf."""
         ...
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats
-from services.assignment.matching.problem import Problem
+from services.assignment.matching.problem import Bools, Problem
 
 
 @dataclass(frozen=True)
@@ -30,3 +30,20 @@ class PickupTravel:
             travel_s = problem.travel.time_s(edges.distance_m, partners.vehicle[edges.partner], start_s)
             return start_s - problem.now_s + travel_s
         return edges.insertion.pickup_at_s - problem.now_s
+
+    def possible(self, problem: Problem, edges: Edges) -> Bools:
+        """Return whether some place in the route has room."""
+        packages, partners = problem.packages, problem.partners
+        routes = partners.routes
+        if not len(routes.place):
+            return np.ones(len(edges), dtype=bool)
+        if any(getattr(routes, column).any() for column, _ in _ROOM):
+            return np.isfinite(edges.insertion.pickup_at_s)
+        # Stops that load nothing leave the same room everywhere: no place has to be looked for.
+        room: Bools = np.logical_and.reduce(
+            [getattr(packages, taken)[edges.package] <= getattr(partners, left)[edges.partner] for taken, left in _ROOM]
+        )
+        return room
+
+
+_ROOM = (("parcels", "parcels_left"), ("weight_g", "weight_g_left"), ("volume_cm3", "volume_cm3_left"))

@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from lastmile.assignment.v1 import city_pb2 as _city_pb2
+from lastmile.assignment.v1 import delivery_pb2 as _delivery_pb2
 from lastmile.assignment.v1 import partner_pb2 as _partner_pb2
 from lastmile.common.v1 import geo_pb2 as _geo_pb2
 from lastmile.common.v1 import parcel_pb2 as _parcel_pb2
@@ -118,6 +119,28 @@ REMEDY_KIND_PARTNER_PLACE: RemedyKind.ValueType  # 11
 REMEDY_KIND_PARTNER: RemedyKind.ValueType  # 12
 """One more partner with room for it, at most so many metres from the pickup; `vehicles` names the vehicle."""
 Global___RemedyKind: _TypeAlias = RemedyKind  # noqa: Y015
+
+class _StopKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StopKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StopKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STOP_KIND_UNSPECIFIED: _StopKind.ValueType  # 0
+    STOP_KIND_PICKUP: _StopKind.ValueType  # 1
+    STOP_KIND_DROP: _StopKind.ValueType  # 2
+    STOP_KIND_RETURN: _StopKind.ValueType  # 3
+    """What could not be delivered goes back to where it was picked up."""
+
+class StopKind(_StopKind, metaclass=_StopKindEnumTypeWrapper):
+    """What happens at a stop."""
+
+STOP_KIND_UNSPECIFIED: StopKind.ValueType  # 0
+STOP_KIND_PICKUP: StopKind.ValueType  # 1
+STOP_KIND_DROP: StopKind.ValueType  # 2
+STOP_KIND_RETURN: StopKind.ValueType  # 3
+"""What could not be delivered goes back to where it was picked up."""
+Global___StopKind: _TypeAlias = StopKind  # noqa: Y015
 
 @_typing.final
 class Offer(_message.Message):
@@ -548,6 +571,94 @@ class PartnerCost(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PartnerCost: _TypeAlias = PartnerCost  # noqa: Y015
+
+@_typing.final
+class GetPartnerRouteRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTNER_ID_FIELD_NUMBER: _builtins.int
+    partner_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        partner_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partner_id", b"partner_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPartnerRouteRequest: _TypeAlias = GetPartnerRouteRequest  # noqa: Y015
+
+@_typing.final
+class GetPartnerRouteResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STOPS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def stops(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteStop]:
+        """Every stop that is left: a partner holds at most 1,000 parcels."""
+
+    def __init__(
+        self,
+        *,
+        stops: _abc.Iterable[Global___RouteStop] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stops", b"stops"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPartnerRouteResponse: _TypeAlias = GetPartnerRouteResponse  # noqa: Y015
+
+@_typing.final
+class RouteStop(_message.Message):
+    """One visit for one delivery."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERY_ID_FIELD_NUMBER: _builtins.int
+    OFFER_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    READY_AT_FIELD_NUMBER: _builtins.int
+    DUE_AT_FIELD_NUMBER: _builtins.int
+    delivery_id: _builtins.str
+    offer_id: _builtins.str
+    kind: Global___StopKind.ValueType
+    state: _delivery_pb2.DeliveryState.ValueType
+    """The delivery as it is now; while it is only offered, the partner has not taken it on yet."""
+    @_builtins.property
+    def location(self) -> _geo_pb2.Location: ...
+    @_builtins.property
+    def ready_at(self) -> _timestamp_pb2.Timestamp:
+        """A pickup: the parcel is not ready before this."""
+
+    @_builtins.property
+    def due_at(self) -> _timestamp_pb2.Timestamp:
+        """A drop: the end of its window."""
+
+    def __init__(
+        self,
+        *,
+        delivery_id: _builtins.str = ...,
+        offer_id: _builtins.str = ...,
+        kind: Global___StopKind.ValueType = ...,
+        location: _geo_pb2.Location | None = ...,
+        state: _delivery_pb2.DeliveryState.ValueType = ...,
+        ready_at: _timestamp_pb2.Timestamp | None = ...,
+        due_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_at", b"due_at", "location", b"location", "ready_at", b"ready_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_id", b"delivery_id", "due_at", b"due_at", "kind", b"kind", "location", b"location", "offer_id", b"offer_id", "ready_at", b"ready_at", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RouteStop: _TypeAlias = RouteStop  # noqa: Y015
 
 @_typing.final
 class ListWindowsRequest(_message.Message):

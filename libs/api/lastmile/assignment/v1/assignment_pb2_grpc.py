@@ -55,6 +55,11 @@ class AssignmentServiceStub:
                 request_serializer=lastmile_dot_assignment_dot_v1_dot_assignment__pb2.ExplainDeliveryRequest.SerializeToString,
                 response_deserializer=lastmile_dot_assignment_dot_v1_dot_assignment__pb2.ExplainDeliveryResponse.FromString,
                 _registered_method=True)
+        self.GetPartnerRoute = channel.unary_unary(
+                '/lastmile.assignment.v1.AssignmentService/GetPartnerRoute',
+                request_serializer=lastmile_dot_assignment_dot_v1_dot_assignment__pb2.GetPartnerRouteRequest.SerializeToString,
+                response_deserializer=lastmile_dot_assignment_dot_v1_dot_assignment__pb2.GetPartnerRouteResponse.FromString,
+                _registered_method=True)
         self.ListWindows = channel.unary_unary(
                 '/lastmile.assignment.v1.AssignmentService/ListWindows',
                 request_serializer=lastmile_dot_assignment_dot_v1_dot_assignment__pb2.ListWindowsRequest.SerializeToString,
@@ -113,6 +118,16 @@ class AssignmentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetPartnerRoute(self, request, context):
+        """Returns what a partner still has to do, in the order of the visits. New deliveries are put between the stops
+        that there are, whose order never changes. A partner may ask for itself only.
+
+        Errors: NOT_FOUND for an unknown id, and for any other partner's id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListWindows(self, request, context):
         """Lists windows, newest first.
 
@@ -154,6 +169,11 @@ def add_AssignmentServiceServicer_to_server(servicer, server):
                     servicer.ExplainDelivery,
                     request_deserializer=lastmile_dot_assignment_dot_v1_dot_assignment__pb2.ExplainDeliveryRequest.FromString,
                     response_serializer=lastmile_dot_assignment_dot_v1_dot_assignment__pb2.ExplainDeliveryResponse.SerializeToString,
+            ),
+            'GetPartnerRoute': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPartnerRoute,
+                    request_deserializer=lastmile_dot_assignment_dot_v1_dot_assignment__pb2.GetPartnerRouteRequest.FromString,
+                    response_serializer=lastmile_dot_assignment_dot_v1_dot_assignment__pb2.GetPartnerRouteResponse.SerializeToString,
             ),
             'ListWindows': grpc.unary_unary_rpc_method_handler(
                     servicer.ListWindows,
@@ -275,6 +295,33 @@ class AssignmentService:
             '/lastmile.assignment.v1.AssignmentService/ExplainDelivery',
             lastmile_dot_assignment_dot_v1_dot_assignment__pb2.ExplainDeliveryRequest.SerializeToString,
             lastmile_dot_assignment_dot_v1_dot_assignment__pb2.ExplainDeliveryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPartnerRoute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lastmile.assignment.v1.AssignmentService/GetPartnerRoute',
+            lastmile_dot_assignment_dot_v1_dot_assignment__pb2.GetPartnerRouteRequest.SerializeToString,
+            lastmile_dot_assignment_dot_v1_dot_assignment__pb2.GetPartnerRouteResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -59,6 +59,12 @@ class AssignmentServiceStub:
     Errors: NOT_FOUND for an unknown id, and for one the caller may not see; FAILED_PRECONDITION with reason
     NOT_MATCHED_YET before its first window.
     """
+    GetPartnerRoute: _grpc.UnaryUnaryMultiCallable[_assignment_pb2.GetPartnerRouteRequest, _assignment_pb2.GetPartnerRouteResponse]
+    """Returns what a partner still has to do, in the order of the visits. New deliveries are put between the stops
+    that there are, whose order never changes. A partner may ask for itself only.
+
+    Errors: NOT_FOUND for an unknown id, and for any other partner's id.
+    """
     ListWindows: _grpc.UnaryUnaryMultiCallable[_assignment_pb2.ListWindowsRequest, _assignment_pb2.ListWindowsResponse]
     """Lists windows, newest first.
 
@@ -101,6 +107,12 @@ class AssignmentServiceAsyncStub(AssignmentServiceStub):
 
     Errors: NOT_FOUND for an unknown id, and for one the caller may not see; FAILED_PRECONDITION with reason
     NOT_MATCHED_YET before its first window.
+    """
+    GetPartnerRoute: _aio.UnaryUnaryMultiCallable[_assignment_pb2.GetPartnerRouteRequest, _assignment_pb2.GetPartnerRouteResponse]  # type: ignore[assignment]
+    """Returns what a partner still has to do, in the order of the visits. New deliveries are put between the stops
+    that there are, whose order never changes. A partner may ask for itself only.
+
+    Errors: NOT_FOUND for an unknown id, and for any other partner's id.
     """
     ListWindows: _aio.UnaryUnaryMultiCallable[_assignment_pb2.ListWindowsRequest, _assignment_pb2.ListWindowsResponse]  # type: ignore[assignment]
     """Lists windows, newest first.
@@ -165,6 +177,18 @@ class AssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: NOT_FOUND for an unknown id, and for one the caller may not see; FAILED_PRECONDITION with reason
         NOT_MATCHED_YET before its first window.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPartnerRoute(
+        self,
+        request: _assignment_pb2.GetPartnerRouteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_assignment_pb2.GetPartnerRouteResponse, _abc.Awaitable[_assignment_pb2.GetPartnerRouteResponse]]:
+        """Returns what a partner still has to do, in the order of the visits. New deliveries are put between the stops
+        that there are, whose order never changes. A partner may ask for itself only.
+
+        Errors: NOT_FOUND for an unknown id, and for any other partner's id.
         """
 
     @_abc_1.abstractmethod
