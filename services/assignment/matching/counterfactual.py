@@ -163,10 +163,12 @@ class _Search:
         return high
 
     def _listed(self, change: ColumnChange) -> Remedy | None:
-        """Find the smallest candidate that helps, where a larger one need not help."""
-        for amount in self._points(change, change.most_of(self.problem, self.row))[:LISTED_MAX]:
-            if self._helps(change, int(amount)):
-                return self._told(change, int(amount))
+        """Find the first moment at which a further partner opens up and the change helps; a later one need not help."""
+        low = 0
+        for point in self._points(change, change.most_of(self.problem, self.row))[:LISTED_MAX]:
+            if self._helps(change, int(point)):
+                return self._told(change, self._between(change, low, int(point)))
+            low = int(point)
         return None
 
     def _told(self, change: ColumnChange, amount: int) -> Remedy | None:

@@ -29,6 +29,10 @@ class MatcherSettings(BaseSettings):
     matcher_pickup_service_s: float = Field(60.0, ge=0, description="Dwell of a partner at a pickup")
     matcher_drop_service_s: float = Field(60.0, ge=0, description="Dwell of a partner at a drop")
     matcher_route_stops_max: int = Field(40, gt=0, description="A partner with more stops to come gets no more for now")
+    matcher_bundle_parcels_max: int = Field(4, ge=1, description="Parcels of a bundle; 1 bundles nothing")
+    matcher_bundle_pressure: float = Field(
+        1.0, ge=0, description="Packages are bundled where a window has more of them for each free partner; 0 always"
+    )
     matcher_remedies_max: int = Field(20, ge=0, description="Deliveries of a window that remedies are sought for")
     matcher_remedies_s_max: float = Field(0.5, gt=0, description="Time for remedies after a window's commit")
     matcher_expired_max: int = Field(500, gt=0, description="Offers expired in one transaction")

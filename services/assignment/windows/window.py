@@ -17,12 +17,12 @@ from services.assignment.cities.city import City
 from services.assignment.deliveries.lifecycle import Actor, DeliveryState
 from services.assignment.errors import PartnerTakenError
 from services.assignment.matching.assignment import UNASSIGNED
-from services.assignment.matching.explain import Explanation, PartnerCost, explain
-from services.assignment.matching.match import MatchResult, match
-from services.assignment.matching.planning import Plan, planned
+from services.assignment.matching.bundling import BundleLimits
+from services.assignment.matching.explain import Explanation, PartnerCost
 from services.assignment.matching.problem import Policy, Problem, RuleConfig
 from services.assignment.matching.rules.zones import OutsideZones
 from services.assignment.matching.travel import Travel
+from services.assignment.matching.window_match import WindowMatch, match_window, under_pressure
 from services.assignment.offers.codec import moved_event
 from services.assignment.offers.offer import Move, Moved, NewOffer
 from services.assignment.offers.store import transition
@@ -66,10 +66,7 @@ class _Matched:
 
     deliveries: Sequence[asyncpg.Record]
     partners: Sequence[asyncpg.Record]
-    problem: Problem
-    result: MatchResult
-    plan: Plan
-    explanations: Sequence[Explanation]
+    match: WindowMatch
 
 
 class WindowRunner:
@@ -106,12 +103,13 @@ class WindowRunner:
         read = _Read(deliveries, partners, declined, held, positions, absent)
         matched = await asyncio.to_thread(self._match, read, policy)
         window = await self._commit(city, lease, matched)
+        rest = matched.match.rest
         unassigned = {
-            delivery["id"]: (place, matched.explanations[place].outcome)
-            for place, delivery in enumerate(deliveries)
-            if matched.result.partner[place] == UNASSIGNED
+            deliveries[place]["id"]: (row, matched.match.explanations[place].outcome)
+            for row, place in enumerate(rest.rows)
+            if rest.result.partner[row] == UNASSIGNED
         }
-        await self._remedies.add(window.id, matched.problem, matched.result, unassigned)
+        await self._remedies.add(window.id, rest.problem, rest.result, unassigned)
         return window
 
     def _match(self, read: "_Read", policy: Policy) -> "_Matched":
@@ -125,15 +123,16 @@ class WindowRunner:
         on_route, ranks = within_limit(partners_of(partners, read.positions), routes, ranks, stops_max)
         policy = replace(policy, route_stops_max=stops_max)
         problem = Problem(packages, on_route, policy, Travel(), time.time())
-        result = match(problem, time.perf_counter)
-        for fault in result.book.faults:
+        limits = None
+        if settings.matcher_bundle_parcels_max > 1 and under_pressure(problem, settings.matcher_bundle_pressure):
+            limits = BundleLimits(parcels_max=settings.matcher_bundle_parcels_max)
+        found = match_window(problem, ranks, limits, read.absent, time.perf_counter)
+        for fault in found.rest.result.book.faults:
             log.error("matching rule switched off", extra={"rule": fault.rule, "fault": str(fault)})
-        plan = planned(problem, ranks, result.partner, result.cost_s)
-        explanations = explain(problem, result, read.absent)
-        return _Matched(deliveries, partners, problem, result, plan, explanations)
+        return _Matched(deliveries, partners, found)
 
     async def _commit(self, city: City, lease: Lease, window: "_Matched") -> WindowRow:
-        deliveries, result, explanations = window.deliveries, window.result, window.explanations
+        deliveries, result, explanations = window.deliveries, window.match, window.match.explanations
         started_s, now, window_id = time.perf_counter(), datetime.now(UTC), new_id()
         matched = [place for place, partner in enumerate(result.partner) if partner != UNASSIGNED]
         moves = [self._move(city, window, p, window_id, now) for p in matched]
@@ -181,16 +180,16 @@ class WindowRunner:
         return row
 
     def _move(self, city: City, window: "_Matched", place: int, window_id: UUID, now: datetime) -> Move:
-        delivery, partner = window.deliveries[place], window.partners[window.result.partner[place]]
+        delivery, partner = window.deliveries[place], window.partners[window.match.partner[place]]
         automatic = partner["acceptance"] == "automatic"
         offer = NewOffer(
             id=new_id(),
             partner_id=partner["id"],
             window_id=window_id,
-            cost_s=float(window.result.cost_s[place]),
+            cost_s=float(window.match.cost_s[place]),
             expires_at=None if automatic else now + timedelta(seconds=city.policy.offer_ttl_s),
-            pickup_rank=float(window.plan.pickup_rank[place]),
-            drop_rank=float(window.plan.drop_rank[place]),
+            pickup_rank=float(window.match.plan.pickup_rank[place]),
+            drop_rank=float(window.match.plan.drop_rank[place]),
         )
         return Move(
             delivery_id=delivery["id"],

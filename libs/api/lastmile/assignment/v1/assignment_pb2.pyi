@@ -78,9 +78,9 @@ class _RemedyKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RemedyKind
     REMEDY_KIND_WINDOW_END: _RemedyKind.ValueType  # 6
     """The drop window ends so many seconds later; whole minutes."""
     REMEDY_KIND_READY_LATER: _RemedyKind.ValueType  # 7
-    """Seconds."""
+    """Seconds, to when a further partner is on shift."""
     REMEDY_KIND_READY_EARLIER: _RemedyKind.ValueType  # 8
-    """Seconds."""
+    """Seconds, to when a further partner is still on shift."""
     REMEDY_KIND_VEHICLES: _RemedyKind.ValueType  # 9
     """How many more kinds of vehicle are allowed; `vehicles` names them."""
     REMEDY_KIND_PICKUP_DISTANCE: _RemedyKind.ValueType  # 10
@@ -107,9 +107,9 @@ REMEDY_KIND_DECLARED_VALUE: RemedyKind.ValueType  # 5
 REMEDY_KIND_WINDOW_END: RemedyKind.ValueType  # 6
 """The drop window ends so many seconds later; whole minutes."""
 REMEDY_KIND_READY_LATER: RemedyKind.ValueType  # 7
-"""Seconds."""
+"""Seconds, to when a further partner is on shift."""
 REMEDY_KIND_READY_EARLIER: RemedyKind.ValueType  # 8
-"""Seconds."""
+"""Seconds, to when a further partner is still on shift."""
 REMEDY_KIND_VEHICLES: RemedyKind.ValueType  # 9
 """How many more kinds of vehicle are allowed; `vehicles` names them."""
 REMEDY_KIND_PICKUP_DISTANCE: RemedyKind.ValueType  # 10

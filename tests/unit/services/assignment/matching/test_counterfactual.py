@@ -93,12 +93,33 @@ def test_no_smaller_amount_of_any_kind_would_have_helped(seed: int, n: int, m: i
     problem = one_parcel_each(seed, n, m)
     for row, answer in found_in(problem).items():
         told = {remedy.kind: remedy.amount for remedy in answer.found}
-        for kind in (Kind.WEIGHT, Kind.VOLUME, Kind.LONGEST_SIDE, Kind.READY_LATER, Kind.READY_EARLIER):
+        for kind in (Kind.WEIGHT, Kind.VOLUME, Kind.LONGEST_SIDE):
             change = CHANGES[kind]
             most = change.most_of(problem, row)
             everything = np.unique(np.append(change.candidates(problem, row)[0], [1, most]))
             helpful = [a for a in everything if 0 < a <= most and assigned(change.applied(problem, row, int(a)), row)]
             assert told.get(kind) == (min(helpful) if helpful else None)
+
+
+@settings(max_examples=6, deadline=None)
+@given(seeds, st.integers(1, 9), st.integers(1, 7))
+def test_no_nearer_shift_would_have_helped(seed: int, n: int, m: int) -> None:
+    problem = one_parcel_each(seed, n, m)
+    result = match(problem)
+    again = Again(problem, result, Budget())
+    for row, answer in remedies(problem, result, np.arange(n)).items():
+        now = again.feasible(problem, row)
+        for kind in (Kind.READY_LATER, Kind.READY_EARLIER):
+            change = CHANGES[kind]
+            most, helpful = change.most_of(problem, row), []
+            for amount in np.unique(change.candidates(problem, row)[0]):
+                if 0 < amount <= most:
+                    changed = change.applied(problem, row, int(amount))
+                    if (again.feasible(changed, row) & ~now).any() and assigned(changed, row):
+                        helpful.append(int(amount))
+            told = [remedy.amount for remedy in answer.found if remedy.kind is kind]
+            assert bool(told) == bool(helpful)
+            assert not helpful or told[0] <= min(helpful)
 
 
 @settings(max_examples=8, deadline=None)
