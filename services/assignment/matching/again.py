@@ -41,10 +41,14 @@ class Budget:
     expired: Callable[[], bool] = bool
     solves: int = 0
 
-    def spend(self) -> None:
-        """Count one solve; BudgetSpentError when it is one too many."""
+    def check(self) -> None:
+        """Raise BudgetSpentError when nothing more may be solved."""
         if self.solves >= self.solves_max or self.expired():
             raise BudgetSpentError
+
+    def spend(self) -> None:
+        """Count one solve; BudgetSpentError when it is one too many."""
+        self.check()
         self.solves += 1
 
 

@@ -52,7 +52,8 @@ def bundled(problem: Problem, limits: BundleLimits) -> Bundled:
         # What is a bundle already stays what it is.
         single = problem.packages.parcels[group] == 1
         members += [np.array([row]) for row in group[~single]]
-        members += _Group(problem, limits, group[single]).bundles() if single.any() else []
+        free = group[single]
+        members += _Group(problem, limits, free).bundles() if len(free) > 1 else [free] * len(free)
     # In the order of their first packages, so that a problem without bundles stays as it is.
     members.sort(key=lambda unit: int(unit.min()))
     return Bundled(_units(problem, members), members)
@@ -93,7 +94,7 @@ class _Group:
         # Those due first begin.
         self.group = group[np.lexsort((group, packages.ready_at_s[group], packages.due_at_s[group]))]
         self.pickup = packages.pickup[self.group[0]]
-        self.own_m = problem.travel.distance_m(packages.pickup, packages.drop)
+        self.own_m = problem.ride_m
         self.seat = np.full((0, limits.parcels_max), -1, dtype=np.int64)
         self.length_m = np.zeros(0)
         able = problem.partners.units_max > 0

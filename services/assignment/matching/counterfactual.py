@@ -90,6 +90,7 @@ class _Search:
         found, tried = [], []
         try:
             for kind, finder in self._finders():
+                self.again.budget.check()
                 remedy = finder()
                 tried.append(kind)
                 if remedy is not None:

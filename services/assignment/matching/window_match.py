@@ -21,6 +21,9 @@ from services.assignment.matching.planning import Plan, Ranks, planned
 from services.assignment.matching.problem import UNLIMITED, Packages, Partners, Problem
 
 BUNDLE_ROUNDS_MAX = 4
+# Where fewer of the packages than this find others to travel with, all go by themselves: rounds would cost more than
+# they save.
+BUNDLED_SHARE_MIN = 0.2
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def match_window(
     """Match a window's packages, in bundles where `limits` are given; ranks are those of the partners' stops."""
     n = len(problem.packages)
     units = bundled(problem, limits) if limits is not None else None
-    if units is None or all(len(unit) == 1 for unit in units.members):
+    if units is None or len(units.members) >= (1 - BUNDLED_SHARE_MIN) * n:
         result = match(problem, clock_s)
         plan = planned(problem, ranks, result.partner, result.cost_s)
         rest = Rest(problem, result, np.arange(n))

@@ -21,3 +21,6 @@ FROM (SELECT id, row_number() OVER (PARTITION BY partner_id ORDER BY id) AS plac
   FROM assignment.offers WHERE ended_at IS NULL) AS r
 WHERE o.id = r.id;
 CREATE INDEX offers_on_route ON assignment.offers (partner_id) WHERE ended_at IS NULL;
+
+-- How many bundles of several parcels a window assigned.
+ALTER TABLE assignment.windows ADD COLUMN bundles integer NOT NULL DEFAULT 0;

@@ -107,4 +107,5 @@ def _window_to(row: WindowRow) -> assignment_pb2.Window:
         build_ms=row.build_ms,
         solve_ms=row.solve_ms,
         commit_ms=row.commit_ms,
+        bundles=row.bundles,
     )

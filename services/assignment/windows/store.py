@@ -114,10 +114,10 @@ WHERE (e.outcome, e.chosen, e.partners_lost, e.alternatives) IS DISTINCT FROM
 """
 _WINDOW_COLUMNS = """
   id, city_code, closed_at, deliveries, partners, feasible_pairs, assigned, conflicts, cost_s, build_ms, solve_ms,
-  commit_ms
+  commit_ms, bundles
 """
 _RECORD_WINDOW = f"""
-INSERT INTO assignment.windows ({_WINDOW_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+INSERT INTO assignment.windows ({_WINDOW_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 """  # noqa: S608 - constants
 # Served by windows_by_city or, without a city, windows_pkey.
 _LIST_WINDOWS = f"""
@@ -164,6 +164,7 @@ class WindowRow:
     build_ms: float
     solve_ms: float
     commit_ms: float
+    bundles: int
 
 
 async def renew_leases(connection: asyncpg.Connection, holder: UUID, ttl_s: float) -> dict[str, int]:

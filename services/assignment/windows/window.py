@@ -175,6 +175,7 @@ class WindowRunner:
                 build_ms=result.build_ms,
                 solve_ms=result.solve_ms,
                 commit_ms=(time.perf_counter() - started_s) * 1000,
+                bundles=result.bundles,
             )
             await store.record_window(connection, row)
         return row

@@ -6,7 +6,7 @@ import pytest
 from lastmile.assignment.v1 import assignment_pb2, delivery_pb2, partner_pb2
 
 from libs.ids import new_id
-from tests.assignment_api import AssignmentApi, Caller, capacity, place, until
+from tests.assignment_api import AssignmentApi, Caller, capacity, details, place, until
 
 pytestmark = pytest.mark.usefixtures("matcher")
 PICKUP, DROP, RETURN = (
@@ -113,3 +113,26 @@ async def test_a_partner_sees_its_own_route_only(assignment_api: AssignmentApi, 
     sender = assignment_api.merchant(merchant)
     request = assignment_pb2.GetPartnerRouteRequest(partner_id=partner_id)
     assert (await sender.refused(sender.assignments.GetPartnerRoute, request)).code == "PERMISSION_DENIED"
+
+
+async def test_parcels_that_travel_well_together_go_to_one_partner_where_partners_are_few(ops: Caller) -> None:
+    city, merchant = await ops.city(window_ms=600_000, window_deliveries_max=4), await ops.merchant()
+    partners = [await ops.partner(city, capacity=capacity(4)) for _ in range(2)]
+    east, west = [(12.9716, 77.63), (12.9717, 77.64)], [(12.9716, 77.56), (12.9717, 77.55)]
+    rows = [details(city, merchant, drop=place(*at)) for at in (east[0], west[0], west[1], east[1])]
+    ids = await ops.many_deliveries(rows)
+    offers = {delivery_id: await ops.open_offer(delivery_id) for delivery_id in ids}
+    assert offers[ids[0]].partner_id == offers[ids[3]].partner_id
+    assert offers[ids[1]].partner_id == offers[ids[2]].partner_id
+    assert {offer.partner_id for offer in offers.values()} == set(partners)
+    found = await route(ops, offers[ids[0]].partner_id)
+    assert [kind for _, kind in found] == [PICKUP, PICKUP, DROP, DROP]
+    assert [delivery_id for delivery_id, _ in found[2:]] == [ids[0], ids[3]]
+    answer = await ops.ask(ops.assignments.ListWindows, assignment_pb2.ListWindowsRequest(city_code=city))
+    (window,) = answer.windows
+    assert (window.assigned, window.bundles) == (4, 2)
+    assert window.cost_s == pytest.approx(sum(offer.cost_s for offer in offers.values()))
+    for delivery_id, offer in offers.items():
+        said = await ops.explanation(delivery_id)
+        assert said.chosen.cost_s == pytest.approx(offer.cost_s)
+        assert sum(said.chosen.terms_s.values()) == pytest.approx(offer.cost_s, abs=0.01)

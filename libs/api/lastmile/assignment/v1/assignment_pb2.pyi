@@ -729,6 +729,7 @@ class Window(_message.Message):
     BUILD_MS_FIELD_NUMBER: _builtins.int
     SOLVE_MS_FIELD_NUMBER: _builtins.int
     COMMIT_MS_FIELD_NUMBER: _builtins.int
+    BUNDLES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     city_code: _builtins.str
     deliveries: _builtins.int
@@ -743,6 +744,8 @@ class Window(_message.Message):
     build_ms: _builtins.float
     solve_ms: _builtins.float
     commit_ms: _builtins.float
+    bundles: _builtins.int
+    """Several parcels that were matched as one; each counts in `assigned` by itself."""
     @_builtins.property
     def closed_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -760,10 +763,11 @@ class Window(_message.Message):
         build_ms: _builtins.float = ...,
         solve_ms: _builtins.float = ...,
         commit_ms: _builtins.float = ...,
+        bundles: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["closed_at", b"closed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assigned", b"assigned", "build_ms", b"build_ms", "city_code", b"city_code", "closed_at", b"closed_at", "commit_ms", b"commit_ms", "conflicts", b"conflicts", "cost_s", b"cost_s", "deliveries", b"deliveries", "feasible_pairs", b"feasible_pairs", "id", b"id", "partners", b"partners", "solve_ms", b"solve_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assigned", b"assigned", "build_ms", b"build_ms", "bundles", b"bundles", "city_code", b"city_code", "closed_at", b"closed_at", "commit_ms", b"commit_ms", "conflicts", b"conflicts", "cost_s", b"cost_s", "deliveries", b"deliveries", "feasible_pairs", b"feasible_pairs", "id", b"id", "partners", b"partners", "solve_ms", b"solve_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
