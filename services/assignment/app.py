@@ -79,7 +79,9 @@ async def serve_api(settings: ApiSettings, stop: asyncio.Event) -> None:
             translate,
         )
         answers = OfferAnswers(database, writer)
-        on_demand = OnDemandMatcher(settings.match_pairs_max, settings.matches_at_once_max, settings.match_wait_s)
+        on_demand = OnDemandMatcher(
+            settings.match_pairs_max, settings.matches_at_once_max, settings.match_wait_s, settings.match_remedies_s_max
+        )
         grpc_server = server.server
         city_pb2_grpc.add_CityServiceServicer_to_server(CityServicer(database, directory), grpc_server)
         merchant_pb2_grpc.add_MerchantServiceServicer_to_server(MerchantServicer(database), grpc_server)

@@ -30,6 +30,7 @@ class ApiSettings(BaseSettings):
     match_pairs_max: int = Field(4_000_000, gt=0, description="Package-partner pairs of one Match call")
     matches_at_once_max: int = Field(2, gt=0, description="Match calls solved at once; others wait")
     match_wait_s: float = Field(5.0, gt=0, description="Longest wait of a Match call for its turn")
+    match_remedies_s_max: float = Field(1.0, gt=0, description="Time of a Match call for remedies, if it asks for any")
     assignment_primary_pool: PoolLimits = Field(PoolLimits(connections_max=12), description="Pool for commands")
     assignment_query_pool: PoolLimits = Field(PoolLimits(connections_max=12), description="Pool for queries")
     assignment_fallback_pool: PoolLimits = Field(

@@ -12,7 +12,7 @@ from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.match import MatchResult
 from services.assignment.matching.problem import Problem
-from services.assignment.matching.rulebook import MS, RuleBook, checked
+from services.assignment.matching.rulebook import MS, RuleBook, feasible_by
 
 ALTERNATIVES_MAX = 3
 ASSIGNED, NO_PARTNERS, NO_FEASIBLE_PARTNER, OUTCOMPETED = (
@@ -93,7 +93,7 @@ def count_lost(problem: Problem, book: RuleBook, packages: Ints) -> tuple[list[C
         for weighed in book.rules:
             if weighed.rule.reason is None or not len(place):
                 continue
-            gone = np.isposinf(checked(weighed.rule, problem, Edges(problem, rows[place], partner)))
+            gone = ~feasible_by(weighed.rule, problem, Edges(problem, rows[place], partner))
             for index, count in enumerate(np.bincount(place[gone], minlength=len(rows))):
                 if count:
                     lost[start + index][weighed.rule.reason] += int(count)

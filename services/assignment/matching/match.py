@@ -8,6 +8,7 @@ import numpy as np
 
 from services.assignment.matching.assignment import UNASSIGNED
 from services.assignment.matching.certificate import Certificate
+from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.loads import fitting, loaded
 from services.assignment.matching.pipeline import Solved, solve
@@ -84,7 +85,9 @@ def match(
         priced += solved_again.edges_priced
         fits_again = fitting(rest.packages, rest.partners, solved_again.partner, solved_again.cost_ms)
         kept = again[fits_again]
-        partner[kept], cost_ms[kept] = solved_again.partner[fits_again], solved_again.cost_ms[fits_again]
+        partner[kept] = solved_again.partner[fits_again]
+        # What a pair costs may depend on who else is matched, and all of them are.
+        cost_ms[kept] = book.price(problem, Edges(problem, kept, partner[kept])).cost_ms
         fits = partner != UNASSIGNED
         if not (~fits_again & (solved_again.partner != UNASSIGNED)).any():
             break

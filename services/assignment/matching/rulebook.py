@@ -2,19 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats
-from services.assignment.matching.problem import Problem
-from services.assignment.matching.rules.base import COST_S_MAX, FlooredRule, Rule, is_bounded, is_floored
+from services.assignment.matching.problem import Bools, Problem
+from services.assignment.matching.rules.base import COST_S_MAX, FlooredRule, Rule, is_bounded, is_floored, is_quick
 from services.assignment.matching.rules.pickup_travel import PickupTravel
 
 POSSIBLE = -1
 MS = 1000.0
 FAULT_CHARS_MAX = 500
+_Array = TypeVar("_Array", Floats, Bools)
 
 
 class RuleFaultError(Exception):
@@ -122,7 +124,7 @@ def _weighed_ms(weighed: Weighed, cost_s: Floats) -> Floats:
     return result
 
 
-def _called(name: str, function: Callable[..., Floats], *arguments: object) -> Floats:
+def _called(name: str, function: Callable[..., _Array], *arguments: object) -> _Array:
     try:
         return function(*arguments)
     except Exception as error:
@@ -171,6 +173,16 @@ def _bound(rule: Rule, problem: Problem, edges: Edges) -> Floats:
         row = int(np.argmin(allowed))
         raise _fault(rule.name, f"its bound is {values[row]}", edges, row)
     return values
+
+
+def feasible_by(rule: Rule, problem: Problem, edges: Edges) -> Bools:
+    """Return (e,): which pairs the rule does not rule out, without their costs where it can tell."""
+    if not is_quick(rule):
+        return ~np.isposinf(checked(rule, problem, edges))
+    possible = _called(rule.name, rule.possible, problem, edges)
+    if not isinstance(possible, np.ndarray) or possible.shape != (len(edges),) or possible.dtype != np.bool_:
+        raise RuleFaultError(rule.name, f"its possible pairs are no booleans of shape ({len(edges)},)")
+    return possible
 
 
 def _fault(rule: str, said: str, edges: Edges, row: int) -> RuleFaultError:

@@ -26,13 +26,18 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class NewOffer:
-    """The offer that a move makes. Without `expires_at` it needs no answer and is accepted at once."""
+    """The offer that a move makes. Without `expires_at` it needs no answer and is accepted at once.
+
+    The ranks say where its stops come in the partner's route; without them they come last.
+    """
 
     id: UUID
     partner_id: UUID
     window_id: UUID
     cost_s: float
     expires_at: datetime | None
+    pickup_rank: float | None = None
+    drop_rank: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,10 +57,15 @@ SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::assignment.delive
 """
 _MAKE_OFFERS = """
 INSERT INTO assignment.offers (id, delivery_id, merchant_id, partner_id, window_id, city_code, state, cost_s, weight_g,
-  volume_cm3, offered_at, expires_at, answered_at)
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[],
+  volume_cm3, offered_at, expires_at, answered_at, pickup_rank, drop_rank)
+SELECT id, delivery_id, merchant_id, partner_id, window_id, city_code, state, cost_s, weight_g, volume_cm3, offered_at,
+  expires_at, answered_at, coalesce(pickup_rank, nextval('assignment.route_ranks')),
+  coalesce(drop_rank, nextval('assignment.route_ranks'))
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[],
   $7::assignment.offer_state[], $8::float8[], $9::int[], $10::bigint[], $11::timestamptz[], $12::timestamptz[],
-  $13::timestamptz[])
+  $13::timestamptz[], $14::float8[], $15::float8[])
+  AS o (id, delivery_id, merchant_id, partner_id, window_id, city_code, state, cost_s, weight_g, volume_cm3, offered_at,
+    expires_at, answered_at, pickup_rank, drop_rank)
 """
 # Served by offers_pkey.
 _ANSWER_OFFERS = """
@@ -241,6 +246,8 @@ async def _write_offers(connection: asyncpg.Connection, decisions: Sequence[Deci
             [offer.offered_at for offer, _ in made],
             [offer.expires_at for offer, _ in made],
             [offer.answered_at for offer, _ in made],
+            [d.move.new_offer.pickup_rank for d in decisions if d.made_offer and d.move.new_offer],
+            [d.move.new_offer.drop_rank for d in decisions if d.made_offer and d.move.new_offer],
         )
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 import zoneinfo
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from services.assignment.deliveries.codec import VEHICLES
 from services.assignment.errors import ProblemTooLargeError
 from services.assignment.matching.answer import answer
 from services.assignment.matching.columns import ProblemError
+from services.assignment.matching.counterfactual import Remedies, remedies
 from services.assignment.matching.explain import Explanation
 from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.match import MatchResult
@@ -27,24 +28,28 @@ from services.assignment.matching.travel import VEHICLES as VEHICLE_NAMES
 from services.assignment.timestamps import from_timestamp
 from services.assignment.windows.columns import vehicle_mask
 from services.assignment.windows.match_columns import package_columns, partner_columns
+from services.assignment.windows.remedy_search import budget_of
 
 _VEHICLE_INDEX = {number: VEHICLE_NAMES.index(name) for number, name in VEHICLES.items()}
 _Violations = list[FieldViolation]
+Solved = tuple[MatchResult, tuple[Explanation, ...], Mapping[int, Remedies]]
 Table = TypeVar("Table")
 
 
 class OnDemandMatcher:
     """Solves the callers' problems, a few at once."""
 
-    def __init__(self, pairs_max: int, at_once_max: int, wait_s: float) -> None:
+    def __init__(self, pairs_max: int, at_once_max: int, wait_s: float, remedies_s_max: float = 1.0) -> None:
         self._pairs_max = pairs_max
+        self._remedies_s_max = remedies_s_max
         self._wait_s = wait_s
         self._slots = asyncio.Semaphore(at_once_max)
 
-    async def match(
-        self, request: assignment_pb2.MatchRequest, now: datetime
-    ) -> tuple[MatchResult, tuple[Explanation, ...]]:
-        """Solve and explain a request; a ServiceError says what is wrong, or that too many are being solved."""
+    async def match(self, request: assignment_pb2.MatchRequest, now: datetime) -> Solved:
+        """Solve and explain a request, with remedies by the packages' rows if asked for.
+
+        Raises a ServiceError that says what is wrong, or that too many are being solved.
+        """
         pairs = len(request.packages) * len(request.partners)
         if pairs > self._pairs_max:
             said = f"{pairs} package-partner pairs; one call solves at most {self._pairs_max}"
@@ -59,9 +64,7 @@ class OnDemandMatcher:
         finally:
             self._slots.release()
 
-    def _solve(
-        self, request: assignment_pb2.MatchRequest, now: datetime
-    ) -> tuple[MatchResult, tuple[Explanation, ...]]:
+    def _solve(self, request: assignment_pb2.MatchRequest, now: datetime) -> Solved:
         violations: _Violations = []
         at = from_timestamp(request.at, "at", violations) if request.HasField("at") else now
         _check_ids([p.id for p in request.packages], "packages", violations)
@@ -75,7 +78,11 @@ class OnDemandMatcher:
         if violations or packages is None or partners is None:
             raise InvalidArgumentError.of(*violations[:100])
         travel = policies.travel_of(policy, request.time_zone, at or now)
-        return answer(Problem(packages, partners, policies.policy_of(policy), travel, now_s), time.perf_counter)
+        problem = Problem(packages, partners, policies.policy_of(policy), travel, now_s)
+        result, explanations = answer(problem, time.perf_counter)
+        sought = np.arange(len(packages) if request.with_remedies else 0)
+        found = remedies(problem, result, sought, budget_of(len(packages), self._remedies_s_max))
+        return result, explanations, found
 
 
 def _check_ids(ids: Sequence[str], name: str, violations: _Violations) -> None:

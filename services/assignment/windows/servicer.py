@@ -1,7 +1,6 @@
 """AssignmentService: translates between the calls and offers, explanations, windows and matching on demand."""
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -14,9 +13,10 @@ from services.assignment.cities.codec import fault_to
 from services.assignment.database import Database
 from services.assignment.errors import DeliveryNotFoundError, NotMatchedYetError
 from services.assignment.events import timestamp
-from services.assignment.matching.explain import Explanation, PartnerCost
 from services.assignment.offers.answers import OfferAnswers
+from services.assignment.routes.answers import RouteAnswers
 from services.assignment.windows import store
+from services.assignment.windows.codec import explanation_to, stored_explanation_to
 from services.assignment.windows.on_demand import OnDemandMatcher
 from services.assignment.windows.store import WindowRow
 
@@ -28,6 +28,7 @@ class AssignmentServicer(assignment_pb2_grpc.AssignmentServiceServicer):
         self._database = database
         self._answers = answers
         self._on_demand = on_demand
+        self._routes = RouteAnswers(database)
 
     async def AcceptOffer(  # noqa: N802 - named by the proto
         self, request: assignment_pb2.AcceptOfferRequest, context: Any
@@ -58,17 +59,13 @@ class AssignmentServicer(assignment_pb2_grpc.AssignmentServiceServicer):
             raise DeliveryNotFoundError(f"no delivery that you may see has the id {request.delivery_id}")
         if row["window_id"] is None:
             raise NotMatchedYetError(f"delivery {request.delivery_id} has been in no window yet")
-        explanation = assignment_pb2.Explanation(
-            package_id=request.delivery_id,
-            window_id=str(row["window_id"]),
-            outcome=row["outcome"],
-            chosen=_stored_cost(json.loads(row["chosen"])) if row["chosen"] else None,
-            alternatives=[_stored_cost(cost) for cost in json.loads(row["alternatives"])],
-            partners_lost=json.loads(row["partners_lost"]),
-            partners_feasible=row["partners_feasible"],
-            matched_at=timestamp(row["matched_at"]),
-        )
-        return assignment_pb2.ExplainDeliveryResponse(explanation=explanation)
+        return assignment_pb2.ExplainDeliveryResponse(explanation=stored_explanation_to(row))
+
+    async def GetPartnerRoute(  # noqa: N802 - named by the proto
+        self, request: assignment_pb2.GetPartnerRouteRequest, context: Any
+    ) -> assignment_pb2.GetPartnerRouteResponse:
+        """Return what a partner still has to do."""
+        return await self._routes.get(request, current_call())
 
     async def ListWindows(  # noqa: N802 - named by the proto
         self, request: assignment_pb2.ListWindowsRequest, context: Any
@@ -85,41 +82,18 @@ class AssignmentServicer(assignment_pb2_grpc.AssignmentServiceServicer):
         self, request: assignment_pb2.MatchRequest, context: Any
     ) -> assignment_pb2.MatchResponse:
         """Match the caller's packages to the caller's partners."""
-        result, explanations = await self._on_demand.match(request, datetime.now(UTC))
-        explained = zip(request.packages, explanations, strict=True)
+        result, explanations, remedies = await self._on_demand.match(request, datetime.now(UTC))
+        explained = enumerate(zip(request.packages, explanations, strict=True))
         return assignment_pb2.MatchResponse(
-            results=[_explanation_to(package.id, explanation, request) for package, explanation in explained],
+            results=[
+                explanation_to(p.id, explanation, request, remedies.get(row)) for row, (p, explanation) in explained
+            ],
             assigned=int((result.partner >= 0).sum()),
             cost_s=result.total_cost_s,
             build_ms=result.build_ms,
             solve_ms=result.solve_ms,
             rule_faults=[fault_to(fault.row()) for fault in result.book.faults],
         )
-
-
-def _stored_cost(stored: Mapping[str, Any]) -> assignment_pb2.PartnerCost:
-    return assignment_pb2.PartnerCost(**stored)
-
-
-def _explanation_to(
-    package_id: str, explanation: Explanation, request: assignment_pb2.MatchRequest
-) -> assignment_pb2.Explanation:
-    def cost_to(cost: PartnerCost) -> assignment_pb2.PartnerCost:
-        return assignment_pb2.PartnerCost(
-            partner_id=request.partners[cost.partner].id,
-            cost_s=cost.cost_s,
-            terms_s=cost.terms_s,
-            pickup_distance_m=cost.pickup_distance_m,
-        )
-
-    return assignment_pb2.Explanation(
-        package_id=package_id,
-        outcome=explanation.outcome,
-        chosen=cost_to(explanation.chosen) if explanation.chosen else None,
-        alternatives=map(cost_to, explanation.alternatives),
-        partners_lost=explanation.partners_lost,
-        partners_feasible=explanation.partners_feasible,
-    )
 
 
 def _window_to(row: WindowRow) -> assignment_pb2.Window:
@@ -137,4 +111,5 @@ def _window_to(row: WindowRow) -> assignment_pb2.Window:
         solve_ms=row.solve_ms,
         commit_ms=row.commit_ms,
         rule_faults=map(fault_to, json.loads(row.rule_faults)),
+        bundles=row.bundles,
     )

@@ -26,6 +26,15 @@ class MatcherSettings(BaseSettings):
     matcher_windows_at_once_max: int = Field(4, gt=0, description="Cities whose windows run at once")
     matcher_partners_max: int = Field(20_000, gt=0, description="Partners of one window")
     matcher_pairs_max: int = Field(4_000_000, gt=0, description="Package-partner pairs of one window")
+    matcher_pickup_service_s: float = Field(60.0, ge=0, description="Dwell of a partner at a pickup")
+    matcher_drop_service_s: float = Field(60.0, ge=0, description="Dwell of a partner at a drop")
+    matcher_route_stops_max: int = Field(40, gt=0, description="A partner with more stops to come gets no more for now")
+    matcher_bundle_parcels_max: int = Field(4, ge=1, description="Parcels of a bundle; 1 bundles nothing")
+    matcher_bundle_pressure: float = Field(
+        1.0, ge=0, description="Packages are bundled where a window has more of them for each free partner; 0 always"
+    )
+    matcher_remedies_max: int = Field(20, ge=0, description="Deliveries of a window that remedies are sought for")
+    matcher_remedies_s_max: float = Field(0.5, gt=0, description="Time for remedies after a window's commit")
     matcher_expired_max: int = Field(500, gt=0, description="Offers expired in one transaction")
     matcher_retry_s_min: float = Field(1.0, gt=0, description="First wait before an unassigned delivery is tried again")
     matcher_retry_s_max: float = Field(20.0, gt=0, description="Longest wait, after doublings")

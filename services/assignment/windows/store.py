@@ -67,7 +67,7 @@ ORDER BY match_after, id LIMIT $2
 _PARTNERS = """
 SELECT id, vehicle, parcels_max - parcels_held AS parcels_left, weight_g_max - weight_g_held AS weight_g_left,
   volume_cm3_max - volume_cm3_held AS volume_cm3_left, side_mm_max, home_lat, home_lng, preferred_zones, acceptance,
-  shift_starts, shift_ends, rating, cash_limit_minor, coalesce(n.health, 1) AS network_health
+  shift_starts, shift_ends, parcels_held, rating, cash_limit_minor, coalesce(n.health, 1) AS network_health
 FROM assignment.partners LEFT JOIN assignment.partner_networks n ON n.code = network_code
 WHERE city_code = $1 AND availability = 'online' AND parcels_held < parcels_max
 ORDER BY id LIMIT $2
@@ -110,16 +110,18 @@ FROM unnest($1::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text
   AS x (delivery_id, merchant_id, outcome, chosen, alternatives, partners_lost, feasible)
 ON CONFLICT (delivery_id) DO UPDATE SET window_id = excluded.window_id, outcome = excluded.outcome,
   chosen = excluded.chosen, alternatives = excluded.alternatives, partners_lost = excluded.partners_lost,
-  partners_feasible = excluded.partners_feasible, matched_at = excluded.matched_at
+  partners_feasible = excluded.partners_feasible, matched_at = excluded.matched_at, remedies = '[]',
+  remedies_tried = '{}'
 WHERE (e.outcome, e.chosen, e.partners_lost, e.alternatives) IS DISTINCT FROM
   (excluded.outcome, excluded.chosen, excluded.partners_lost, excluded.alternatives)
 """
 _WINDOW_COLUMNS = """
   id, city_code, closed_at, deliveries, partners, feasible_pairs, assigned, conflicts, cost_s, build_ms, solve_ms,
-  commit_ms, rule_faults
+  commit_ms, rule_faults, bundles
 """
 _RECORD_WINDOW = f"""
-INSERT INTO assignment.windows ({_WINDOW_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+INSERT INTO assignment.windows ({_WINDOW_COLUMNS})
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 """  # noqa: S608 - constants
 # Served by windows_by_city or, without a city, windows_pkey.
 _LIST_WINDOWS = f"""
@@ -129,8 +131,20 @@ ORDER BY id DESC LIMIT $3
 # Served by explanations_pkey and deliveries_pkey.
 _GET_EXPLANATION = """
 SELECT d.id AS delivery_id, e.window_id, e.outcome, e.chosen, e.alternatives, e.partners_lost, e.partners_feasible,
-  e.matched_at
+  e.matched_at, e.remedies, e.remedies_tried
 FROM assignment.deliveries d LEFT JOIN assignment.explanations e ON e.delivery_id = d.id WHERE d.id = $1
+"""
+# Served by explanations_pkey.
+_WITHOUT_REMEDIES = """
+SELECT delivery_id FROM assignment.explanations
+WHERE delivery_id = ANY ($1::uuid[]) AND outcome <> 'ASSIGNED' AND remedies_tried = '{}'
+"""
+# Served by explanations_pkey. What another window has said meanwhile stays.
+_REMEDY = """
+UPDATE assignment.explanations e SET window_id = $1, remedies = r.remedies::jsonb,
+  remedies_tried = string_to_array(r.tried, ',')
+FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[]) AS r (delivery_id, outcome, remedies, tried)
+WHERE e.delivery_id = r.delivery_id AND e.outcome = r.outcome AND e.remedies_tried = '{}'
 """
 _ENSURE_PARTITIONS = "SELECT assignment.ensure_partitions($1)"
 # A partner beyond what one window holds.
@@ -155,6 +169,7 @@ class WindowRow:
     solve_ms: float
     commit_ms: float
     rule_faults: str
+    bundles: int
 
 
 async def renew_leases(connection: asyncpg.Connection, holder: UUID, ttl_s: float) -> dict[str, int]:
@@ -244,6 +259,18 @@ async def explain(
         # By id, so that two windows never wait for each other in a ring.
         delivery_ids, *others = (list(column) for column in zip(*sorted(rows, key=itemgetter(0)), strict=True))
         await connection.execute(_EXPLAIN, delivery_ids, window_id, *others)
+
+
+async def without_remedies(connection: asyncpg.Connection, delivery_ids: Sequence[UUID]) -> set[UUID]:
+    """Return which of these are unassigned and nobody has sought a remedy for."""
+    return {row["delivery_id"] for row in await connection.fetch(_WITHOUT_REMEDIES, list(delivery_ids))}
+
+
+async def remedy(connection: asyncpg.Connection, window_id: UUID, rows: Sequence[tuple[UUID, str, str, str]]) -> None:
+    """Add remedies to explanations: (delivery, outcome, remedies as JSON, kinds tried with commas)."""
+    if rows:
+        columns = (list(column) for column in zip(*sorted(rows, key=itemgetter(0)), strict=True))
+        await connection.execute(_REMEDY, window_id, *columns)
 
 
 async def record_window(connection: asyncpg.Connection, window: WindowRow) -> None:

@@ -5,29 +5,35 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import asyncpg
+import numpy as np
 
 from libs.ids import new_id
 from services.assignment.cities.city import City
 from services.assignment.cities.policies import policy_of, travel_of
 from services.assignment.deliveries.lifecycle import Actor, DeliveryState
 from services.assignment.errors import PartnerTakenError
-from services.assignment.matching.answer import answer
 from services.assignment.matching.assignment import UNASSIGNED
+from services.assignment.matching.bundling import BundleLimits
 from services.assignment.matching.explain import Explanation, PartnerCost
-from services.assignment.matching.match import MatchResult
+from services.assignment.matching.planning import Ranks
 from services.assignment.matching.problem import Problem
 from services.assignment.matching.rules.registry import rule_book
+from services.assignment.matching.window_match import WindowMatch, match_window, under_pressure
 from services.assignment.offers.codec import moved_event
 from services.assignment.offers.offer import Move, Moved, NewOffer
 from services.assignment.offers.store import transition
 from services.assignment.partners.positions import Position, PositionBook
+from services.assignment.routes.columns import routes_of, within_limit
+from services.assignment.routes.route import Held
+from services.assignment.routes.store import read_held
 from services.assignment.windows import store
 from services.assignment.windows.columns import packages_of, partners_of
+from services.assignment.windows.remedy_search import RemedySearch
 from services.assignment.windows.settings import MatcherSettings
 from services.assignment.windows.standing import Standing, StandingReader, partner_columns
 from services.assignment.windows.store import WindowRow
@@ -45,13 +51,25 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class _Read:
+    """What a window has read."""
+
+    deliveries: Sequence[asyncpg.Record]
+    partners: Sequence[asyncpg.Record]
+    declined: Sequence[asyncpg.Record]
+    standing: Standing
+    held: Sequence[Held]
+    positions: Mapping[UUID, Position]
+    absent: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class _Matched:
     """What a window read, and what the matching made of it."""
 
     deliveries: Sequence[asyncpg.Record]
     partners: Sequence[asyncpg.Record]
-    result: MatchResult
-    explanations: Sequence[Explanation]
+    match: WindowMatch
 
 
 class WindowRunner:
@@ -62,6 +80,7 @@ class WindowRunner:
         self._positions = positions
         self._settings = settings
         self._standing = StandingReader(settings)
+        self._remedies = RemedySearch(primary, settings)
 
     async def run(self, city: City, lease: Lease) -> WindowRow | None:
         """Match what is due in the city and commit it; return the window, or None when nothing was due.
@@ -79,45 +98,53 @@ class WindowRunner:
             absent = await store.count_absent(connection, city.code, len(partners))
             declined = await store.read_declined(connection, [row["id"] for row in deliveries])
             standing = await self._standing.read(connection, city.code, {row["merchant_id"] for row in deliveries})
+            held = await read_held(connection, [row["id"] for row in partners if row["parcels_held"]])
         positions = await self._positions.read_city(city.code)
         # In a thread: numpy and the solver let the event loop go on meanwhile.
-        matched = await asyncio.to_thread(
-            self._match, city, deliveries, partners, declined, positions, standing, absent
-        )
-        return await self._commit(city, lease, matched)
+        read = _Read(deliveries, partners, declined, standing, held, positions, absent)
+        matched = await asyncio.to_thread(self._match, city, read)
+        window = await self._commit(city, lease, matched)
+        rest = matched.match.rest
+        unassigned = {
+            deliveries[place]["id"]: (row, matched.match.explanations[place].outcome)
+            for row, place in enumerate(rest.rows)
+            if rest.result.partner[row] == UNASSIGNED
+        }
+        await self._remedies.add(window.id, rest.problem, rest.result, unassigned)
+        return window
 
-    @staticmethod
-    def _match(
-        city: City,
-        deliveries: Sequence[asyncpg.Record],
-        partners: Sequence[asyncpg.Record],
-        declined: Sequence[asyncpg.Record],
-        positions: Mapping[UUID, Position],
-        standing: Standing,
-        absent: Mapping[str, int],
-    ) -> "_Matched":
-        now, policy = datetime.now(UTC), policy_of(city.policy)
-        merchant_of = {merchant: number for number, merchant in enumerate({row["merchant_id"] for row in deliveries})}
-        problem = Problem(
-            packages_of(deliveries, partners, declined, merchant_of),
-            partners_of(partners, positions, partner_columns(partners, standing, merchant_of)),
-            policy,
-            travel_of(city.policy, city.time_zone, now),
-            now.timestamp(),
-        )
-        result, explanations = answer(problem, time.perf_counter, book=rule_book(policy, lenient=True), absent=absent)
-        for fault in result.book.faults:
+    def _match(self, city: City, read: "_Read") -> "_Matched":
+        settings, now = self._settings, datetime.now(UTC)
+        problem, ranks = self._problem(city, read, now)
+        limits = None
+        if settings.matcher_bundle_parcels_max > 1 and under_pressure(problem, settings.matcher_bundle_pressure):
+            limits = BundleLimits(parcels_max=settings.matcher_bundle_parcels_max)
+        book = rule_book(problem.policy, lenient=True)
+        found = match_window(problem, ranks, limits, read.absent, time.perf_counter, book=book)
+        for fault in found.faults:
             log.error("matching rule switched off", extra={"rule": fault.rule, "fault": str(fault)})
-        return _Matched(deliveries, partners, result, explanations)
+        return _Matched(read.deliveries, read.partners, found)
+
+    def _problem(self, city: City, read: "_Read", now: datetime) -> tuple[Problem, Ranks]:
+        settings, deliveries, partners = self._settings, read.deliveries, read.partners
+        dwells_s = (settings.matcher_pickup_service_s, settings.matcher_drop_service_s)
+        merchant_of = {merchant: number for number, merchant in enumerate({row["merchant_id"] for row in deliveries})}
+        packages = packages_of(deliveries, partners, read.declined, merchant_of)
+        pickup_s, drop_s = (np.full(len(packages), dwell_s) for dwell_s in dwells_s)
+        packages = replace(packages, pickup_service_s=pickup_s, drop_service_s=drop_s)
+        standing = partner_columns(partners, read.standing, merchant_of)
+        routes, ranks = routes_of([row["id"] for row in partners], read.held, *dwells_s)
+        stops_max = settings.matcher_route_stops_max
+        on_route, ranks = within_limit(partners_of(partners, read.positions, standing), routes, ranks, stops_max)
+        policy = replace(policy_of(city.policy), route_stops_max=stops_max)
+        travel = travel_of(city.policy, city.time_zone, now)
+        return Problem(packages, on_route, policy, travel, now.timestamp()), ranks
 
     async def _commit(self, city: City, lease: Lease, window: "_Matched") -> WindowRow:
-        deliveries, result, explanations = window.deliveries, window.result, window.explanations
+        deliveries, result, explanations = window.deliveries, window.match, window.match.explanations
         started_s, now, window_id = time.perf_counter(), datetime.now(UTC), new_id()
         matched = [place for place, partner in enumerate(result.partner) if partner != UNASSIGNED]
-        moves = [
-            self._move(city, deliveries[p], window.partners[result.partner[p]], float(result.cost_s[p]), window_id, now)
-            for p in matched
-        ]
+        moves = [self._move(city, window, p, window_id, now) for p in matched]
         async with self._primary.acquire() as connection, connection.transaction():
             await store.check_fence(connection, lease.city_code, lease.holder, lease.fence)
             outcomes = await transition(connection, moves, now, moved_event)
@@ -157,27 +184,23 @@ class WindowRunner:
                 build_ms=result.build_ms,
                 solve_ms=result.solve_ms,
                 commit_ms=(time.perf_counter() - started_s) * 1000,
-                rule_faults=json.dumps([fault.row() for fault in result.book.faults]),
+                rule_faults=json.dumps([fault.row() for fault in result.faults]),
+                bundles=result.bundles,
             )
             await store.record_window(connection, row)
         return row
 
-    def _move(
-        self,
-        city: City,
-        delivery: asyncpg.Record,
-        partner: asyncpg.Record,
-        cost_s: float,
-        window_id: UUID,
-        now: datetime,
-    ) -> Move:
+    def _move(self, city: City, window: "_Matched", place: int, window_id: UUID, now: datetime) -> Move:
+        delivery, partner = window.deliveries[place], window.partners[window.match.partner[place]]
         automatic = partner["acceptance"] == "automatic"
         offer = NewOffer(
             id=new_id(),
             partner_id=partner["id"],
             window_id=window_id,
-            cost_s=cost_s,
+            cost_s=float(window.match.cost_s[place]),
             expires_at=None if automatic else now + timedelta(seconds=city.policy.offer_ttl_s),
+            pickup_rank=float(window.match.plan.pickup_rank[place]),
+            drop_rank=float(window.match.plan.drop_rank[place]),
         )
         return Move(
             delivery_id=delivery["id"],

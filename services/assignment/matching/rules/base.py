@@ -4,7 +4,7 @@ from typing import ClassVar, Protocol, TypeGuard
 
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats
-from services.assignment.matching.problem import Problem
+from services.assignment.matching.problem import Bools, Problem
 
 # No finite cost of a pair may be above this: 11 days. It keeps every sum exact; see pipeline.py.
 COST_S_MAX = 1e6
@@ -37,6 +37,14 @@ class BoundedRule(Rule, Protocol):
         ...
 
 
+class QuickRule(Rule, Protocol):
+    """A rule that can say whether pairs are possible without working out what they cost."""
+
+    def possible(self, problem: Problem, edges: Edges) -> Bools:
+        """Return (e,): False exactly where the rule's cost is +inf."""
+        ...
+
+
 class FlooredRule(Rule, Protocol):
     """A rule that knows a lower bound of its cost for each package, whoever takes it; it makes the search smaller."""
 
@@ -48,6 +56,11 @@ class FlooredRule(Rule, Protocol):
 def is_bounded(rule: Rule) -> TypeGuard[BoundedRule]:
     """Say whether a rule has a bound. Asked often: isinstance would compare every member of the protocol."""
     return hasattr(rule, "bound")
+
+
+def is_quick(rule: Rule) -> TypeGuard[QuickRule]:
+    """Say whether a rule can tell possible pairs without their costs."""
+    return hasattr(rule, "possible")
 
 
 def is_floored(rule: Rule) -> TypeGuard[FlooredRule]:

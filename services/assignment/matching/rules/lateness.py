@@ -26,7 +26,9 @@ class Lateness:
         due_s = packages.due_at_s[edges.package]
         if len(partners.routes.place):
             insertion = edges.insertion
-            late_s = np.maximum(0.0, insertion.dropped_at_s - due_s) + insertion.delay_s
+            # Where nothing fits, another rule says so.
+            dropped_at_s = np.where(np.isfinite(insertion.dropped_at_s), insertion.dropped_at_s, 0.0)
+            late_s = np.maximum(0.0, dropped_at_s - due_s) + insertion.delay_s
         else:
             late_s = np.maximum(0.0, self._dropped_at_s(problem, edges) - due_s)
         return np.minimum(np.where(np.isfinite(late_s), late_s, 0.0), DAY_S)

@@ -7,10 +7,12 @@ import numpy as np
 
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats
-from services.assignment.matching.problem import Problem
+from services.assignment.matching.problem import Bools, Problem
 
 # What the arithmetic of a bound may be off.
 SLACK_S = 1e-3
+# What a package takes of a partner, and where the partner's room stands.
+_ROOM = (("parcels", "parcels_left"), ("weight_g", "weight_g_left"), ("volume_cm3", "volume_cm3_left"))
 
 
 @dataclass(frozen=True)
@@ -39,3 +41,17 @@ class PickupTravel:
         wait_s = np.maximum(0.0, problem.partners.free_at_s[edges.partner] - problem.now_s)
         travel_s = edges.distance_m / problem.fastest_m_per_s[problem.partners.vehicle[edges.partner]]
         return np.maximum(0.0, wait_s + travel_s - SLACK_S)
+
+    def possible(self, problem: Problem, edges: Edges) -> Bools:
+        """Return whether some place in the route has room."""
+        packages, partners = problem.packages, problem.partners
+        routes = partners.routes
+        if not len(routes.place):
+            return np.ones(len(edges), dtype=bool)
+        if any(getattr(routes, column).any() for column, _ in _ROOM):
+            return np.isfinite(edges.insertion.pickup_at_s)
+        # Stops that load nothing leave the same room everywhere: no place has to be looked for.
+        room: Bools = np.logical_and.reduce(
+            [getattr(packages, taken)[edges.package] <= getattr(partners, left)[edges.partner] for taken, left in _ROOM]
+        )
+        return room

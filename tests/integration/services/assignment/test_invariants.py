@@ -99,6 +99,13 @@ async def test_a_load_that_no_offer_explains_is_found(faults: Faults, counter: s
     assert await faults.found() == {"load_counted"}
 
 
+async def test_what_has_no_place_in_its_partners_route_is_found(faults: Faults) -> None:
+    await faults.do(_OFFER)
+    assert "routes_ranked" not in await faults.found()
+    await faults.do("UPDATE assignment.offers SET drop_rank = NULL WHERE delivery_id = $1 AND partner_id = $2")
+    assert "routes_ranked" in await faults.found()
+
+
 async def test_a_state_that_the_history_does_not_end_in_is_found(faults: Faults) -> None:
     await faults.do("UPDATE assignment.deliveries SET state = 'cancelled' WHERE id = $1")
     assert await faults.found() == {"history_whole"}

@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from lastmile.assignment.v1 import city_pb2 as _city_pb2
+from lastmile.assignment.v1 import delivery_pb2 as _delivery_pb2
 from lastmile.assignment.v1 import partner_pb2 as _partner_pb2
 from lastmile.common.v1 import geo_pb2 as _geo_pb2
 from lastmile.common.v1 import money_pb2 as _money_pb2
@@ -57,6 +58,90 @@ OFFER_STATE_WITHDRAWN: OfferState.ValueType  # 5
 OFFER_STATE_COMPLETED: OfferState.ValueType  # 6
 """The delivery ended in the partner's hands: delivered or returned."""
 Global___OfferState: _TypeAlias = OfferState  # noqa: Y015
+
+class _RemedyKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RemedyKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RemedyKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REMEDY_KIND_UNSPECIFIED: _RemedyKind.ValueType  # 0
+    REMEDY_KIND_WEIGHT: _RemedyKind.ValueType  # 1
+    """Grams less."""
+    REMEDY_KIND_VOLUME: _RemedyKind.ValueType  # 2
+    """Cubic centimetres less."""
+    REMEDY_KIND_LONGEST_SIDE: _RemedyKind.ValueType  # 3
+    """Millimetres less."""
+    REMEDY_KIND_CASH_ON_DELIVERY: _RemedyKind.ValueType  # 4
+    """Paise less."""
+    REMEDY_KIND_DECLARED_VALUE: _RemedyKind.ValueType  # 5
+    """Paise less."""
+    REMEDY_KIND_WINDOW_END: _RemedyKind.ValueType  # 6
+    """The drop window ends so many seconds later; whole minutes."""
+    REMEDY_KIND_READY_LATER: _RemedyKind.ValueType  # 7
+    """Seconds, to when a further partner is on shift."""
+    REMEDY_KIND_READY_EARLIER: _RemedyKind.ValueType  # 8
+    """Seconds, to when a further partner is still on shift."""
+    REMEDY_KIND_VEHICLES: _RemedyKind.ValueType  # 9
+    """How many more kinds of vehicle are allowed; `vehicles` names them."""
+    REMEDY_KIND_PICKUP_DISTANCE: _RemedyKind.ValueType  # 10
+    """Metres that the city's limit of the pickup distance is raised by, for this package alone."""
+    REMEDY_KIND_PARTNER_PLACE: _RemedyKind.ValueType  # 11
+    """One more parcel's room with a partner who is so many metres from the pickup."""
+    REMEDY_KIND_PARTNER: _RemedyKind.ValueType  # 12
+    """One more partner with room for it, at most so many metres from the pickup; `vehicles` names the vehicle."""
+
+class RemedyKind(_RemedyKind, metaclass=_RemedyKindEnumTypeWrapper):
+    """What a remedy changes, and the unit of its amount."""
+
+REMEDY_KIND_UNSPECIFIED: RemedyKind.ValueType  # 0
+REMEDY_KIND_WEIGHT: RemedyKind.ValueType  # 1
+"""Grams less."""
+REMEDY_KIND_VOLUME: RemedyKind.ValueType  # 2
+"""Cubic centimetres less."""
+REMEDY_KIND_LONGEST_SIDE: RemedyKind.ValueType  # 3
+"""Millimetres less."""
+REMEDY_KIND_CASH_ON_DELIVERY: RemedyKind.ValueType  # 4
+"""Paise less."""
+REMEDY_KIND_DECLARED_VALUE: RemedyKind.ValueType  # 5
+"""Paise less."""
+REMEDY_KIND_WINDOW_END: RemedyKind.ValueType  # 6
+"""The drop window ends so many seconds later; whole minutes."""
+REMEDY_KIND_READY_LATER: RemedyKind.ValueType  # 7
+"""Seconds, to when a further partner is on shift."""
+REMEDY_KIND_READY_EARLIER: RemedyKind.ValueType  # 8
+"""Seconds, to when a further partner is still on shift."""
+REMEDY_KIND_VEHICLES: RemedyKind.ValueType  # 9
+"""How many more kinds of vehicle are allowed; `vehicles` names them."""
+REMEDY_KIND_PICKUP_DISTANCE: RemedyKind.ValueType  # 10
+"""Metres that the city's limit of the pickup distance is raised by, for this package alone."""
+REMEDY_KIND_PARTNER_PLACE: RemedyKind.ValueType  # 11
+"""One more parcel's room with a partner who is so many metres from the pickup."""
+REMEDY_KIND_PARTNER: RemedyKind.ValueType  # 12
+"""One more partner with room for it, at most so many metres from the pickup; `vehicles` names the vehicle."""
+Global___RemedyKind: _TypeAlias = RemedyKind  # noqa: Y015
+
+class _StopKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StopKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StopKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STOP_KIND_UNSPECIFIED: _StopKind.ValueType  # 0
+    STOP_KIND_PICKUP: _StopKind.ValueType  # 1
+    STOP_KIND_DROP: _StopKind.ValueType  # 2
+    STOP_KIND_RETURN: _StopKind.ValueType  # 3
+    """What could not be delivered goes back to where it was picked up."""
+
+class StopKind(_StopKind, metaclass=_StopKindEnumTypeWrapper):
+    """What happens at a stop."""
+
+STOP_KIND_UNSPECIFIED: StopKind.ValueType  # 0
+STOP_KIND_PICKUP: StopKind.ValueType  # 1
+STOP_KIND_DROP: StopKind.ValueType  # 2
+STOP_KIND_RETURN: StopKind.ValueType  # 3
+"""What could not be delivered goes back to where it was picked up."""
+Global___StopKind: _TypeAlias = StopKind  # noqa: Y015
 
 @_typing.final
 class Offer(_message.Message):
@@ -332,6 +417,8 @@ class Explanation(_message.Message):
     PARTNERS_LOST_FIELD_NUMBER: _builtins.int
     PARTNERS_FEASIBLE_FIELD_NUMBER: _builtins.int
     MATCHED_AT_FIELD_NUMBER: _builtins.int
+    REMEDIES_FIELD_NUMBER: _builtins.int
+    REMEDIES_TRIED_FIELD_NUMBER: _builtins.int
     package_id: _builtins.str
     """The delivery, or the caller's own id of a package."""
     window_id: _builtins.str
@@ -354,6 +441,18 @@ class Explanation(_message.Message):
 
     @_builtins.property
     def matched_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def remedies(self) -> _containers.RepeatedCompositeFieldContainer[Global___Remedy]:
+        """For an unassigned package, what would get it a partner with everything else in the window as it is: of each
+        kind the smallest change that helps, the smallest of all first. Each has been verified by solving again.
+        """
+
+    @_builtins.property
+    def remedies_tried(self) -> _containers.RepeatedScalarFieldContainer[Global___RemedyKind.ValueType]:
+        """The kinds of change that were looked into. All of them and no remedy: there is no such change. None of them:
+        it is assigned, or nobody has looked yet.
+        """
+
     def __init__(
         self,
         *,
@@ -365,14 +464,59 @@ class Explanation(_message.Message):
         partners_lost: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         partners_feasible: _builtins.int = ...,
         matched_at: _timestamp_pb2.Timestamp | None = ...,
+        remedies: _abc.Iterable[Global___Remedy] | None = ...,
+        remedies_tried: _abc.Iterable[Global___RemedyKind.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["chosen", b"chosen", "matched_at", b"matched_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alternatives", b"alternatives", "chosen", b"chosen", "matched_at", b"matched_at", "outcome", b"outcome", "package_id", b"package_id", "partners_feasible", b"partners_feasible", "partners_lost", b"partners_lost", "window_id", b"window_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alternatives", b"alternatives", "chosen", b"chosen", "matched_at", b"matched_at", "outcome", b"outcome", "package_id", b"package_id", "partners_feasible", b"partners_feasible", "partners_lost", b"partners_lost", "remedies", b"remedies", "remedies_tried", b"remedies_tried", "window_id", b"window_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Explanation: _TypeAlias = Explanation  # noqa: Y015
+
+@_typing.final
+class Remedy(_message.Message):
+    """One change that would get a package a partner."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    VEHICLES_FIELD_NUMBER: _builtins.int
+    kind: Global___RemedyKind.ValueType
+    amount: _builtins.int
+    """How much, in `unit`; never more than it takes. Of a kind whose amounts are grams, one gram less would not do."""
+    unit: _builtins.str
+    """"g", "cm3", "mm", "paise", "s", "m" or "vehicles"."""
+    text: _builtins.str
+    """The change in words, such as "weight -300 g", "window +12 min" or "a partner within 2.1 km"."""
+    size: _builtins.float
+    """How large the change is, to compare kinds: the share of the package's own weight, volume, side or money or of
+    the city's limit, half for each hour and for each kind of vehicle, and 1 to 2 for one more place or partner.
+    """
+    @_builtins.property
+    def vehicles(self) -> _containers.RepeatedScalarFieldContainer[_parcel_pb2.Vehicle.ValueType]: ...
+    def __init__(
+        self,
+        *,
+        kind: Global___RemedyKind.ValueType = ...,
+        amount: _builtins.int = ...,
+        unit: _builtins.str = ...,
+        text: _builtins.str = ...,
+        size: _builtins.float = ...,
+        vehicles: _abc.Iterable[_parcel_pb2.Vehicle.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "kind", b"kind", "size", b"size", "text", b"text", "unit", b"unit", "vehicles", b"vehicles"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Remedy: _TypeAlias = Remedy  # noqa: Y015
 
 @_typing.final
 class PartnerCost(_message.Message):
@@ -428,6 +572,94 @@ class PartnerCost(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PartnerCost: _TypeAlias = PartnerCost  # noqa: Y015
+
+@_typing.final
+class GetPartnerRouteRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTNER_ID_FIELD_NUMBER: _builtins.int
+    partner_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        partner_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partner_id", b"partner_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPartnerRouteRequest: _TypeAlias = GetPartnerRouteRequest  # noqa: Y015
+
+@_typing.final
+class GetPartnerRouteResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STOPS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def stops(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteStop]:
+        """Every stop that is left: a partner holds at most 1,000 parcels."""
+
+    def __init__(
+        self,
+        *,
+        stops: _abc.Iterable[Global___RouteStop] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stops", b"stops"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPartnerRouteResponse: _TypeAlias = GetPartnerRouteResponse  # noqa: Y015
+
+@_typing.final
+class RouteStop(_message.Message):
+    """One visit for one delivery."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERY_ID_FIELD_NUMBER: _builtins.int
+    OFFER_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    READY_AT_FIELD_NUMBER: _builtins.int
+    DUE_AT_FIELD_NUMBER: _builtins.int
+    delivery_id: _builtins.str
+    offer_id: _builtins.str
+    kind: Global___StopKind.ValueType
+    state: _delivery_pb2.DeliveryState.ValueType
+    """The delivery as it is now; while it is only offered, the partner has not taken it on yet."""
+    @_builtins.property
+    def location(self) -> _geo_pb2.Location: ...
+    @_builtins.property
+    def ready_at(self) -> _timestamp_pb2.Timestamp:
+        """A pickup: the parcel is not ready before this."""
+
+    @_builtins.property
+    def due_at(self) -> _timestamp_pb2.Timestamp:
+        """A drop: the end of its window."""
+
+    def __init__(
+        self,
+        *,
+        delivery_id: _builtins.str = ...,
+        offer_id: _builtins.str = ...,
+        kind: Global___StopKind.ValueType = ...,
+        location: _geo_pb2.Location | None = ...,
+        state: _delivery_pb2.DeliveryState.ValueType = ...,
+        ready_at: _timestamp_pb2.Timestamp | None = ...,
+        due_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_at", b"due_at", "location", b"location", "ready_at", b"ready_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_id", b"delivery_id", "due_at", b"due_at", "kind", b"kind", "location", b"location", "offer_id", b"offer_id", "ready_at", b"ready_at", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RouteStop: _TypeAlias = RouteStop  # noqa: Y015
 
 @_typing.final
 class ListWindowsRequest(_message.Message):
@@ -499,6 +731,7 @@ class Window(_message.Message):
     SOLVE_MS_FIELD_NUMBER: _builtins.int
     COMMIT_MS_FIELD_NUMBER: _builtins.int
     RULE_FAULTS_FIELD_NUMBER: _builtins.int
+    BUNDLES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     city_code: _builtins.str
     deliveries: _builtins.int
@@ -513,6 +746,8 @@ class Window(_message.Message):
     build_ms: _builtins.float
     solve_ms: _builtins.float
     commit_ms: _builtins.float
+    bundles: _builtins.int
+    """Several parcels that were matched as one; each counts in `assigned` by itself."""
     @_builtins.property
     def closed_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -535,10 +770,11 @@ class Window(_message.Message):
         solve_ms: _builtins.float = ...,
         commit_ms: _builtins.float = ...,
         rule_faults: _abc.Iterable[_city_pb2.RuleFault] | None = ...,
+        bundles: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["closed_at", b"closed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assigned", b"assigned", "build_ms", b"build_ms", "city_code", b"city_code", "closed_at", b"closed_at", "commit_ms", b"commit_ms", "conflicts", b"conflicts", "cost_s", b"cost_s", "deliveries", b"deliveries", "feasible_pairs", b"feasible_pairs", "id", b"id", "partners", b"partners", "rule_faults", b"rule_faults", "solve_ms", b"solve_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assigned", b"assigned", "build_ms", b"build_ms", "bundles", b"bundles", "city_code", b"city_code", "closed_at", b"closed_at", "commit_ms", b"commit_ms", "conflicts", b"conflicts", "cost_s", b"cost_s", "deliveries", b"deliveries", "feasible_pairs", b"feasible_pairs", "id", b"id", "partners", b"partners", "rule_faults", b"rule_faults", "solve_ms", b"solve_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -553,8 +789,11 @@ class MatchRequest(_message.Message):
     POLICY_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
     TIME_ZONE_FIELD_NUMBER: _builtins.int
+    WITH_REMEDIES_FIELD_NUMBER: _builtins.int
     time_zone: _builtins.str
     """IANA zone of the hours in the policy's speeds, such as "Asia/Kolkata"; empty means UTC."""
+    with_remedies: _builtins.bool
+    """Seek remedies for the packages that stay unassigned, as long as the service's time for it lasts."""
     @_builtins.property
     def packages(self) -> _containers.RepeatedCompositeFieldContainer[Global___MatchPackage]: ...
     @_builtins.property
@@ -575,10 +814,11 @@ class MatchRequest(_message.Message):
         policy: _city_pb2.MatchingPolicy | None = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
         time_zone: _builtins.str = ...,
+        with_remedies: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "packages", b"packages", "partners", b"partners", "policy", b"policy", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "packages", b"packages", "partners", b"partners", "policy", b"policy", "time_zone", b"time_zone", "with_remedies", b"with_remedies"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

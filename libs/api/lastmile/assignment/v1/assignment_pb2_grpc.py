@@ -55,6 +55,11 @@ class AssignmentServiceStub:
                 request_serializer=lastmile_dot_assignment_dot_v1_dot_assignment__pb2.ExplainDeliveryRequest.SerializeToString,
                 response_deserializer=lastmile_dot_assignment_dot_v1_dot_assignment__pb2.ExplainDeliveryResponse.FromString,
                 _registered_method=True)
+        self.GetPartnerRoute = channel.unary_unary(
+                '/lastmile.assignment.v1.AssignmentService/GetPartnerRoute',
+                request_serializer=lastmile_dot_assignment_dot_v1_dot_assignment__pb2.GetPartnerRouteRequest.SerializeToString,
+                response_deserializer=lastmile_dot_assignment_dot_v1_dot_assignment__pb2.GetPartnerRouteResponse.FromString,
+                _registered_method=True)
         self.ListWindows = channel.unary_unary(
                 '/lastmile.assignment.v1.AssignmentService/ListWindows',
                 request_serializer=lastmile_dot_assignment_dot_v1_dot_assignment__pb2.ListWindowsRequest.SerializeToString,
@@ -102,10 +107,22 @@ class AssignmentServiceServicer:
 
     def ExplainDelivery(self, request, context):
         """Says why a delivery was matched as it was in its last window: the partner's cost by term, the next best
-        partners, and how many partners were lost to each reason.
+        partners, how many partners were lost to each reason and, while it is unassigned, the smallest changes that
+        would get it a partner. The changes follow a moment after the rest: they are sought once the window has
+        committed.
 
         Errors: NOT_FOUND for an unknown id, and for one the caller may not see; FAILED_PRECONDITION with reason
         NOT_MATCHED_YET before its first window.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPartnerRoute(self, request, context):
+        """Returns what a partner still has to do, in the order of the visits. New deliveries are put between the stops
+        that there are, whose order never changes. A partner may ask for itself only.
+
+        Errors: NOT_FOUND for an unknown id, and for any other partner's id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -152,6 +169,11 @@ def add_AssignmentServiceServicer_to_server(servicer, server):
                     servicer.ExplainDelivery,
                     request_deserializer=lastmile_dot_assignment_dot_v1_dot_assignment__pb2.ExplainDeliveryRequest.FromString,
                     response_serializer=lastmile_dot_assignment_dot_v1_dot_assignment__pb2.ExplainDeliveryResponse.SerializeToString,
+            ),
+            'GetPartnerRoute': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPartnerRoute,
+                    request_deserializer=lastmile_dot_assignment_dot_v1_dot_assignment__pb2.GetPartnerRouteRequest.FromString,
+                    response_serializer=lastmile_dot_assignment_dot_v1_dot_assignment__pb2.GetPartnerRouteResponse.SerializeToString,
             ),
             'ListWindows': grpc.unary_unary_rpc_method_handler(
                     servicer.ListWindows,
@@ -273,6 +295,33 @@ class AssignmentService:
             '/lastmile.assignment.v1.AssignmentService/ExplainDelivery',
             lastmile_dot_assignment_dot_v1_dot_assignment__pb2.ExplainDeliveryRequest.SerializeToString,
             lastmile_dot_assignment_dot_v1_dot_assignment__pb2.ExplainDeliveryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPartnerRoute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lastmile.assignment.v1.AssignmentService/GetPartnerRoute',
+            lastmile_dot_assignment_dot_v1_dot_assignment__pb2.GetPartnerRouteRequest.SerializeToString,
+            lastmile_dot_assignment_dot_v1_dot_assignment__pb2.GetPartnerRouteResponse.FromString,
             options,
             channel_credentials,
             insecure,

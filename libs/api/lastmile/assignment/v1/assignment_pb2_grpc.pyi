@@ -52,10 +52,18 @@ class AssignmentServiceStub:
     """
     ExplainDelivery: _grpc.UnaryUnaryMultiCallable[_assignment_pb2.ExplainDeliveryRequest, _assignment_pb2.ExplainDeliveryResponse]
     """Says why a delivery was matched as it was in its last window: the partner's cost by term, the next best
-    partners, and how many partners were lost to each reason.
+    partners, how many partners were lost to each reason and, while it is unassigned, the smallest changes that
+    would get it a partner. The changes follow a moment after the rest: they are sought once the window has
+    committed.
 
     Errors: NOT_FOUND for an unknown id, and for one the caller may not see; FAILED_PRECONDITION with reason
     NOT_MATCHED_YET before its first window.
+    """
+    GetPartnerRoute: _grpc.UnaryUnaryMultiCallable[_assignment_pb2.GetPartnerRouteRequest, _assignment_pb2.GetPartnerRouteResponse]
+    """Returns what a partner still has to do, in the order of the visits. New deliveries are put between the stops
+    that there are, whose order never changes. A partner may ask for itself only.
+
+    Errors: NOT_FOUND for an unknown id, and for any other partner's id.
     """
     ListWindows: _grpc.UnaryUnaryMultiCallable[_assignment_pb2.ListWindowsRequest, _assignment_pb2.ListWindowsResponse]
     """Lists windows, newest first.
@@ -93,10 +101,18 @@ class AssignmentServiceAsyncStub(AssignmentServiceStub):
     """
     ExplainDelivery: _aio.UnaryUnaryMultiCallable[_assignment_pb2.ExplainDeliveryRequest, _assignment_pb2.ExplainDeliveryResponse]  # type: ignore[assignment]
     """Says why a delivery was matched as it was in its last window: the partner's cost by term, the next best
-    partners, and how many partners were lost to each reason.
+    partners, how many partners were lost to each reason and, while it is unassigned, the smallest changes that
+    would get it a partner. The changes follow a moment after the rest: they are sought once the window has
+    committed.
 
     Errors: NOT_FOUND for an unknown id, and for one the caller may not see; FAILED_PRECONDITION with reason
     NOT_MATCHED_YET before its first window.
+    """
+    GetPartnerRoute: _aio.UnaryUnaryMultiCallable[_assignment_pb2.GetPartnerRouteRequest, _assignment_pb2.GetPartnerRouteResponse]  # type: ignore[assignment]
+    """Returns what a partner still has to do, in the order of the visits. New deliveries are put between the stops
+    that there are, whose order never changes. A partner may ask for itself only.
+
+    Errors: NOT_FOUND for an unknown id, and for any other partner's id.
     """
     ListWindows: _aio.UnaryUnaryMultiCallable[_assignment_pb2.ListWindowsRequest, _assignment_pb2.ListWindowsResponse]  # type: ignore[assignment]
     """Lists windows, newest first.
@@ -155,10 +171,24 @@ class AssignmentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_assignment_pb2.ExplainDeliveryResponse, _abc.Awaitable[_assignment_pb2.ExplainDeliveryResponse]]:
         """Says why a delivery was matched as it was in its last window: the partner's cost by term, the next best
-        partners, and how many partners were lost to each reason.
+        partners, how many partners were lost to each reason and, while it is unassigned, the smallest changes that
+        would get it a partner. The changes follow a moment after the rest: they are sought once the window has
+        committed.
 
         Errors: NOT_FOUND for an unknown id, and for one the caller may not see; FAILED_PRECONDITION with reason
         NOT_MATCHED_YET before its first window.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPartnerRoute(
+        self,
+        request: _assignment_pb2.GetPartnerRouteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_assignment_pb2.GetPartnerRouteResponse, _abc.Awaitable[_assignment_pb2.GetPartnerRouteResponse]]:
+        """Returns what a partner still has to do, in the order of the visits. New deliveries are put between the stops
+        that there are, whose order never changes. A partner may ask for itself only.
+
+        Errors: NOT_FOUND for an unknown id, and for any other partner's id.
         """
 
     @_abc_1.abstractmethod

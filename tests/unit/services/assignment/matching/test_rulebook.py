@@ -124,6 +124,23 @@ def test_a_broken_floor_is_a_broken_rule(floor_s: Callable[[Problem], Any], said
     assert result.partner.tolist() == match(PROBLEM).partner.tolist()
 
 
+@pytest.mark.parametrize(
+    ("possible", "said"),
+    [
+        (fail, "raised LookupError"),
+        (lambda problem, edges: np.ones(len(edges) + 1, dtype=bool), "its possible pairs are no booleans of shape ("),
+        (lambda problem, edges: np.ones(len(edges)), "its possible pairs are no booleans"),
+        (lambda problem, edges: True, "its possible pairs are no booleans"),
+    ],
+)
+def test_broken_possible_pairs_are_a_broken_rule(possible: Callable[[Problem, Edges], Any], said: str) -> None:
+    kind = type("Quick", (Broken,), {"reason": "NEVER", "possible": lambda self, *asked: possible(*asked)})
+    result, explanations = answer(PROBLEM, book=book_with(kind(lambda problem, edges: np.zeros(len(edges)))))
+    (fault,) = result.book.faults
+    assert said in str(fault)
+    assert explanations == answer(PROBLEM)[1]
+
+
 def test_a_rule_that_breaks_at_a_pair_that_only_explanations_look_at_is_left_out_of_both() -> None:
     # Farther than any that the matching prices.
     far = whole(PROBLEM).distance_m.reshape(12, 12).max()
