@@ -38,6 +38,7 @@ from services.assignment.matching.remedies import (
     place_remedy,
     vehicles_remedy,
 )
+from services.assignment.matching.rulebook import RuleFaultError
 
 # How many amounts are tried where a larger one need not help: later shifts, farther partners, places with partners.
 LISTED_MAX = 6
@@ -91,7 +92,11 @@ class _Search:
         try:
             for kind, finder in self._finders():
                 self.again.budget.check()
-                remedy = finder()
+                try:
+                    remedy = finder()
+                except RuleFaultError:
+                    # A rule that breaks only where something is different: what it would say then, nobody knows.
+                    continue
                 tried.append(kind)
                 if remedy is not None:
                     found.append(remedy)

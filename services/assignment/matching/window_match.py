@@ -19,6 +19,8 @@ from services.assignment.matching.loads import loaded
 from services.assignment.matching.match import MatchResult, match
 from services.assignment.matching.planning import Plan, Ranks, planned
 from services.assignment.matching.problem import UNLIMITED, Packages, Partners, Problem
+from services.assignment.matching.rulebook import RuleBook, RuleFaultError
+from services.assignment.matching.rules.registry import rule_book
 
 BUNDLE_ROUNDS_MAX = 4
 # Where fewer of the packages than this find others to travel with, all go by themselves: rounds would cost more than
@@ -40,6 +42,7 @@ class WindowMatch:
     """partner, cost_s: (n,) as in MatchResult; of a bundle's cost each package has an equal share.
 
     plan: places in the routes, for the window's packages. bundles: how many bundles of several packages were matched.
+    book: the rules that took part, with those that were broken.
     """
 
     partner: Ints
@@ -47,6 +50,7 @@ class WindowMatch:
     plan: Plan
     explanations: Sequence[Explanation]
     rest: Rest
+    book: RuleBook
     bundles: int
     build_ms: float
     solve_ms: float
@@ -58,17 +62,41 @@ def match_window(
     limits: BundleLimits | None,
     absent: Mapping[str, int],
     clock_s: Callable[[], float] = float,
+    book: RuleBook | None = None,
 ) -> WindowMatch:
-    """Match a window's packages, in bundles where `limits` are given; ranks are those of the partners' stops."""
-    n = len(problem.packages)
+    """Match a window's packages, in bundles where `limits` are given; ranks are those of the partners' stops.
+
+    A rule that breaks, at whichever pair, takes no part: then all is matched again without it.
+    """
+    book = rule_book(problem.policy) if book is None else book
     units = bundled(problem, limits) if limits is not None else None
+    while True:
+        try:
+            return _matched(problem, ranks, units, absent, clock_s, book)
+        except RuleFaultError as fault:
+            if fault.rule not in {weighed.rule.name for weighed in book.rules}:
+                raise
+            book = book.without(fault)
+
+
+def _matched(
+    problem: Problem,
+    ranks: Ranks,
+    units: Bundled | None,
+    absent: Mapping[str, int],
+    clock_s: Callable[[], float],
+    book: RuleBook,
+) -> WindowMatch:
+    n = len(problem.packages)
     if units is None or len(units.members) >= (1 - BUNDLED_SHARE_MIN) * n:
-        result = match(problem, clock_s)
+        result = match(problem, clock_s, book=book)
         plan = planned(problem, ranks, result.partner, result.cost_s)
         rest = Rest(problem, result, np.arange(n))
         explanations = explain(problem, result, absent)
-        return WindowMatch(result.partner, result.cost_s, plan, explanations, rest, 0, result.build_ms, result.solve_ms)
-    return _in_bundles(problem, ranks, units, absent, clock_s)
+        return WindowMatch(
+            result.partner, result.cost_s, plan, explanations, rest, result.book, 0, result.build_ms, result.solve_ms
+        )
+    return _in_bundles(_Rounds(problem, ranks, absent, clock_s, book), units)
 
 
 def under_pressure(problem: Problem, packages_per_partner: float) -> bool:
@@ -79,10 +107,12 @@ def under_pressure(problem: Problem, packages_per_partner: float) -> bool:
 class _Rounds:
     """A window that is matched unit by unit: what each of its packages got, and how the partners stand by now."""
 
-    def __init__(self, problem: Problem, ranks: Ranks, absent: Mapping[str, int], clock_s: Callable[[], float]) -> None:
+    def __init__(
+        self, problem: Problem, ranks: Ranks, absent: Mapping[str, int], clock_s: Callable[[], float], book: RuleBook
+    ) -> None:
         n = len(problem.packages)
         self.problem, self.partners, self.ranks = problem, problem.partners, ranks
-        self.absent, self.clock_s = absent, clock_s
+        self.absent, self.clock_s, self.book = absent, clock_s, book
         self.partner, self.cost_s = np.full(n, UNASSIGNED, dtype=np.int64), np.zeros(n)
         self.pickup_rank, self.drop_rank = np.full(n, np.nan), np.full(n, np.nan)
         self.explanations: dict[int, Explanation] = {}
@@ -92,7 +122,8 @@ class _Rounds:
         """Match units among what room is left, each to the routes as they are, and put them into the routes."""
         units_max = np.minimum(self.partners.units_max, units_each)
         problem = self._problem(packages, replace(self.partners, units_max=units_max))
-        result = match(problem, self.clock_s)
+        result = match(problem, self.clock_s, book=self.book)
+        self.book = result.book
         plan = planned(problem, self.ranks, result.partner, result.cost_s, members, self.problem.packages)
         taken = np.flatnonzero(result.partner != UNASSIGNED)
         for unit, said in zip(taken, explain(problem, result, self.absent, taken), strict=True):
@@ -111,10 +142,8 @@ class _Rounds:
         return replace(self.problem, packages=packages, partners=partners, policy=wide)
 
 
-def _in_bundles(
-    problem: Problem, ranks: Ranks, units: Bundled, absent: Mapping[str, int], clock_s: Callable[[], float]
-) -> WindowMatch:
-    rounds, members, bundles = _Rounds(problem, ranks, absent, clock_s), list(units.members), 0
+def _in_bundles(rounds: _Rounds, units: Bundled) -> WindowMatch:
+    problem, members, bundles = rounds.problem, list(units.members), 0
     left = np.arange(len(members))
     for _ in range(BUNDLE_ROUNDS_MAX):
         _, result = rounds.match(units.packages.taken(left), [members[unit] for unit in left], 1)
@@ -126,7 +155,7 @@ def _in_bundles(
     rows = np.flatnonzero(rounds.partner == UNASSIGNED)
     rest, result = rounds.match(problem.packages.taken(rows), [np.array([row]) for row in rows], UNLIMITED)
     unassigned = np.flatnonzero(result.partner == UNASSIGNED)
-    for row, said in zip(rows[unassigned], explain(rest, result, absent, unassigned), strict=True):
+    for row, said in zip(rows[unassigned], explain(rest, result, rounds.absent, unassigned), strict=True):
         rounds.explanations[int(row)] = said
     return WindowMatch(
         rounds.partner,
@@ -134,6 +163,7 @@ def _in_bundles(
         Plan(rounds.pickup_rank, rounds.drop_rank, rounds.partners.routes, rounds.ranks),
         [rounds.explanations[row] for row in range(len(problem.packages))],
         Rest(rest, result, rows),
+        rounds.book,
         bundles,
         rounds.build_ms,
         rounds.solve_ms,

@@ -127,7 +127,7 @@ class WindowRunner:
         if settings.matcher_bundle_parcels_max > 1 and under_pressure(problem, settings.matcher_bundle_pressure):
             limits = BundleLimits(parcels_max=settings.matcher_bundle_parcels_max)
         found = match_window(problem, ranks, limits, read.absent, time.perf_counter)
-        for fault in found.rest.result.book.faults:
+        for fault in found.book.faults:
             log.error("matching rule switched off", extra={"rule": fault.rule, "fault": str(fault)})
         return _Matched(deliveries, partners, found)
 

@@ -1,6 +1,7 @@
 """A window's matching with routes and bundles, and a day of windows that comes out as sensible routes."""
 
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -9,11 +10,14 @@ from hypothesis import strategies as st
 
 from services.assignment.matching.assignment import UNASSIGNED
 from services.assignment.matching.bundling import BundleLimits
+from services.assignment.matching.edges import Edges
 from services.assignment.matching.explain import ASSIGNED
 from services.assignment.matching.geography import Metric
 from services.assignment.matching.loads import loaded
 from services.assignment.matching.planning import Ranks
 from services.assignment.matching.problem import Packages, Partners, Policy, Problem
+from services.assignment.matching.rulebook import Weighed
+from services.assignment.matching.rules.registry import rule_book
 from services.assignment.matching.travel import Travel
 from services.assignment.matching.window_match import match_window, under_pressure
 from tests.unit.services.assignment.matching.problems import NOW_S
@@ -69,6 +73,36 @@ def test_a_bundle_that_is_too_much_for_everyone_falls_apart() -> None:
     found = match_window(problem, Ranks.counted(partners.routes), BundleLimits(), {})
     assert (found.bundles, found.partner[0]) == (0, 0)
     assert found.partner[1] in {1, 2}
+
+
+@dataclass(frozen=True)
+class BreaksAtTheLastPartner:
+    """A rule that only somebody who looks at every pair finds out to be broken."""
+
+    name: ClassVar[str] = "breaks"
+    reason: ClassVar[str | None] = "BROKEN"
+    weight: ClassVar[float] = 1.0
+    rank: ClassVar[int] = 1
+
+    def __call__(self, problem: Problem, edges: Edges) -> np.ndarray:
+        if len(problem.partners) - 1 in edges.partner:
+            raise ZeroDivisionError
+        return np.zeros(len(edges))
+
+
+@pytest.mark.parametrize("limits", [None, BundleLimits()])
+def test_a_rule_that_breaks_while_a_window_is_explained_takes_no_part_in_it(limits: BundleLimits | None) -> None:
+    n, m = 20, 40
+    packages = Packages.of([str(i) for i in range(n)], np.zeros((n, 2)), np.full((n, 2), 500.0))
+    place = np.column_stack([np.arange(m) * 100.0, np.zeros(m)])
+    partners = Partners.of([str(j) for j in range(m)], place, parcels_left=np.full(m, 4))
+    problem = Problem(packages, partners, Policy(), Travel(metric=Metric.EUCLIDEAN), NOW_S)
+    book = rule_book(problem.policy)
+    book = replace(book, rules=(*book.rules, Weighed(BreaksAtTheLastPartner(), 1.0)))
+    found = match_window(problem, Ranks.counted(partners.routes), limits, {}, book=book)
+    assert [fault.rule for fault in found.book.faults] == ["breaks"]
+    assert (found.partner != UNASSIGNED).all()
+    assert (found.bundles > 0) == (limits is not None)
 
 
 def test_pressure_is_more_packages_than_partners_who_may_get_one() -> None:
