@@ -205,7 +205,7 @@ class Day:
 
 
 def test_days_of_many_parcels_each_come_out_as_sensible_routes() -> None:
-    bundled, singly = ([Day(seed, limits).run() for seed in range(1, 6)] for limits in (BundleLimits(), None))
+    bundled, singly = ([Day(seed, limits).run() for seed in (1, 2)] for limits in (BundleLimits(), None))
     for day in bundled:
         assert sorted(row for mine in day.held.values() for row in mine) == list(range(COURIERS * PARCELS_EACH))
         # What nobody knew when the first windows closed, and bundles that stay together, cost less than half.
