@@ -46,6 +46,8 @@ LISTED_MAX = 6
 DISTANCE_STEP_M = 100
 # Beyond this, a higher limit of the pickup distance is no answer.
 REACH_M_MAX = 50_000
+# What a cost decides, most often: finding the amount takes many solves.
+_SOUGHT_LAST = (Kind.READY_LATER, Kind.READY_EARLIER, Kind.DECLARED_VALUE, Kind.WINDOW_END)
 _Finder = Callable[[], Remedy | None]
 
 
@@ -100,6 +102,7 @@ class _Search:
                 try:
                     remedy = finder()
                 except RuleFaultError:
+                    # A rule that breaks only where something is different: what it would say then, nobody knows.
                     continue
                 tried.append(kind)
                 if remedy is not None:
@@ -107,19 +110,21 @@ class _Search:
         except BudgetSpentError:
             pass
         found.sort(key=lambda remedy: (remedy.size, list(Kind).index(remedy.kind)))
-        return Remedies(tuple(found), tuple(tried))
+        return Remedies(tuple(found), tuple(kind for kind in Kind if kind in tried))
 
     def _finders(self) -> list[tuple[Kind, _Finder]]:
-        return [
-            *(
-                (change.kind, partial(self._rising if change.rising else self._listed, change))
-                for change in COLUMN_CHANGES
-            ),
-            (Kind.VEHICLES, self._vehicles),
-            (Kind.PICKUP_DISTANCE, self._pickup_distance),
-            (Kind.PARTNER_PLACE, self._partner_place),
-            (Kind.PARTNER, self._partner),
-        ]
+        """Return how each kind is sought: first what opens partners up, then what may take long to find."""
+        columns: dict[Kind, _Finder] = {
+            change.kind: partial(self._rising if change.rising else self._listed, change) for change in COLUMN_CHANGES
+        }
+        others: dict[Kind, _Finder] = {
+            Kind.VEHICLES: self._vehicles,
+            Kind.PICKUP_DISTANCE: self._pickup_distance,
+            Kind.PARTNER: self._partner,
+            Kind.PARTNER_PLACE: self._partner_place,
+        }
+        late = [(kind, columns.pop(kind)) for kind in _SOUGHT_LAST]
+        return [*columns.items(), *others.items(), *late]
 
     def _helps(self, change: ColumnChange, amount: int) -> bool:
         return self.again.assigns(change.applied(self.problem, self.row, amount), self.row)

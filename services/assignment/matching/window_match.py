@@ -43,6 +43,7 @@ class WindowMatch:
     """partner, cost_s: (n,) as in MatchResult; of a bundle's cost each package has an equal share.
 
     plan: places in the routes, for the window's packages. bundles: how many bundles of several packages were matched.
+    book: the rules that took part, with those that were broken.
     """
 
     partner: Ints
@@ -50,14 +51,10 @@ class WindowMatch:
     plan: Plan
     explanations: Sequence[Explanation]
     rest: Rest
+    book: RuleBook
     bundles: int
     build_ms: float
     solve_ms: float
-
-    @property
-    def faults(self) -> tuple[RuleFaultError, ...]:
-        """Return what is wrong with the rules that the window did without."""
-        return self.rest.result.book.faults
 
 
 def match_window(
@@ -69,23 +66,38 @@ def match_window(
     *,
     book: RuleBook | None = None,
 ) -> WindowMatch:
-    """Match a window's packages, in bundles where `limits` are given; ranks are those of the partners' stops."""
-    n, book = len(problem.packages), rule_book(problem.policy) if book is None else book
+    """Match a window's packages, in bundles where `limits` are given; ranks are those of the partners' stops.
+
+    A rule that breaks, at whichever pair, takes no part: then all is matched again without it.
+    """
+    book = rule_book(problem.policy) if book is None else book
     units = bundled(problem, limits) if limits is not None else None
+    while True:
+        try:
+            return _matched(problem, ranks, units, absent, clock_s, book)
+        except RuleFaultError as fault:
+            if fault.rule not in {weighed.rule.name for weighed in book.rules}:
+                raise
+            book = book.without(fault)
+
+
+def _matched(
+    problem: Problem,
+    ranks: Ranks,
+    units: Bundled | None,
+    absent: Mapping[str, int],
+    clock_s: Callable[[], float],
+    book: RuleBook,
+) -> WindowMatch:
+    n = len(problem.packages)
     if units is None or len(units.members) >= (1 - BUNDLED_SHARE_MIN) * n:
         result, explanations = answer(problem, clock_s, book=book, absent=absent)
         plan = planned(problem, ranks, result.partner, result.cost_s)
         rest = Rest(problem, result, np.arange(n))
-        return WindowMatch(result.partner, result.cost_s, plan, explanations, rest, 0, result.build_ms, result.solve_ms)
-    while True:
-        rounds = _Rounds(problem, ranks, absent, clock_s, book)
-        try:
-            return _in_bundles(rounds, units)
-        except RuleFaultError as fault:
-            # As in `answer`: all is matched again without it, and each try loses a rule.
-            if fault.rule not in {weighed.rule.name for weighed in rounds.book.rules}:
-                raise
-            book = rounds.book.without(fault)
+        return WindowMatch(
+            result.partner, result.cost_s, plan, explanations, rest, result.book, 0, result.build_ms, result.solve_ms
+        )
+    return _in_bundles(_Rounds(problem, ranks, absent, clock_s, book), units)
 
 
 def under_pressure(problem: Problem, packages_per_partner: float) -> bool:
@@ -97,12 +109,7 @@ class _Rounds:
     """A window that is matched unit by unit: what each of its packages got, and how the partners stand by now."""
 
     def __init__(
-        self,
-        problem: Problem,
-        ranks: Ranks,
-        absent: Mapping[str, int],
-        clock_s: Callable[[], float],
-        book: RuleBook,
+        self, problem: Problem, ranks: Ranks, absent: Mapping[str, int], clock_s: Callable[[], float], book: RuleBook
     ) -> None:
         n = len(problem.packages)
         self.problem, self.partners, self.ranks = problem, problem.partners, ranks
@@ -163,6 +170,7 @@ def _in_bundles(rounds: _Rounds, units: Bundled) -> WindowMatch:
         Plan(rounds.pickup_rank, rounds.drop_rank, rounds.partners.routes, rounds.ranks),
         [rounds.explanations[row] for row in range(len(problem.packages))],
         Rest(rest, result, rows),
+        rounds.book,
         bundles,
         rounds.build_ms,
         rounds.solve_ms,

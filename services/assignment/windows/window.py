@@ -121,7 +121,7 @@ class WindowRunner:
             limits = BundleLimits(parcels_max=settings.matcher_bundle_parcels_max)
         book = rule_book(problem.policy, lenient=True)
         found = match_window(problem, ranks, limits, read.absent, time.perf_counter, book=book)
-        for fault in found.faults:
+        for fault in found.book.faults:
             log.error("matching rule switched off", extra={"rule": fault.rule, "fault": str(fault)})
         return _Matched(read.deliveries, read.partners, found)
 
@@ -184,7 +184,7 @@ class WindowRunner:
                 build_ms=result.build_ms,
                 solve_ms=result.solve_ms,
                 commit_ms=(time.perf_counter() - started_s) * 1000,
-                rule_faults=json.dumps([fault.row() for fault in result.faults]),
+                rule_faults=json.dumps([fault.row() for fault in result.book.faults]),
                 bundles=result.bundles,
             )
             await store.record_window(connection, row)

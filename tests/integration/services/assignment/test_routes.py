@@ -1,10 +1,13 @@
 """Partners' routes on real servers: extended window by window, never reshuffled, and shorter with everything done."""
 
 from typing import Any
+from uuid import UUID
 
+import asyncpg
 import pytest
 from lastmile.assignment.v1 import assignment_pb2, delivery_pb2, partner_pb2
 
+from libs.embedded.stack import EmbeddedServers
 from libs.ids import new_id
 from tests.assignment_api import AssignmentApi, Caller, capacity, details, place, until
 
@@ -136,3 +139,28 @@ async def test_parcels_that_travel_well_together_go_to_one_partner_where_partner
         said = await ops.explanation(delivery_id)
         assert said.chosen.cost_s == pytest.approx(offer.cost_s)
         assert sum(said.chosen.terms_s.values()) == pytest.approx(offer.cost_s, abs=0.01)
+
+
+async def test_what_was_offered_before_there_were_ranks_is_on_the_route_and_is_extended(
+    ops: Caller, embedded_servers: EmbeddedServers
+) -> None:
+    city, merchant = await ops.city(), await ops.merchant()
+    partner_id = await ops.partner(city, capacity=capacity(4))
+    old = await ops.delivery(city, merchant)
+    offer = await ops.open_offer(old)
+    connection = await asyncpg.connect(embedded_servers.dsn())
+    try:
+        await connection.execute(
+            "UPDATE assignment.offers SET pickup_rank = NULL, drop_rank = NULL WHERE id = $1", UUID(offer.id)
+        )
+        new = await ops.delivery(city, merchant, drop=place(12.9352, 77.6300))
+        await ops.open_offer(new)
+        found = await route(ops, partner_id)
+        assert [visit for visit in found if visit[0] == old] == [(old, PICKUP), (old, DROP)]
+        assert [visit for visit in found if visit[0] == new] == [(new, PICKUP), (new, DROP)]
+    finally:
+        # So that the invariants hold again for the tests that share these servers.
+        await connection.execute(
+            "UPDATE assignment.offers SET pickup_rank = 1, drop_rank = 2 WHERE id = $1", UUID(offer.id)
+        )
+        await connection.close()
