@@ -3,9 +3,14 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from libs.embedded.stack import RunningStack
 from tests.rest import Rest
+
+# A busy machine is no fault of the code: speed is measured by `make bench`, never by a test.
+settings.register_profile("lastmile", deadline=None)
+settings.load_profile("lastmile")
 
 
 @pytest.fixture(scope="session")

@@ -51,11 +51,14 @@ def insertions(problem: Problem, ride_m: Floats, package: Ints, partner: Ints) -
     lengths = problem.partners.routes.lengths[partner]
     # Routes of similar lengths together: a piece is as wide as its longest one.
     order = np.argsort(lengths, kind="stable")
-    stop = e
+    idle, stop = int(np.searchsorted(lengths[order], 0, side="right")), e
     while stop > 0:
         widest = int(lengths[order[stop - 1]])
         start = max(0, stop - max(1, CHUNK_CELLS_MAX // _cells(widest)))
-        if start and widest:
+        if widest:
+            # Who has nothing to do yet is not padded to the others' stops.
+            start = max(start, idle)
+        if start > idle:
             # More than one piece: this one ends where routes are half as long.
             start = max(start, int(np.searchsorted(lengths[order[:stop]], widest // 2, side="right")))
         rows = order[start:stop]

@@ -72,7 +72,7 @@ def solved(problem: Problem) -> Solved:
     return result
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(seeds, st.integers(0, 40), st.integers(0, 60), st.booleans(), st.sampled_from([800.0, 5_000.0, 1e6]))
 def test_the_answer_equals_the_dense_optimum(seed: int, n: int, m: int, ties: bool, reach_m: float) -> None:
     problem = plane_problem(seed, n, m, ties=ties, reach_m=reach_m)
@@ -81,7 +81,7 @@ def test_the_answer_equals_the_dense_optimum(seed: int, n: int, m: int, ties: bo
     assert result.certificate.objective_ms == dense_objective_ms(problem)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(seeds, st.integers(1, 30), st.integers(1, 60))
 def test_on_the_sphere_too(seed: int, n: int, m: int) -> None:
     problem = random_problem(seed, n, m)
