@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,8 @@ from services.assignment.matching.rules.pickup_travel import PickupTravel
 POSSIBLE = -1
 MS = 1000.0
 FAULT_CHARS_MAX = 500
+# What rounding may take off a floor.
+FLOOR_SLACK_S = 1e-6
 
 
 class RuleFaultError(Exception):
@@ -68,6 +72,11 @@ class RuleBook:
         """Return what a second of way to the pickup costs at least."""
         return sum(weighed.weight for weighed in self.rules if weighed.rule.name == PickupTravel.name)
 
+    @cached_property
+    def _floored(self) -> frozenset[int]:
+        """Return the places of the rules that know a lower bound."""
+        return frozenset(place for place, weighed in enumerate(self.rules) if isinstance(weighed.rule, FlooredRule))
+
     def without(self, fault: RuleFaultError) -> "RuleBook":
         """Return the book with a broken rule switched off."""
         kept = tuple(weighed for weighed in self.rules if weighed.rule.name != fault.rule)
@@ -78,7 +87,10 @@ class RuleBook:
         cost_ms = np.zeros(len(edges))
         lost_to = np.full(len(edges), POSSIBLE, dtype=np.int16)
         for place, weighed in enumerate(self.rules):
-            own_ms = _weighed_ms(weighed, checked(weighed.rule, problem, edges))
+            cost_s = checked(weighed.rule, problem, edges)
+            if place in self._floored:
+                _check_floor(weighed.rule, problem, edges, cost_s)
+            own_ms = _weighed_ms(weighed, cost_s)
             lost_to[np.isposinf(own_ms) & (lost_to == POSSIBLE)] = place
             cost_ms += own_ms
         high = np.isfinite(cost_ms) & (cost_ms > COST_S_MAX * MS)
@@ -96,8 +108,8 @@ class RuleBook:
     def floor_ms(self, problem: Problem) -> Floats:
         """Return (n,): what a package costs at least, wherever its partner is."""
         floor_ms = np.zeros(len(problem.packages))
-        for weighed in self.rules:
-            if isinstance(weighed.rule, FlooredRule):
+        for place, weighed in enumerate(self.rules):
+            if place in self._floored:
                 floor_ms += np.floor(weighed.weight * MS * _floor_s(weighed.rule.name, weighed.rule, problem))
         return floor_ms
 
@@ -113,14 +125,23 @@ def _called(name: str, function: Callable[..., Floats], *arguments: object) -> F
     try:
         return function(*arguments)
     except Exception as error:
-        raise RuleFaultError(name, f"raised {error!r}") from error
+        raise RuleFaultError(name, f"raised {_told(error)}") from error
 
 
-def _floor_s(name: str, rule: FlooredRule, problem: Problem) -> Floats:
+def _told(error: Exception) -> str:
+    try:
+        return repr(error)
+    except Exception:  # noqa: BLE001 - an error of a rule may be as broken as the rule
+        return type(error).__name__
+
+
+def _floor_s(name: str, rule: Any, problem: Problem) -> Floats:
     """Return (n,): the rule's lower bounds; RuleFaultError unless they are bounds of what a rule may return."""
-    values = _called(name, rule.floor, problem)
-    if not isinstance(values, np.ndarray) or values.shape != (len(problem.packages),):
-        raise RuleFaultError(name, f"its floor is no array of shape ({len(problem.packages)},)")
+    n = len(problem.packages)
+    values = _called(name, rule.floor, problem) if n else np.zeros(0)
+    if not isinstance(values, np.ndarray) or values.shape != (n,) or not np.issubdtype(values.dtype, np.floating):
+        raise RuleFaultError(name, f"its floor is no array of floating-point numbers of shape ({n},)")
+    values = np.asarray(values, dtype=np.float64)
     allowed = (values >= 0) & (values <= COST_S_MAX)
     if not allowed.all():
         row = int(np.argmin(allowed))
@@ -128,14 +149,27 @@ def _floor_s(name: str, rule: FlooredRule, problem: Problem) -> Floats:
     return values
 
 
+def _check_floor(rule: Any, problem: Problem, edges: Edges, cost_s: Floats) -> None:
+    below = cost_s < _floor_s(rule.name, rule, problem)[edges.package] - FLOOR_SLACK_S
+    if below.any():
+        raise _fault(rule.name, "costs less than its floor", edges, int(np.argmax(below)))
+
+
 def checked(rule: Rule, problem: Problem, edges: Edges) -> Floats:
-    """Return the rule's costs; RuleFaultError unless they are what a rule may return."""
+    """Return the rule's costs; RuleFaultError unless they are what a rule may return.
+
+    Of no pairs it is not asked: an array without numbers is where many a rule would fail for nothing.
+    """
+    if not len(edges):
+        return np.zeros(0)
     values = _called(rule.name, rule, problem, edges)
     if not isinstance(values, np.ndarray) or values.shape != (len(edges),):
         shape = values.shape if isinstance(values, np.ndarray) else type(values).__name__
         raise RuleFaultError(rule.name, f"returned {shape} instead of an array of shape ({len(edges)},)")
     if not np.issubdtype(values.dtype, np.floating):
         raise RuleFaultError(rule.name, f"returned {values.dtype} instead of floating-point numbers")
+    # Neither a mask nor another precision goes any further.
+    values = np.asarray(values, dtype=np.float64)
     allowed = (values >= 0) & (values <= COST_S_MAX)
     if rule.reason is not None:
         allowed |= np.isposinf(values)
