@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
-import asyncpg
 import typer
 from rich import box
 from rich.console import Console
@@ -22,6 +21,7 @@ from libs.embedded.postgres import DATABASE
 from libs.embedded.settings import load_settings
 from libs.embedded.shutdown import stop_platform
 from libs.embedded.status import PlatformStatus, ProcessStatus, collect_status, live_state, primary_dsn
+from libs.postgres.outages import NOT_ANSWERED
 
 MEGABYTE = 1_000_000
 STATUS_COLUMNS_MIN = 100
@@ -95,7 +95,7 @@ def migrate() -> None:
             raise PlatformError("no database: set LASTMILE_MIGRATION_DSN, or start one with `lastmile up`")
         try:
             applied = asyncio.run(migrate_all(dsn, typer.echo))
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except NOT_ANSWERED as error:
             raise PlatformError(f"the database cannot be reached: {error}") from error
         if not applied:
             typer.echo("every migration is applied already")

@@ -3,9 +3,14 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from libs.embedded.stack import RunningStack
 from tests.rest import Rest
+
+# How long an example takes says more about what else the machine does than about the code.
+settings.register_profile("lastmile", deadline=None)
+settings.load_profile("lastmile")
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from libs.embedded.polling import until
 from libs.embedded.postgres import DATABASE, MAINTENANCE_DATABASE, PostgresServers
 from libs.embedded.secret_store import OWNER_ROLE, REPLICATION_ROLE, SERVICE_ROLES
 from libs.postgres.migrate import MigrationError, migrate
+from libs.postgres.outages import CONNECTION_LOST
 
 SOURCE_ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = ("assignment", "gateway")
@@ -19,7 +20,6 @@ SCHEMAS = ("assignment", "gateway")
 
 POLL_S = 0.02
 RETRY_S = 0.2
-SERVER_AWAY = (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InterfaceError)
 
 
 class StepFailedError(PlatformError):
@@ -82,7 +82,7 @@ def persistently(step: Callable[[], Awaitable[None]], timeout_s: float) -> Calla
                 while True:
                     try:
                         return await step()
-                    except SERVER_AWAY as error:
+                    except CONNECTION_LOST as error:
                         last_error = error
                         await asyncio.sleep(RETRY_S)
         except TimeoutError:

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-import asyncpg
-
 from libs.embedded.binaries import find_binaries
 from libs.embedded.bootstrap import pending_migrations
 from libs.embedded.errors import PlatformError
@@ -19,6 +17,7 @@ from libs.embedded.process_info import port_holder, port_is_free
 from libs.embedded.secret_store import SecretStore
 from libs.embedded.settings import PlatformSettings
 from libs.embedded.status import PlatformStatus, collect_status, live_state, primary_dsn
+from libs.postgres.outages import NOT_ANSWERED
 
 PYTHON_MIN = (3, 11)
 MEGABYTE = 1_000_000
@@ -176,7 +175,7 @@ def _migrations(settings: PlatformSettings, layout: Layout) -> Iterator[Finding]
         return
     try:
         pending = asyncio.run(pending_migrations(dsn))
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except NOT_ANSWERED as error:
         yield Finding("migrations", Level.FAIL, f"the database does not answer: {error}", "see the process's log")
         return
     if pending:

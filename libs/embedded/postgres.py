@@ -27,6 +27,7 @@ from libs.embedded.postgres_config import (
 from libs.embedded.process_info import identify, processes_in
 from libs.embedded.secret_store import OWNER_ROLE, REPLICATION_ROLE, SecretStore
 from libs.embedded.settings import PlatformSettings
+from libs.postgres.outages import NOT_ANSWERED
 
 DATABASE = "lastmile"
 MAINTENANCE_DATABASE = "postgres"
@@ -193,7 +194,7 @@ class PostgresServers:
                 yield connection
             finally:
                 connection.terminate()
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except NOT_ANSWERED as error:
             raise PrimaryAwayError(f"the primary does not answer: {error}") from error
 
     def _configure(self, data: Path, config: dict[str, str]) -> None:

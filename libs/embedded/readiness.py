@@ -9,6 +9,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from libs.embedded.process_info import listens
+from libs.postgres.outages import NOT_ANSWERED
 
 Probe = Callable[[int], Awaitable[bool]]
 
@@ -19,11 +20,11 @@ async def accepts_queries(dsn: str, timeout_s: float, *, in_recovery: bool) -> b
     """Whether PostgreSQL answers, as a standby if `in_recovery` and as a primary otherwise."""
     try:
         connection = await asyncpg.connect(dsn, timeout=timeout_s)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except NOT_ANSWERED:
         return False
     try:
         return bool(await connection.fetchval("SELECT pg_is_in_recovery()", timeout=timeout_s) is in_recovery)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except NOT_ANSWERED:
         return False
     finally:
         connection.terminate()

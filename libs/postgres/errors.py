@@ -3,16 +3,10 @@
 import asyncpg
 
 from libs.grpc_server.errors import InvalidArgumentError, ServiceError, UnavailableError
+from libs.postgres.outages import CONNECTION_LOST
 
 UNREACHABLE = (
-    ConnectionError,
-    TimeoutError,
-    OSError,
-    asyncpg.InterfaceError,
-    # asyncpg's word for a connection that has died between two of its steps.
-    asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
+    *CONNECTION_LOST,
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,
     asyncpg.ReadOnlySQLTransactionError,

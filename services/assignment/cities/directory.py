@@ -5,8 +5,7 @@ import logging
 import time
 from collections.abc import Iterable
 
-import asyncpg
-
+from libs.postgres.outages import NOT_ANSWERED
 from services.assignment.cities import store
 from services.assignment.cities.city import City
 from services.assignment.database import SERVICE, Database
@@ -56,7 +55,7 @@ class CityDirectory:
             try:
                 async with self._database.query(SERVICE, None) as connection:
                     self.learn(await store.every(connection))
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except NOT_ANSWERED:
                 if not self._cities:
                     raise
                 log.warning("cities were not refreshed", exc_info=True)

@@ -4,7 +4,7 @@ from functools import cached_property
 
 from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.insertion import Insertion, insertions
-from services.assignment.matching.problem import Problem
+from services.assignment.matching.problem import Bools, Problem
 
 
 class Edges:
@@ -18,6 +18,15 @@ class Edges:
     def __len__(self) -> int:
         return len(self.package)
 
+    def taken(self, rows: Bools | Ints) -> "Edges":
+        """Return some of the pairs, with what is known of them."""
+        some = Edges(self.problem, self.package[rows], self.partner[rows])
+        if "distance_m" in self.__dict__:
+            some.__dict__["distance_m"] = self.distance_m[rows]
+        if "insertion" in self.__dict__:
+            some.__dict__["insertion"] = self.insertion.taken(rows)
+        return some
+
     @cached_property
     def distance_m(self) -> Floats:
         """Return (e,): metres from the partner's place to the pickup."""
@@ -26,5 +35,5 @@ class Edges:
 
     @cached_property
     def insertion(self) -> Insertion:
-        """Return how each package fits best into the partner's route."""
+        """Return how each package fits best into the partner's route, also where that is empty."""
         return insertions(self.problem, self.problem.ride_m, self.package, self.partner)

@@ -54,14 +54,6 @@ def straight_m(metric: Metric, distance: Floats) -> Floats:
     return result
 
 
-def along_m(metric: Metric, straight: Floats) -> Floats:
-    """Return the distance_m of places whose embeddings are `straight` metres apart; the inverse of straight_m."""
-    if metric is Metric.EUCLIDEAN:
-        return straight
-    result: Floats = 2 * EARTH_RADIUS_M * np.arcsin(np.minimum(straight / (2 * EARTH_RADIUS_M), 1.0))
-    return result
-
-
 def cells(lat: Floats, lng: Floats) -> Ints:
     """Return each point's geohash cell of precision ZONE_PRECISION_MAX as an integer."""
     lng_cell = np.minimum(((lng + 180) / 360 * (1 << _LNG_BITS)).astype(np.int64), (1 << _LNG_BITS) - 1)

@@ -70,10 +70,10 @@ def match(
     partner, cost_ms = solved.partner, solved.cost_ms
     build_ms, solve_ms, priced = solved.build_ms, solved.solve_ms, solved.edges_priced
     fits = fitting(problem.packages, problem.partners, partner, cost_ms)
-    repaired = bool((~fits & (partner != UNASSIGNED)).any())
+    repaired, hopeless = bool((~fits & (partner != UNASSIGNED)).any()), solved.hopeless
     for _ in range(REPAIR_ROUNDS_MAX if repaired else 0):
         partner, cost_ms = np.where(fits, partner, UNASSIGNED), np.where(fits, cost_ms, 0.0)
-        again = np.flatnonzero(~fits)
+        again = np.flatnonzero(~fits & ~hopeless)
         rest = replace(
             problem,
             packages=problem.packages.taken(again),

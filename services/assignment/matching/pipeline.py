@@ -28,13 +28,18 @@ from services.assignment.matching.problem import Bools, Problem
 from services.assignment.matching.rulebook import MS, RuleBook
 
 LEFT_OUT_MS = float(2**49)
-NEIGHBOURS_FIRST = 6
-GROWTH = 2
+NEIGHBOURS_FIRST = 10
+GROWTH = 4
+# Packages that are left out look at every partner at once while that is at most so many pairs.
+AT_ONCE_PAIRS_MAX = 300_000
 
 
 @dataclass(frozen=True)
 class Solved:
-    """partner: (n,) or UNASSIGNED; cost_ms: (n,) of the matched, 0 elsewhere; what was looked at, and the proof."""
+    """partner: (n,) or UNASSIGNED; cost_ms: (n,) of the matched, 0 elsewhere; what was looked at, and the proof.
+
+    hopeless: (n,) packages that no partner could take.
+    """
 
     partner: Ints
     cost_ms: Floats
@@ -43,6 +48,7 @@ class Solved:
     rounds: int
     build_ms: float
     solve_ms: float
+    hopeless: Bools
 
 
 def solve(
@@ -57,27 +63,32 @@ def solve(
 
 
 class _Pool:
-    """Every pair that was priced and is possible, ordered by package and partner; `active` ones are edges."""
+    """Every pair that was looked at, ordered by package and partner; `active` ones are edges.
+
+    Where a pair is not `exact`, its cost is a lower bound.
+    """
 
     def __init__(self, partners: int) -> None:
         self._partners = max(1, partners)
         self.key = np.zeros(0, dtype=np.int64)
         self.cost_ms = np.zeros(0)
         self.active = np.zeros(0, dtype=bool)
+        self.exact = np.zeros(0, dtype=bool)
 
     def unknown(self, package: Ints, partner: Ints) -> Bools:
-        """Say which pairs are not in the pool. Pairs that were found impossible are unknown again."""
+        """Say which pairs are not in the pool."""
         key = package * self._partners + partner
         at = np.minimum(np.searchsorted(self.key, key), max(0, len(self.key) - 1))
         return self.key[at] != key if len(self.key) else np.ones(len(key), dtype=bool)
 
-    def add(self, package: Ints, partner: Ints, cost_ms: Floats, active: bool) -> None:
+    def add(self, package: Ints, partner: Ints, cost_ms: Floats, *, active: bool) -> None:
         """Take in pairs that it does not have."""
         key = np.concatenate([self.key, package * self._partners + partner])
         order = np.argsort(key, kind="stable")
         self.key = key[order]
         self.cost_ms = np.concatenate([self.cost_ms, cost_ms])[order]
-        self.active = np.concatenate([self.active, np.full(len(package), active)])[order]
+        self.active = np.concatenate([self.active, np.isfinite(cost_ms) & active])[order]
+        self.exact = np.concatenate([self.exact, np.isposinf(cost_ms) | active])[order]
 
     @property
     def package(self) -> Ints:
@@ -111,8 +122,7 @@ class _Pipeline:
 
     def run(self) -> Solved:
         n = len(self.problem.packages)
-        everyone = np.arange(n)
-        self._look(everyone, np.full(n, NEIGHBOURS_FIRST, dtype=np.int64), active=True)
+        self._look_first()
         touched, rounds = np.ones(n, dtype=bool), 0
         while rounds == 0 or touched.any():
             rounds += 1
@@ -120,19 +130,49 @@ class _Pipeline:
             touched = self._improve()
         return self._solved(rounds)
 
-    def _look(self, packages: Ints, counts: Ints, *, active: bool) -> None:
-        """Price the `counts` nearest partners of each package, as far as they are new."""
+    def _look_first(self) -> None:
+        """Make edges of each package's nearest partners."""
+        packages = np.arange(len(self.problem.packages))
         started_s = self.clock_s()
-        for count in np.unique(counts):
-            rows = packages[counts == count]
-            found = self.index.nearest(rows, int(count))
-            self.count[rows], self.reach_ms[rows] = count, found.reach_ms
-            new = self.pool.unknown(found.package, found.partner)
-            edges = Edges(self.problem, found.package[new], found.partner[new])
-            priced = self.book.price(self.problem, edges)
-            self.priced += len(edges)
-            possible = np.isfinite(priced.cost_ms)
-            self.pool.add(edges.package[possible], edges.partner[possible], priced.cost_ms[possible], active)
+        found = self.index.nearest(packages, NEIGHBOURS_FIRST)
+        self.count[:], self.reach_ms[:] = NEIGHBOURS_FIRST, found.reach_ms
+        edges = Edges(self.problem, found.package, found.partner)
+        self.priced += len(edges)
+        self.pool.add(edges.package, edges.partner, self.book.price(self.problem, edges).cost_ms, active=True)
+        self.build_s += self.clock_s() - started_s
+
+    def _look_on(self, short: Ints, worth_ms: Floats) -> None:
+        """Take in more partners of the packages `short`: as many as their prices `worth_ms`, (short,), reach to.
+
+        What is new in the pool has a lower bound of its cost; it may do for ever.
+        """
+        started_s = self.clock_s()
+        # A price that stems from a package left out says nothing of how far to look: some more partners may do.
+        vast = worth_ms > LEFT_OUT_MS / 4
+        vast &= ~((self.edge[short] == UNASSIGNED) & (vast.sum() * len(self.problem.partners) <= AT_ONCE_PAIRS_MAX))
+        near, far = short[~vast], short[vast]
+        reach_ms = np.minimum(worth_ms[~vast] - self.floor_ms[near], LEFT_OUT_MS)
+        found = [self.index.within(near, reach_ms)]
+        self.reach_ms[near] = found[0].reach_ms
+        for count in np.unique(self.count[far]) * GROWTH:
+            rows = far[self.count[far] * GROWTH == count]
+            found.append(self.index.nearest(rows, int(count)))
+            self.reach_ms[rows] = found[-1].reach_ms
+        self.count[far] *= GROWTH
+        package = np.concatenate([part.package for part in found])
+        partner = np.concatenate([part.partner for part in found])
+        new = self.pool.unknown(package, partner)
+        edges = Edges(self.problem, package[new], partner[new])
+        self.priced += len(edges)
+        self.pool.add(edges.package, edges.partner, self.book.bound_ms(self.problem, edges), active=False)
+        self.build_s += self.clock_s() - started_s
+
+    def _make_exact(self, rows: Ints) -> None:
+        started_s = self.clock_s()
+        pool = self.pool
+        edges = Edges(self.problem, pool.package[rows], pool.partner[rows])
+        pool.cost_ms[rows] = self.book.price(self.problem, edges).cost_ms
+        pool.exact[rows] = True
         self.build_s += self.clock_s() - started_s
 
     def _solve(self, touched: Bools) -> None:
@@ -169,11 +209,11 @@ class _Pipeline:
         u = package_prices(self.graph, self.edge, np.arange(n), self.partner_ms)
         short = np.flatnonzero(np.isfinite(self.reach_ms) & (self.reach_ms + self.floor_ms < u))
         if len(short):
-            self._look(short, self.count[short] * GROWTH, active=False)
+            self._look_on(short, u[short])
         pool = self.pool
-        package = pool.package
-        saving = u[package] + self.partner_ms[pool.partner] - pool.cost_ms
-        better = ~pool.active & (saving > 0)
+        package, worth = pool.package, u[pool.package] + self.partner_ms[pool.partner]
+        self._make_exact(np.flatnonzero(~pool.exact & (pool.cost_ms < worth)))
+        better = ~pool.active & (pool.cost_ms < worth)
         touched = np.zeros(n, dtype=bool)
         touched[package[better]] = True
         pool.active |= better
@@ -191,6 +231,15 @@ class _Pipeline:
         objective_ms = matched_ms + exact_sum_ms(self.left_out_ms[~matched])
         lower_bound_ms = bound_ms(u, self.partner_ms, self.graph.slots)
         certificate = Certificate(u, self.partner_ms, self.left_out_ms, matched_ms, objective_ms, lower_bound_ms)
+        possible = np.zeros(n, dtype=bool)
+        possible[self.pool.package[np.isfinite(self.pool.cost_ms)]] = True
         return Solved(
-            self.matched_partner, cost_ms, certificate, self.priced, rounds, self.build_s * MS, self.solve_s * MS
+            partner=self.matched_partner,
+            cost_ms=cost_ms,
+            certificate=certificate,
+            edges_priced=self.priced,
+            rounds=rounds,
+            build_ms=self.build_s * MS,
+            solve_ms=self.solve_s * MS,
+            hopeless=~possible & np.isposinf(self.reach_ms),
         )

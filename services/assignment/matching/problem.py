@@ -260,6 +260,11 @@ class Problem:
                     check_degrees(getattr(table, name), name)
 
     @cached_property
+    def fastest_m_per_s(self) -> Floats:
+        """Return (vehicles,) speeds that no partner exceeds on the way to a pickup."""
+        return self.travel.fastest_m_per_s(self.now_s, max(self.now_s, self.partners.free_at_s.max(initial=0.0)))
+
+    @cached_property
     def ride_m(self) -> Floats:
         """Return (n,): metres from each pickup to the first drop."""
         return self.travel.distance_m(self.packages.pickup, self.packages.drop)

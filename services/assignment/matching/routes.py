@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
+import numpy.typing as npt
 
 from services.assignment.matching.geography import Floats, Ints
 
@@ -74,6 +75,15 @@ class Routes:
 
 
 COLUMNS = tuple(field.name for field in fields(Routes) if field.name != "offsets")
+
+
+def among(keys: Ints, known: Ints) -> npt.NDArray[np.bool_]:
+    """Return (k,): which of `keys` stand in `known`, which is short."""
+    if not len(known):
+        return np.zeros(len(keys), dtype=bool)
+    known = np.sort(known)
+    found: npt.NDArray[np.bool_] = known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] == keys
+    return found
 
 
 def within(lengths: Ints) -> Ints:

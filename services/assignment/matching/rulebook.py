@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +9,7 @@ import numpy.typing as npt
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats
 from services.assignment.matching.problem import Problem
-from services.assignment.matching.rules.base import COST_S_MAX, FlooredRule, Rule
+from services.assignment.matching.rules.base import COST_S_MAX, FlooredRule, Rule, is_bounded, is_floored
 from services.assignment.matching.rules.pickup_travel import PickupTravel
 
 POSSIBLE = -1
@@ -72,11 +70,6 @@ class RuleBook:
         """Return what a second of way to the pickup costs at least."""
         return sum(weighed.weight for weighed in self.rules if weighed.rule.name == PickupTravel.name)
 
-    @cached_property
-    def _floored(self) -> frozenset[int]:
-        """Return the places of the rules that know a lower bound."""
-        return frozenset(place for place, weighed in enumerate(self.rules) if isinstance(weighed.rule, FlooredRule))
-
     def without(self, fault: RuleFaultError) -> "RuleBook":
         """Return the book with a broken rule switched off."""
         kept = tuple(weighed for weighed in self.rules if weighed.rule.name != fault.rule)
@@ -84,20 +77,30 @@ class RuleBook:
 
     def price(self, problem: Problem, edges: Edges) -> Priced:
         """Return what the pairs cost; RuleFaultError for the first broken rule."""
-        cost_ms = np.zeros(len(edges))
+        return self._evaluate(problem, edges, checked)
+
+    def bound_ms(self, problem: Problem, edges: Edges) -> Floats:
+        """Return (e,): a lower bound of each pair's cost that is quick to find, +inf where it is impossible."""
+        return self._evaluate(problem, edges, _bound).cost_ms
+
+    def _evaluate(self, problem: Problem, edges: Edges, ask: Callable[[Rule, Problem, Edges], Floats]) -> Priced:
+        """Ask each rule about the pairs that no rule before it has ruled out: the first are cheap and leave little."""
+        cost_ms = np.full(len(edges), np.inf)
         lost_to = np.full(len(edges), POSSIBLE, dtype=np.int16)
+        left, so_far_ms = np.arange(len(edges)), np.zeros(len(edges))
         for place, weighed in enumerate(self.rules):
-            cost_s = checked(weighed.rule, problem, edges)
-            if place in self._floored:
-                _check_floor(weighed.rule, problem, edges, cost_s)
-            own_ms = _weighed_ms(weighed, cost_s)
-            lost_to[np.isposinf(own_ms) & (lost_to == POSSIBLE)] = place
-            cost_ms += own_ms
-        high = np.isfinite(cost_ms) & (cost_ms > COST_S_MAX * MS)
-        if high.any():
-            costs = {w.rule.name: w.weight * checked(w.rule, problem, edges)[np.argmax(high)] for w in self.rules}
+            own_ms = _weighed_ms(weighed, ask(weighed.rule, problem, edges))
+            so_far_ms += own_ms
+            if weighed.rule.reason is not None and np.isposinf(own_ms).any():
+                stay = np.isfinite(own_ms)
+                lost_to[left[~stay]] = place
+                left, so_far_ms, edges = left[stay], so_far_ms[stay], edges.taken(stay)
+        if (so_far_ms > COST_S_MAX * MS).any():
+            row = int(np.argmax(so_far_ms))
+            costs = {w.rule.name: w.weight * float(ask(w.rule, problem, edges)[row]) for w in self.rules}
             dearest = max(costs, key=lambda name: costs[name])
-            raise _fault(dearest, f"costs {costs[dearest]:g} s with its weight", edges, int(np.argmax(high)))
+            raise _fault(dearest, f"costs {costs[dearest]:g} s with its weight", edges, row)
+        cost_ms[left] = so_far_ms
         return Priced(cost_ms, lost_to)
 
     def terms_s(self, problem: Problem, edges: Edges) -> dict[str, Floats]:
@@ -108,9 +111,9 @@ class RuleBook:
     def floor_ms(self, problem: Problem) -> Floats:
         """Return (n,): what a package costs at least, wherever its partner is."""
         floor_ms = np.zeros(len(problem.packages))
-        for place, weighed in enumerate(self.rules):
-            if place in self._floored:
-                floor_ms += np.floor(weighed.weight * MS * _floor_s(weighed.rule.name, weighed.rule, problem))
+        for weighed in self.rules:
+            if is_floored(weighed.rule):
+                floor_ms += np.floor(weighed.weight * MS * _floor_s(weighed.rule, problem))
         return floor_ms
 
 
@@ -135,24 +138,22 @@ def _told(error: Exception) -> str:
         return type(error).__name__
 
 
-def _floor_s(name: str, rule: Any, problem: Problem) -> Floats:
-    """Return (n,): the rule's lower bounds; RuleFaultError unless they are bounds of what a rule may return."""
+def _floor_s(rule: FlooredRule, problem: Problem) -> Floats:
+    """Return (n,): the rule's floor; RuleFaultError unless it is a bound of what a rule may return."""
     n = len(problem.packages)
-    values = _called(name, rule.floor, problem) if n else np.zeros(0)
-    if not isinstance(values, np.ndarray) or values.shape != (n,) or not np.issubdtype(values.dtype, np.floating):
-        raise RuleFaultError(name, f"its floor is no array of floating-point numbers of shape ({n},)")
-    values = np.asarray(values, dtype=np.float64)
-    allowed = (values >= 0) & (values <= COST_S_MAX)
-    if not allowed.all():
-        row = int(np.argmin(allowed))
-        raise RuleFaultError(name, f"its floor is {values[row]}", problem.packages.ids[row])
+    values, row = _lower(rule.name, "floor", n, _called(rule.name, rule.floor, problem) if n else np.zeros(0))
+    if row is not None:
+        raise RuleFaultError(rule.name, f"its floor is {values[row]}", problem.packages.ids[row])
     return values
 
 
-def _check_floor(rule: Any, problem: Problem, edges: Edges, cost_s: Floats) -> None:
-    below = cost_s < _floor_s(rule.name, rule, problem)[edges.package] - FLOOR_SLACK_S
-    if below.any():
-        raise _fault(rule.name, "costs less than its floor", edges, int(np.argmax(below)))
+def _lower(name: str, what: str, count: int, values: Floats) -> tuple[Floats, int | None]:
+    """Return lower bounds of shape (count,), and the first place where there is none."""
+    if not isinstance(values, np.ndarray) or values.shape != (count,) or not np.issubdtype(values.dtype, np.floating):
+        raise RuleFaultError(name, f"its {what} is no array of floating-point numbers of shape ({count},)")
+    values = np.asarray(values, dtype=np.float64)
+    allowed = (values >= 0) & (values <= COST_S_MAX)
+    return values, None if allowed.all() else int(np.argmin(allowed))
 
 
 def checked(rule: Rule, problem: Problem, edges: Edges) -> Floats:
@@ -177,7 +178,21 @@ def checked(rule: Rule, problem: Problem, edges: Edges) -> Floats:
         row = int(np.argmin(allowed))
         said = f"returned {values[row]:g}, not a cost from 0 to {COST_S_MAX:g} s"
         raise _fault(rule.name, said if rule.reason else f"{said}, and it has no reason for +inf", edges, row)
+    if is_floored(rule):
+        below = values < _floor_s(rule, problem)[edges.package] - FLOOR_SLACK_S
+        if below.any():
+            raise _fault(rule.name, "costs less than its floor", edges, int(np.argmax(below)))
     return values
+
+
+def _bound(rule: Rule, problem: Problem, edges: Edges) -> Floats:
+    """Return the rule's own lower bound, or its costs where it has none."""
+    if is_bounded(rule) and len(edges):
+        values, row = _lower(rule.name, "bound", len(edges), _called(rule.name, rule.bound, problem, edges))
+        if row is not None:
+            raise _fault(rule.name, f"its bound is {values[row]}", edges, row)
+        return values
+    return checked(rule, problem, edges)
 
 
 def _fault(rule: str, said: str, edges: Edges, row: int) -> RuleFaultError:

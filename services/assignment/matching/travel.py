@@ -50,8 +50,12 @@ class Travel:
         rounded: Floats = np.ceil(exact / self.round_up_s - 1e-9) * self.round_up_s
         return rounded
 
-    @property
-    def fastest_m_per_s(self) -> Floats:
-        """Return (vehicles,) speeds that are never exceeded: distance / fastest is a lower bound of time_s."""
-        fastest: Floats = self.speed_m_per_s.max(axis=1)
+    def fastest_m_per_s(self, from_s: float, to_s: float) -> Floats:
+        """Return (vehicles,) speeds that legs starting in a span of time never exceed.
+
+        distance / fastest is a lower bound of their time_s.
+        """
+        first, last = ((at_s + self.utc_offset_s) // 3600 for at_s in (from_s, to_s))
+        hours = np.arange(first, min(last, first + HOURS - 1) + 1) % HOURS
+        fastest: Floats = self.speed_m_per_s[:, hours.astype(np.int64)].max(axis=1)
         return fastest

@@ -1,6 +1,6 @@
 """What a rule is."""
 
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, TypeGuard
 
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats
@@ -10,7 +10,6 @@ from services.assignment.matching.problem import Problem
 COST_S_MAX = 1e6
 
 
-@runtime_checkable
 class Rule(Protocol):
     """One rule: a frozen dataclass whose fields are its parameters, numbers with defaults.
 
@@ -30,10 +29,27 @@ class Rule(Protocol):
         ...
 
 
-@runtime_checkable
-class FlooredRule(Protocol):
+class BoundedRule(Rule, Protocol):
+    """A rule that is slow to ask, and knows a lower bound of its cost that is not: most pairs are out by that alone."""
+
+    def bound(self, problem: Problem, edges: Edges) -> Floats:
+        """Return (e,): finite, and never above what the rule returns."""
+        ...
+
+
+class FlooredRule(Rule, Protocol):
     """A rule that knows a lower bound of its cost for each package, whoever takes it; it makes the search smaller."""
 
     def floor(self, problem: Problem) -> Floats:
         """Return (n,): no pair of the package costs less by this rule."""
         ...
+
+
+def is_bounded(rule: Rule) -> TypeGuard[BoundedRule]:
+    """Say whether a rule has a bound. Asked often: isinstance would compare every member of the protocol."""
+    return hasattr(rule, "bound")
+
+
+def is_floored(rule: Rule) -> TypeGuard[FlooredRule]:
+    """Say whether a rule has a floor."""
+    return hasattr(rule, "floor")

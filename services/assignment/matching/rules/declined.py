@@ -8,6 +8,7 @@ import numpy as np
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats
 from services.assignment.matching.problem import Problem
+from services.assignment.matching.routes import among
 
 
 @dataclass(frozen=True)
@@ -23,4 +24,4 @@ class Declined:
         """Return 0 or +inf."""
         m = max(1, len(problem.partners))
         declined = problem.packages.declined @ np.array([m, 1])
-        return np.where(np.isin(edges.package * m + edges.partner, declined), np.inf, 0.0)
+        return np.where(among(edges.package * m + edges.partner, declined), np.inf, 0.0)

@@ -26,3 +26,7 @@ class Detour:
         detour_s = edges.insertion.detour_s
         # Where nothing fits, another rule says so.
         return np.where(np.isfinite(detour_s), detour_s, 0.0)
+
+    def bound(self, problem: Problem, edges: Edges) -> Floats:
+        """Return 0: a package may lie on the way."""
+        return np.zeros(len(edges))

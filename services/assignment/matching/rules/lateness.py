@@ -31,6 +31,19 @@ class Lateness:
             late_s = np.maximum(0.0, self._dropped_at_s(problem, edges) - due_s)
         return np.minimum(np.where(np.isfinite(late_s), late_s, 0.0), DAY_S)
 
+    def bound(self, problem: Problem, edges: Edges) -> Floats:
+        """Return the package's floor."""
+        return self.floor(problem)[edges.package]
+
+    def floor(self, problem: Problem) -> Floats:
+        """Return (n,): how late each package is with a partner who stands at the pickup and has the fastest vehicle."""
+        packages, half_s = problem.packages, problem.packages.pickup_service_s / 2
+        leaves_s = np.maximum(problem.now_s + half_s, packages.ready_at_s) + half_s
+        ride_s = problem.ride_m / problem.fastest_m_per_s.max()
+        dropped_at_s = leaves_s + ride_s + packages.drop_service_s / 2
+        late_s: Floats = np.clip(dropped_at_s - packages.due_at_s - _SLACK_S, 0.0, DAY_S)
+        return late_s
+
     @staticmethod
     def _dropped_at_s(problem: Problem, edges: Edges) -> Floats:
         packages, partners = problem.packages, problem.partners
@@ -44,3 +57,5 @@ class Lateness:
 
 
 DAY_S = min(86_400.0, COST_S_MAX)
+# What the arithmetic of the bound may be off.
+_SLACK_S = 1e-3

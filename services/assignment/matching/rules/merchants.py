@@ -8,6 +8,7 @@ import numpy as np
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats
 from services.assignment.matching.problem import Problem
+from services.assignment.matching.routes import among
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,6 @@ class Merchants:
             return np.zeros(len(edges))
         base = 1 + int(max(merchant.max(initial=0), denied[:, 1].max(initial=0), allowed[:, 1].max(initial=0)))
         pair, key = edges.partner * base + merchant, np.array([base, 1])
-        refused = np.isin(pair, denied @ key)
-        refused |= np.isin(merchant, choosing) & ~np.isin(pair, allowed @ key)
+        refused = among(pair, denied @ key)
+        refused |= among(merchant, choosing) & ~among(pair, allowed @ key)
         return np.where(refused, np.inf, 0.0)

@@ -9,6 +9,9 @@ from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats
 from services.assignment.matching.problem import Problem
 
+# What the arithmetic of a bound may be off.
+SLACK_S = 1e-3
+
 
 @dataclass(frozen=True)
 class PickupTravel:
@@ -21,6 +24,7 @@ class PickupTravel:
     reason: ClassVar[str | None] = "ROUTE_FULL"
     weight: ClassVar[float] = 1.0
     rank: ClassVar[int] = 120
+    required: ClassVar[bool] = True
 
     def __call__(self, problem: Problem, edges: Edges) -> Floats:
         """Return seconds until the arrival; +inf where no place in the route has room."""
@@ -30,3 +34,9 @@ class PickupTravel:
             travel_s = problem.travel.time_s(edges.distance_m, partners.vehicle[edges.partner], start_s)
             return start_s - problem.now_s + travel_s
         return edges.insertion.pickup_at_s - problem.now_s
+
+    def bound(self, problem: Problem, edges: Edges) -> Floats:
+        """Return the seconds of the straight way at the vehicle's best speed."""
+        wait_s = np.maximum(0.0, problem.partners.free_at_s[edges.partner] - problem.now_s)
+        travel_s = edges.distance_m / problem.fastest_m_per_s[problem.partners.vehicle[edges.partner]]
+        return np.maximum(0.0, wait_s + travel_s - SLACK_S)

@@ -213,7 +213,8 @@ def test_every_fault_can_be_stored_and_sent() -> None:
 
 def test_without_any_rule_but_the_required_ones_a_window_still_completes() -> None:
     names = {weighed.rule.name for weighed in rule_book(Policy()).rules if not getattr(weighed.rule, "required", False)}
-    policy = Policy(rules={name: RuleConfig(enabled=False) for name in names})
+    off = {name: RuleConfig(enabled=False) for name in names}
+    policy = Policy(rules=off | {"pickup_travel": RuleConfig(weight=0.0)})
     problem = Problem(PROBLEM.packages, PROBLEM.partners, policy, PROBLEM.travel, PROBLEM.now_s)
     result, explanations = answer(problem)
     assert result.total_cost_s == 0.0

@@ -95,8 +95,8 @@ def best_fit(problem: Problem, i: int, j: int) -> Fit:
 
 
 def _has_room(problem: Problem, i: int, j: int, stops: list[int], pickup: int, drop: int) -> bool:
-    # Of a partner without a route, the rules of capacity say it.
-    for column in ("parcels", "weight_g", "volume_cm3") if stops else ():
+    # Where nobody has a route, the rules of capacity say it.
+    for column in ("parcels", "weight_g", "volume_cm3") if len(problem.partners.routes.place) else ():
         loads = getattr(problem.partners.routes, column)[stops]
         peak = max(int(loads[:count].sum()) for count in range(pickup, drop + 1))
         if getattr(problem.packages, column)[i] + peak > getattr(problem.partners, f"{column}_left")[j]:
