@@ -17,6 +17,8 @@ POSSIBLE = -1
 MS = 1000.0
 FAULT_CHARS_MAX = 500
 _Array = TypeVar("_Array", Floats, Bools)
+# What rounding may take off a floor.
+FLOOR_SLACK_S = 1e-6
 
 
 class RuleFaultError(Exception):
@@ -113,7 +115,7 @@ class RuleBook:
         floor_ms = np.zeros(len(problem.packages))
         for weighed in self.rules:
             if is_floored(weighed.rule):
-                floor_ms += np.floor(weighed.weight * MS * _floor_s(weighed.rule.name, weighed.rule, problem))
+                floor_ms += np.floor(weighed.weight * MS * _floor_s(weighed.rule, problem))
         return floor_ms
 
 
@@ -128,29 +130,49 @@ def _called(name: str, function: Callable[..., _Array], *arguments: object) -> _
     try:
         return function(*arguments)
     except Exception as error:
-        raise RuleFaultError(name, f"raised {error!r}") from error
+        raise RuleFaultError(name, f"raised {_told(error)}") from error
 
 
-def _floor_s(name: str, rule: FlooredRule, problem: Problem) -> Floats:
-    """Return (n,): the rule's lower bounds; RuleFaultError unless they are bounds of what a rule may return."""
-    values = _called(name, rule.floor, problem)
-    if not isinstance(values, np.ndarray) or values.shape != (len(problem.packages),):
-        raise RuleFaultError(name, f"its floor is no array of shape ({len(problem.packages)},)")
-    allowed = (values >= 0) & (values <= COST_S_MAX)
-    if not allowed.all():
-        row = int(np.argmin(allowed))
-        raise RuleFaultError(name, f"its floor is {values[row]}", problem.packages.ids[row])
+def _told(error: Exception) -> str:
+    try:
+        return repr(error)
+    except Exception:  # noqa: BLE001 - an error of a rule may be as broken as the rule
+        return type(error).__name__
+
+
+def _floor_s(rule: FlooredRule, problem: Problem) -> Floats:
+    """Return (n,): the rule's floor; RuleFaultError unless it is a bound of what a rule may return."""
+    n = len(problem.packages)
+    values, row = _lower(rule.name, "floor", n, _called(rule.name, rule.floor, problem) if n else np.zeros(0))
+    if row is not None:
+        raise RuleFaultError(rule.name, f"its floor is {values[row]}", problem.packages.ids[row])
     return values
 
 
+def _lower(name: str, what: str, count: int, values: Floats) -> tuple[Floats, int | None]:
+    """Return lower bounds of shape (count,), and the first place where there is none."""
+    if not isinstance(values, np.ndarray) or values.shape != (count,) or not np.issubdtype(values.dtype, np.floating):
+        raise RuleFaultError(name, f"its {what} is no array of floating-point numbers of shape ({count},)")
+    values = np.asarray(values, dtype=np.float64)
+    allowed = (values >= 0) & (values <= COST_S_MAX)
+    return values, None if allowed.all() else int(np.argmin(allowed))
+
+
 def checked(rule: Rule, problem: Problem, edges: Edges) -> Floats:
-    """Return the rule's costs; RuleFaultError unless they are what a rule may return."""
+    """Return the rule's costs; RuleFaultError unless they are what a rule may return.
+
+    Of no pairs it is not asked: an array without numbers is where many a rule would fail for nothing.
+    """
+    if not len(edges):
+        return np.zeros(0)
     values = _called(rule.name, rule, problem, edges)
     if not isinstance(values, np.ndarray) or values.shape != (len(edges),):
         shape = values.shape if isinstance(values, np.ndarray) else type(values).__name__
         raise RuleFaultError(rule.name, f"returned {shape} instead of an array of shape ({len(edges)},)")
     if not np.issubdtype(values.dtype, np.floating):
         raise RuleFaultError(rule.name, f"returned {values.dtype} instead of floating-point numbers")
+    # Neither a mask nor another precision goes any further.
+    values = np.asarray(values, dtype=np.float64)
     allowed = (values >= 0) & (values <= COST_S_MAX)
     if rule.reason is not None:
         allowed |= np.isposinf(values)
@@ -158,21 +180,21 @@ def checked(rule: Rule, problem: Problem, edges: Edges) -> Floats:
         row = int(np.argmin(allowed))
         said = f"returned {values[row]:g}, not a cost from 0 to {COST_S_MAX:g} s"
         raise _fault(rule.name, said if rule.reason else f"{said}, and it has no reason for +inf", edges, row)
+    if is_floored(rule):
+        below = values < _floor_s(rule, problem)[edges.package] - FLOOR_SLACK_S
+        if below.any():
+            raise _fault(rule.name, "costs less than its floor", edges, int(np.argmax(below)))
     return values
 
 
 def _bound(rule: Rule, problem: Problem, edges: Edges) -> Floats:
     """Return the rule's own lower bound, or its costs where it has none."""
-    if not is_bounded(rule):
-        return checked(rule, problem, edges)
-    values = _called(rule.name, rule.bound, problem, edges)
-    if not isinstance(values, np.ndarray) or values.shape != (len(edges),):
-        raise RuleFaultError(rule.name, f"its bound is no array of shape ({len(edges)},)")
-    allowed = (values >= 0) & (values <= COST_S_MAX)
-    if not allowed.all():
-        row = int(np.argmin(allowed))
-        raise _fault(rule.name, f"its bound is {values[row]}", edges, row)
-    return values
+    if is_bounded(rule) and len(edges):
+        values, row = _lower(rule.name, "bound", len(edges), _called(rule.name, rule.bound, problem, edges))
+        if row is not None:
+            raise _fault(rule.name, f"its bound is {values[row]}", edges, row)
+        return values
+    return checked(rule, problem, edges)
 
 
 def feasible_by(rule: Rule, problem: Problem, edges: Edges) -> Bools:

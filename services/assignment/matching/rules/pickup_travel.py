@@ -26,6 +26,7 @@ class PickupTravel:
     reason: ClassVar[str | None] = "ROUTE_FULL"
     weight: ClassVar[float] = 1.0
     rank: ClassVar[int] = 120
+    required: ClassVar[bool] = True
 
     def __call__(self, problem: Problem, edges: Edges) -> Floats:
         """Return seconds until the arrival; +inf where no place in the route has room."""

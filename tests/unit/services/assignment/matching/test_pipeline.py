@@ -95,12 +95,6 @@ def test_whatever_the_way_to_the_pickup_weighs(weight: float) -> None:
     assert solved(problem).certificate.objective_ms == dense_objective_ms(problem)
 
 
-def test_without_the_rule_that_bounds_the_search() -> None:
-    problem = plane_problem(6, 30, 40, ties=False, reach_m=1e6)
-    problem = replace(problem, policy=Policy(1e6, {"pickup_travel": RuleConfig(enabled=False)}))
-    assert solved(problem).certificate.objective_ms == dense_objective_ms(problem)
-
-
 def test_hot_spots_where_everyone_wants_the_same_partners() -> None:
     problem = plane_problem(7, 200, 120, ties=False, reach_m=1e6)
     problem = replace(problem, packages=replace(problem.packages, left_out_cost_s=np.full(200, np.inf)))

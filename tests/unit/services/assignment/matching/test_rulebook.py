@@ -62,6 +62,20 @@ def at_first_pair(value: float) -> Callable[[Problem, Edges], Any]:
     return answers
 
 
+def masked(problem: Problem, edges: Edges) -> Any:
+    """Hides a NaN, as numpy can."""
+    return np.ma.masked_invalid(np.where(np.arange(len(edges)) == 0, np.nan, 0.0))
+
+
+class ShyError(Exception):
+    def __repr__(self) -> str:
+        raise ValueError("will not say")
+
+
+def refuse_to_say(problem: Problem, edges: Edges) -> Any:
+    raise ShyError
+
+
 def fail(problem: Problem, edges: Edges) -> Any:
     raise LookupError("no weather today")
 
@@ -70,6 +84,8 @@ def fail(problem: Problem, edges: Edges) -> Any:
     ("answers", "said", "at_a_pair"),
     [
         (fail, "raised LookupError('no weather today')", False),
+        (refuse_to_say, "raised ShyError", False),
+        (masked, "returned nan, not a cost", True),
         (lambda problem, edges: np.zeros(len(edges) + 1), "returned (", False),
         (lambda problem, edges: np.zeros((len(edges), 1)), "returned (", False),
         (lambda problem, edges: 0.0, "returned float instead of an array", False),
@@ -110,7 +126,9 @@ def test_a_broken_rule_is_left_out_by_name_and_place_and_the_match_is_the_one_wi
     ("floor_s", "said"),
     [
         (lambda problem: 1 / 0, "raised ZeroDivisionError"),
-        (lambda problem: np.zeros(3), "its floor is no array of shape (12,)"),
+        (lambda problem: np.zeros(3), "its floor is no array of floating-point numbers of shape (12,)"),
+        (lambda problem: np.zeros(12, dtype=object), "its floor is no array"),
+        (lambda problem: np.full(12, 0.01), "costs less than its floor for package"),
         (lambda problem: 0.0, "its floor is no array"),
         (lambda problem: np.full(12, np.nan), "its floor is nan for package 'package-0'"),
         (lambda problem: np.full(12, -1.0), "its floor is -1.0"),
@@ -159,6 +177,15 @@ def test_a_rule_that_breaks_at_a_pair_that_only_explanations_look_at_is_left_out
     assert explanations == answer(PROBLEM)[1]
 
 
+def test_a_rule_is_not_asked_of_no_pairs_or_packages() -> None:
+    broken = Broken(lambda problem, edges: np.full(len(edges), edges.distance_m.max() * 0), lambda p: 1 / 0)
+    nothing = random_problem(11, 0, 12)
+    assert not answer(nothing, book=book_with(broken))[0].book.faults
+    picky = Broken(lambda problem, edges: np.full(len(edges), edges.distance_m.max() * 0))
+    alone = random_problem(11, 12, 0)
+    assert not answer(alone, book=book_with(picky))[0].book.faults
+
+
 def test_several_broken_rules_are_all_named() -> None:
     class Worse(Broken):
         name = "worse"
@@ -203,7 +230,8 @@ def test_every_fault_can_be_stored_and_sent() -> None:
 
 def test_without_any_rule_but_the_required_ones_a_window_still_completes() -> None:
     names = {weighed.rule.name for weighed in rule_book(Policy()).rules if not getattr(weighed.rule, "required", False)}
-    policy = Policy(rules={name: RuleConfig(enabled=False) for name in names})
+    off = {name: RuleConfig(enabled=False) for name in names}
+    policy = Policy(rules=off | {"pickup_travel": RuleConfig(weight=0.0)})
     problem = Problem(PROBLEM.packages, PROBLEM.partners, policy, PROBLEM.travel, PROBLEM.now_s)
     result, explanations = answer(problem)
     assert result.total_cost_s == 0.0
