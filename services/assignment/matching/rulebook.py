@@ -199,12 +199,12 @@ def _bound(rule: Rule, problem: Problem, edges: Edges) -> Floats:
 
 def feasible_by(rule: Rule, problem: Problem, edges: Edges) -> Bools:
     """Return (e,): which pairs the rule does not rule out, without their costs where it can tell."""
-    if not is_quick(rule):
+    if not is_quick(rule) or not len(edges):
         return ~np.isposinf(checked(rule, problem, edges))
     possible = _called(rule.name, rule.possible, problem, edges)
     if not isinstance(possible, np.ndarray) or possible.shape != (len(edges),) or possible.dtype != np.bool_:
         raise RuleFaultError(rule.name, f"its possible pairs are no booleans of shape ({len(edges)},)")
-    return possible
+    return np.asarray(possible)
 
 
 def _fault(rule: str, said: str, edges: Edges, row: int) -> RuleFaultError:

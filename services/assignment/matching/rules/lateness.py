@@ -39,8 +39,10 @@ class Lateness:
 
     def floor(self, problem: Problem) -> Floats:
         """Return (n,): how late each package is with a partner who stands at the pickup and has the fastest vehicle."""
-        packages, half_s = problem.packages, problem.packages.pickup_service_s / 2
-        leaves_s = np.maximum(problem.now_s + half_s, packages.ready_at_s) + half_s
+        packages, routes, dwell_s = problem.packages, problem.partners.routes, problem.packages.pickup_service_s
+        # Who picks something up there anyway has only that visit's dwell.
+        shared_s = routes.service_s[routes.pickup == 1].min(initial=np.inf)
+        leaves_s = np.maximum(problem.now_s + np.minimum(dwell_s, shared_s), packages.ready_at_s + dwell_s / 2)
         ride_s = problem.ride_m / problem.fastest_m_per_s.max()
         dropped_at_s = leaves_s + ride_s + packages.drop_service_s / 2
         late_s: Floats = np.clip(dropped_at_s - packages.due_at_s - _SLACK_S, 0.0, DAY_S)

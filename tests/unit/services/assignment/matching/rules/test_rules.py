@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from services.assignment.matching.assignment import UNASSIGNED
 from services.assignment.matching.certificate import verify
 from services.assignment.matching.edges import Edges
-from services.assignment.matching.geography import Floats
+from services.assignment.matching.geography import Floats, Metric
 from services.assignment.matching.match import match
 from services.assignment.matching.problem import UNRATED, Packages, Partners, Policy, Problem, RuleConfig
+from services.assignment.matching.routes import Routes
 from services.assignment.matching.rules.base import COST_S_MAX
 from services.assignment.matching.rules.fairness import Fairness
+from services.assignment.matching.rules.lateness import Lateness
 from services.assignment.matching.rules.merchants import Merchants
 from services.assignment.matching.rules.network import Network
 from services.assignment.matching.rules.rating import Rating
@@ -122,6 +124,21 @@ def test_with_too_few_partners_what_has_waited_longest_is_served(seed: int, n: i
     partners = Partners.of(["only"], place[:1] + random.uniform(-0.02, 0.02, (1, 2)))
     result = match(Problem(packages, partners, Policy(), Travel(), NOW_S))
     assert np.flatnonzero(result.partner != UNASSIGNED).tolist() == [int(np.argmax(waited_s))]
+
+
+@pytest.mark.parametrize("way_m", [0.0, 50.0])
+def test_nothing_is_less_late_than_its_floor_where_a_pickup_shares_the_dwell_of_another(way_m: float) -> None:
+    shop, at = np.zeros((1, 2)), np.array([NOW_S])
+    dwells = {"pickup_service_s": np.array([90.0]), "drop_service_s": np.array([20.0])}
+    packages = Packages.of(["parcel"], shop, shop + 1_000.0, ready_at_s=at, due_at_s=at, **dwells)
+    nothing = np.zeros(1, dtype=np.int64)
+    visit = Routes(np.arange(2), shop, nothing + 1, np.array([30.0]), at - 9.0, at + 9e9, nothing, nothing, nothing)
+    partners = Partners.of(["partner"], shop - way_m, vehicle=np.array([4]), routes=visit)
+    problem = Problem(packages, partners, Policy(), Travel(metric=Metric.EUCLIDEAN), NOW_S)
+    pair = every_pair(problem)
+    assert pair.insertion.pickup_after.tolist() == [1]
+    assert Lateness()(problem, pair) >= Lateness().floor(problem) - 1e-6
+    assert not match(problem).book.faults
 
 
 @settings(max_examples=15, deadline=None)
