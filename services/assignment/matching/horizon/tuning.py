@@ -1,0 +1,46 @@
+"""What the shipped policy weighs, in minutes of click-to-door time; found on generated and converted days."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Every number of the shipped policy.
+
+    window_min, urgent_min: see Policy. ready_within_min: goods that are ready later than this are not planned yet.
+    late_weight, late_growth: a minute beyond the due time costs 1 + late_weight, and with each minute 2 x late_growth
+    more. undelivered: an order that is never delivered.
+    left_out_min, left_out_at, left_out_pressure: how long an order that is left out is expected to wait: left_out_min
+    times each of left_out_at, equally likely, and more with the pressure beyond 1.
+    idle_price, price, price_max, price_from: what a partner's minute is worth: idle_price, and `price` for each unit of
+    pressure beyond price_from. trip_share: how much of an order's own trip counts against serving it now.
+    horizon_min, recent_min: pressure is work over working time in the coming horizon_min, with orders expected at the
+    rate of the last recent_min. bundle_from: the pressure from which bundles are sought.
+    bundle_max, bundle_rounds: the most orders in a bundle where nothing else limits it, and how often bundles are joined.
+    bundle_gap_min: orders that are ready further apart are not bundled. neighbours: how many bundles each is tried with.
+    """
+
+    window_min: float = 1.0
+    urgent_min: float = 10.0
+    ready_within_min: float = 20.0
+    late_weight: float = 1.0
+    late_growth: float = 0.05
+    undelivered: float = 300.0
+    left_out_min: float = 30.0
+    left_out_at: tuple[float, ...] = (0.33, 1.0, 2.0)
+    left_out_pressure: float = 0.0
+    idle_price: float = 0.01
+    price: float = 2.0
+    price_max: float = 10.0
+    price_from: float = 1.0
+    trip_share: float = 0.5
+    horizon_min: float = 40.0
+    recent_min: float = 30.0
+    bundle_from: float = 0.5
+    bundle_max: int = 6
+    bundle_rounds: int = 3
+    bundle_gap_min: float = 20.0
+    neighbours: int = 5
+    calm: float = 0.6
+    calm_min: float = 8.0
+    partners_near: int = 12
