@@ -1,7 +1,7 @@
-"""Re-verify a simulation from its outputs alone: a second reading of the rules, which shares no arithmetic with the world.
+"""Re-verify a simulation from its outputs alone: a second reading of the rules, sharing no arithmetic with the world.
 
-Everything is recomputed from the copied scenario, assignments.csv and moves.csv; what windows.csv and summary.json say is
-compared with that. Findings name the file, the row and the rule.
+Everything is recomputed from the copied scenario, assignments.csv and moves.csv; what windows.csv and summary.json say
+is compared with that. Findings name the file, the row and the rule.
 """
 
 import csv
@@ -197,7 +197,8 @@ class Checker:
         if board.pop(one.order, None) is None:
             yield f"{at}goes to the door of an order that is not on board"
         if abs(one.dropoff_min - way.arrive_min - half) > SLACK_MIN:
-            yield f"{ASSIGNMENTS}: row {one.row}: dropped at {one.dropoff_min:g}; the move allows {way.arrive_min + half:g}"
+            allowed = f"the move allows {way.arrive_min + half:g}"
+            yield f"{ASSIGNMENTS}: row {one.row}: dropped at {one.dropoff_min:g}; {allowed}"
         if leaves_min < way.arrive_min + 2 * half - SLACK_MIN:
             yield f"{at}leaves the door at {leaves_min:g}, before the dwell is over"
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -27,7 +28,7 @@ DAY = date(2024, 1, 1)
 DAY_MIN = 1440
 ORDER_COLUMNS = ("order_id", "lat", "lng", "pickup_id", "placed_min", "ready_min")
 PARTNER_COLUMNS = ("partner_id", "lat", "lng", "on_min", "off_min", "vehicle")
-MEALS: Mapping[str, Any] = {
+MEALS: dict[str, Any] = {
     "metric": "haversine",
     "speed_m_per_min": 320.0,
     "round_travel_to_min": False,
@@ -47,6 +48,8 @@ PARCELS = MEALS | {
     "service_max_min": 720.0,
     "reposition": False,
 }
+# How far from its middle a city reaches, in degrees.
+CITY_DEG = 0.5
 PARCELS_MAX, PARCEL_G, LOAD_G_MAX = 25, 1_500, 60_000
 LADE_COLUMNS = (
     "order_id", "courier_id", "lng", "lat", "accept_time", "accept_gps_lng", "accept_gps_lat", "delivery_time", "ds",
@@ -136,10 +139,11 @@ def convert_lade(source: Path, out: Path, first_day: int, days: int) -> Converte
         raise ImportFileError(f"--first-day {first_day} is no day as MDD, such as 907 for 7 September") from None
     wanted = {(at.month * 100 + at.day): place for place in range(days) for at in [start + timedelta(days=place)]}
     done, pickups, orders, shifts = Converted(), _Pickups(3), [], dict[str, list[Any]]()
-    for row in table.to_pylist():
-        if row["ds"] not in wanted:
-            continue
-        found = _parcel(row, start)
+    rows = [row for row in table.to_pylist() if row["ds"] in wanted]
+    doors = [(row["lat"], row["lng"]) for row in rows if row["lat"] is not None and row["lng"] is not None]
+    center = (median(lat for lat, _ in doors), median(lng for _, lng in doors)) if doors else (0.0, 0.0)
+    for row in rows:
+        found = _parcel(row, start, center)
         if isinstance(found, str):
             done.refused[found] += 1
             continue
@@ -167,19 +171,20 @@ def convert_lade(source: Path, out: Path, first_day: int, days: int) -> Converte
     return done
 
 
-def _parcel(row: Json, start: datetime) -> tuple[float, float] | str:
+def _parcel(row: Json, start: datetime, center: tuple[float, float]) -> tuple[float, float] | str:
     """Return when the parcel was accepted and delivered, in minutes; or why its row is left out."""
     for lat, lng, what in (("accept_gps_lat", "accept_gps_lng", "accept place"), ("lat", "lng", "door")):
         if row[lat] is None or row[lng] is None:
             return f"no {what}"
-        # The city is some 60 km wide; a few positions are in another province.
-        if abs(row[lat] - 43.84) > 0.5 and "jilin" in str(row.get("city", "")).lower():
+        # A few positions are in another province.
+        if max(abs(row[lat] - center[0]), abs(row[lng] - center[1])) > CITY_DEG:
             return f"{what} far away"
     try:
         accepted, delivered = (
-            (datetime.strptime(f"{DAY.year}-{row[name]}", "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC) - start) / timedelta(minutes=1)
+            (datetime.strptime(f"{DAY.year}-{row[name]}", "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC) - start)
+            / timedelta(minutes=1)
             for name in ("accept_time", "delivery_time")
-        )  # fmt: skip
+        )
     except ValueError:
         return "times unreadable"
     if not accepted <= delivered <= accepted + DAY_MIN:

@@ -107,7 +107,7 @@ def _moves(scenario: Scenario, world: World) -> list[tuple[str, ...]]:
         for order, drop_min in zip(visit.orders, visit.drops_min, strict=True):
             ways.append((depart_min, places.name("order", order), drop_min - half))
             depart_min = drop_min + half
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for partner in sorted(legs):
         here = places.name("partner", partner)
         for depart_min, there, arrive_min in sorted(legs[partner], key=lambda leg: leg[0]):

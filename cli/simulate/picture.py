@@ -1,6 +1,7 @@
 """A picture of the day: how long orders took and how late they were, and how loaded the partners were."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -18,7 +19,12 @@ _RED, _BLUE, _GREY, _GREEN = "#c0392b", "#2c6fbb", "#999999", "#3a9a5b"
 
 def draw(out: Path, scenario: Scenario, world: World, title: str) -> None:
     """Write day.png and day.svg into `out`; the same run gives the same bytes."""
-    style = {"svg.hashsalt": "lastmile", "font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
+    style: dict[Any, Any] = {
+        "svg.hashsalt": "lastmile",
+        "font.size": 8,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
     with mpl.rc_context(style):
         figure = Figure(figsize=(8, 5), layout="constrained")
         above, below = figure.subplots(2, 1, sharex=True)

@@ -126,7 +126,7 @@ class Table:
     def _add(self, line: int, row: list[str], width: int) -> None:
         if len(row) != width:
             raise ScenarioError(
-                f"{self._path}: row {line}: has {len(row)} values where the header has {width}; quote values with commas"
+                f"{self._path}: row {line}: has {len(row)} values, the header {width}; quote values that hold commas"
             )
         if len(self._rows) >= ROWS_MAX:
             raise ScenarioError(f"{self._path}: row {line}: more than {ROWS_MAX:,} rows; split the scenario")

@@ -53,7 +53,7 @@ class World:
 
     def __init__(self, day: Day, policy: Policy) -> None:
         self.day, self._policy = day, policy
-        n, m = len(day.placed_min), len(day.on_min)
+        n = len(day.placed_min)
         self.now_min = 0.0
         self.decided_min = np.full(n, np.nan)
         self.visits: list[Visit] = []
@@ -102,7 +102,7 @@ class World:
     def _urgent_wakes(self) -> list[float]:
         day = self.day
         soon = day.ready_min - day.placed_min <= self._policy.urgent_min
-        wakes = np.unique(day.placed_min[soon]).tolist()
+        wakes: list[float] = np.unique(day.placed_min[soon]).tolist()
         heapq.heapify(wakes)
         return wakes
 

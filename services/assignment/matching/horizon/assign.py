@@ -1,4 +1,4 @@
-"""The matching of a window on priced edges, each row with a price for being left out: where policies call the solver."""
+"""The matching of a window on priced edges, each row with a price for being left out: the way to the solver."""
 
 from dataclasses import dataclass
 

@@ -1,6 +1,7 @@
 """A day's orders and partners as arrays, and how long things take: what a rolling horizon decides about.
 
-Times are minutes from the day's own zero. Places are two numbers: x and y in metres, or latitude and longitude in degrees.
+Times are minutes from the day's own zero. A place is two numbers: x and y in metres, or latitude and longitude in
+degrees.
 """
 
 from dataclasses import dataclass
@@ -61,7 +62,8 @@ class Day:
     def travel_min(self, one: Floats, other: Floats) -> Floats:
         """Return the minutes of legs between places, each leg rounded up where the day says so."""
         exact = self.distance_m(one, other) / self.speed_m_per_min
-        return np.ceil(exact) if self.round_travel_to_min else exact
+        minutes: Floats = np.ceil(exact) if self.round_travel_to_min else exact
+        return minutes
 
     @cached_property
     def ride_min(self) -> Floats:
@@ -80,4 +82,5 @@ class Day:
             return places
         middle = np.radians(self.pickup_place[:, 0].mean()) if len(self.pickup_place) else 0.0
         scale = EARTH_RADIUS_M * np.pi / 180
-        return places * np.array([scale, scale * np.cos(middle)])
+        flat: Floats = places * np.array([scale, scale * np.cos(middle)])
+        return flat

@@ -1,6 +1,7 @@
 """How hard partners are needed: the work that is there and expected, over the time that partners have for it.
 
-The pressure of Reyes et al. 2018 (orders per courier, which there sets the size of bundles) in minutes instead of heads.
+The pressure of Reyes et al. 2018 (orders per courier, which sets the size of bundles there), in minutes instead of
+heads.
 """
 
 import numpy as np

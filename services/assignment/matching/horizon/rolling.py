@@ -65,8 +65,8 @@ class _Plan:
             if not units:
                 return Decisions()
         rounds = self.tuning.bundle_rounds if self.strain >= self.tuning.bundle_from else 0
-        if self.bundle_max > 8:
-            rounds = max(rounds, 5)
+        if self.seen.day.capacitated and self.bundle_max > 1:
+            rounds = max(rounds, self.tuning.parcel_rounds)
         while True:
             edges, extra, matching, leave = self._matched(units, candidates)
             if not rounds:
@@ -124,7 +124,7 @@ class _Plan:
         decided = Decisions(
             edges=len(edges.unit) + len(extra.unit), cost=matching.cost, lower_bound=matching.lower_bound
         )
-        for row in np.flatnonzero(matching.edge != UNASSIGNED):
+        for row in np.flatnonzero(matching.edge != UNASSIGNED).tolist():
             edge = int(matching.edge[row])
             if edge >= len(edges.unit):
                 place = edge - len(edges.unit)

@@ -9,15 +9,19 @@ class Tuning:
 
     window_min, urgent_min: see Policy. ready_within_min: goods that are ready later than this are not planned yet.
     late_weight, late_growth: a minute beyond the due time costs 1 + late_weight, and with each minute 2 x late_growth
-    more. undelivered: an order that is never delivered.
+    more. undelivered: what an order costs that is never delivered.
     left_out_min, left_out_at, left_out_pressure: how long an order that is left out is expected to wait: left_out_min
-    times each of left_out_at, equally likely, and more with the pressure beyond 1.
+    times each of left_out_at, equally likely; left_out_pressure makes it longer as the pressure exceeds 1.
     idle_price, price, price_max, price_from: what a partner's minute is worth: idle_price, and `price` for each unit of
     pressure beyond price_from. trip_share: how much of an order's own trip counts against serving it now.
     horizon_min, recent_min: pressure is work over working time in the coming horizon_min, with orders expected at the
-    rate of the last recent_min. bundle_from: the pressure from which bundles are sought.
-    bundle_max, bundle_rounds: the most orders in a bundle where nothing else limits it, and how often bundles are joined.
-    bundle_gap_min: orders that are ready further apart are not bundled. neighbours: how many bundles each is tried with.
+    rate of the last recent_min.
+    bundle_from: the pressure from which bundles are sought. bundle_max, bundle_rounds: the most orders in a bundle
+    where nothing else limits it, and how often bundles are joined. bundle_gap_min: orders that are ready further apart
+    are not bundled. neighbours: how many bundles each is tried with. parcel_rounds: the rounds where partners have a
+    capacity, which says that they are meant to carry many.
+    calm, calm_min: below this pressure only orders whose partner leaves so soon are matched.
+    partners_near: how many idle and how many busy partners a pickup is tried with in a large city.
     """
 
     window_min: float = 1.0
@@ -41,6 +45,7 @@ class Tuning:
     bundle_rounds: int = 3
     bundle_gap_min: float = 20.0
     neighbours: int = 5
+    parcel_rounds: int = 5
     calm: float = 0.6
     calm_min: float = 8.0
     partners_near: int = 12

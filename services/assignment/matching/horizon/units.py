@@ -18,7 +18,7 @@ REMEMBERED_MAX = 500_000
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """orders: in the order of their drops. after_min: from the goods leaving the counter to each drop, and to the end."""
+    """orders: in the order of their drops. after_min, end_min: from the counter to each drop, and until free again."""
 
     orders: tuple[int, ...]
     pickup: int
@@ -93,7 +93,7 @@ class Units:
 
 @dataclass(frozen=True)
 class Packed:
-    """u units as arrays. orders, after_min: (u, b), filled up with a unit's last order. taken: (u, b) which are there."""
+    """u units as arrays. orders, after_min: (u, b), filled up with the last order; taken: (u, b) which are real."""
 
     pickup: Ints
     ready_min: Floats
