@@ -199,7 +199,7 @@ def _complaints() -> Iterator[None]:
     except (ScenarioError, OutputsError, ImportFileError) as error:
         problem = str(error)
     except OSError as error:
-        problem = f"{error.filename}: {error.strerror}"
+        problem = f"{error.filename}: {error.strerror}" if error.filename else str(error)
     else:
         return
     typer.secho(f"lastmile: {problem}", fg=typer.colors.RED, err=True)

@@ -130,6 +130,8 @@ def convert_lade(source: Path, out: Path, first_day: int, days: int) -> Converte
     parcel to its last delivery. Parcels are ready when they were accepted, and all known at that moment.
     """
     try:
+        if not source.is_file():
+            raise ImportFileError(f"{source}: No such file; name a delivery_*.parquet")
         table = pq.read_table(source, columns=list(LADE_COLUMNS), use_threads=False)
     except (pa.ArrowException, KeyError) as error:
         raise ImportFileError(f"{source}: is not a LaDe parquet file ({str(error).splitlines()[0]})") from None

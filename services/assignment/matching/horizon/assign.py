@@ -1,66 +1,72 @@
-"""The matching of a window on priced edges, each row with a price for being left out: the way to the solver."""
+"""The matching of a window, by the solver that serves production, with the prices that prove it.
+
+A policy prices its pairs in minutes; from there on it is the sparse graph, the components, the exact solver and the
+dual prices of `services.assignment.matching`, whose costs are whole milliseconds.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from services.assignment.matching.assignment import UNASSIGNED, Graph, components
+from services.assignment.matching.assignment import assign as solve
+from services.assignment.matching.certificate import bound_ms, exact_sum_ms
 from services.assignment.matching.horizon.day import Floats, Ints
-from services.assignment.matching.solver import UNASSIGNED, solve
+from services.assignment.matching.pipeline import LEFT_OUT_MS
+from services.assignment.matching.prices import package_prices, prices_of
 
 __all__ = ["UNASSIGNED", "Matching", "assign"]
+
+MS = 60_000
 
 
 @dataclass(frozen=True)
 class Matching:
-    """edge: (n,) each row's edge, or UNASSIGNED. cost of what is matched, and what no matching can cost less than."""
+    """graph: the window's; edges: (e',) which of the given edges it holds, in its order. edge: (n,) or UNASSIGNED.
 
+    edge names each row's edge among those given.
+    """
+
+    graph: Graph
+    edges: Ints
     edge: Ints
-    cost: float
-    lower_bound: float
+
+    def proof(self) -> tuple[float, float]:
+        """Return the cost in minutes, of what is matched and what is left out at a price, and its lower bound.
+
+        The bound is that of the dual prices: no matching of these edges costs less (weak duality).
+        """
+        graph, rows = self.graph, np.arange(len(self.edge))
+        place = np.full(len(self.edge), UNASSIGNED, dtype=np.int64)
+        matched = np.flatnonzero(self.edge != UNASSIGNED)
+        where = np.argsort(self.edges, kind="stable")
+        place[matched] = where[np.searchsorted(self.edges, self.edge[matched], sorter=where)]
+        column_ms = prices_of(graph, place, rows, np.zeros(len(graph.slots)))
+        row_ms = package_prices(graph, place, rows, column_ms)
+        out = place == UNASSIGNED
+        cost_ms = exact_sum_ms(graph.cost_ms[place[~out]]) + exact_sum_ms(graph.left_out_ms[out])
+        # What is left out at no price of its own counts for nothing on either side.
+        priceless = int((out & (graph.left_out_ms == LEFT_OUT_MS)).sum()) * int(LEFT_OUT_MS)
+        return (cost_ms - priceless) / MS, (bound_ms(row_ms, column_ms, graph.slots) - priceless) / MS
 
 
 def assign(row: Ints, column: Ints, cost: Floats, left_out: Floats) -> Matching:
     """Match rows to columns, each once, so that costs and the prices of those left out are least.
 
-    row, column, cost: (e,) edges. left_out: (n,), +inf for as many as possible.
+    row, column, cost: (e,) edges. left_out: (n,), +inf for as many as possible. All costs from 0.
     """
-    n = len(left_out)
-    edge = np.full(n, UNASSIGNED, dtype=np.int64)
     worth = np.flatnonzero(cost < left_out[row])
-    if not len(worth):
-        return Matching(edge, 0.0, 0.0)
-    columns, at_column = np.unique(column[worth], return_inverse=True)
-    size = n + len(columns)
-    joined = coo_array((np.ones(len(worth), dtype=np.int8), (row[worth], n + at_column)), shape=(size, size))
-    label = connected_components(joined, directed=False)[1][row[worth]]
-    order = np.argsort(label, kind="stable")
-    for part in np.split(order, np.flatnonzero(np.diff(label[order])) + 1):
-        edges = worth[part]
-        _assign_component(row[edges], at_column[part], cost[edges], left_out, edges, edge)
-    total = float(cost[edge[edge != UNASSIGNED]].sum())
-    return Matching(edge, total, total)
-
-
-def _assign_component(row: Ints, column: Ints, cost: Floats, left_out: Floats, number: Ints, edge: Ints) -> None:
-    if row[0] == row[-1] and (row == row[0]).all():
-        edge[row[0]] = number[np.argmin(cost)]
-        return
-    rows, at_row = np.unique(row, return_inverse=True)
-    columns, at_column = np.unique(column, return_inverse=True)
-    dense = np.full((len(rows), len(columns)), np.inf)
-    dense[at_row, at_column] = cost
-    numbers = np.full(dense.shape, UNASSIGNED, dtype=np.int64)
-    numbers[at_row, at_column] = number
-    first = dense.argmin(axis=1)
-    if len(np.unique(first)) == len(rows):
-        edge[rows] = numbers[np.arange(len(rows)), first]
-        return
-    if not np.isinf(left_out[rows]).any():
-        own = np.full((len(rows), len(rows)), np.inf)
-        np.fill_diagonal(own, left_out[rows])
-        dense = np.hstack([dense, own])
-    taken = solve(dense, np.ones(dense.shape[1], dtype=np.int64))
-    served = (taken != UNASSIGNED) & (taken < len(columns))
-    edge[rows[served]] = numbers[np.flatnonzero(served), taken[served]]
+    edges = worth[np.lexsort((column[worth], row[worth]))]
+    columns, at_column = np.unique(column[edges], return_inverse=True)
+    graph = Graph(
+        offsets=np.searchsorted(row[edges], np.arange(len(left_out) + 1)),
+        partner=at_column.astype(np.int64),
+        cost_ms=np.rint(cost[edges] * MS),
+        left_out_ms=np.where(np.isfinite(left_out), np.rint(np.minimum(left_out, 1e9) * MS), LEFT_OUT_MS),
+        slots=np.ones(len(columns), dtype=np.int64),
+    )
+    component = components(graph)
+    place = solve(graph, component, np.ones(int(component.max(initial=-1)) + 1, dtype=bool))
+    edge = np.full(len(left_out), UNASSIGNED, dtype=np.int64)
+    edge[place != UNASSIGNED] = edges[place[place != UNASSIGNED]]
+    return Matching(graph, edges, edge)

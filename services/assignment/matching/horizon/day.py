@@ -71,6 +71,14 @@ class Day:
         return self.travel_min(self.pickup_place[self.order_pickup], self.drop_place)
 
     @cached_property
+    def soonest_min(self) -> Floats:
+        """Return (n,) when each order would be dropped if a partner were there in time."""
+        half = self.pickup_service_min / 2
+        goods = np.maximum(self.placed_min + half, self.ready_min)
+        soonest: Floats = goods + half + self.ride_min + self.dropoff_service_min / 2
+        return soonest
+
+    @cached_property
     def capacitated(self) -> bool:
         """Say whether any partner has a limit at all."""
         limits = (self.parcels_max, self.weight_g_max, self.volume_cm3_max)

@@ -10,7 +10,7 @@ from services.assignment.matching.horizon.situation import Decisions, Situation,
 
 
 class Plain:
-    """Matches as many as possible, and among those matchings one of least click-to-door time."""
+    """Matches as many as possible, and among those matchings one whose drops are soonest."""
 
     window_min = 1.0
     urgent_min = -np.inf
@@ -19,7 +19,7 @@ class Plain:
         """Match the open orders to the idle partners."""
         day, decided = seen.day, Decisions()
         idle = seen.partners[seen.free_min[seen.partners] <= seen.now_min]
-        orders = seen.orders[np.argsort(day.placed_min[seen.orders], kind="stable")][: len(idle) * 2]
+        orders = seen.orders
         if not len(idle):
             return decided
         pickup = day.pickup_place[day.order_pickup[orders]]
@@ -32,10 +32,11 @@ class Plain:
         possible &= day.weight_g[orders][:, None] <= day.weight_g_max[idle][None, :]
         possible &= day.volume_cm3[orders][:, None] <= day.volume_cm3_max[idle][None, :]
         # The nearer of two who could deliver at the same time.
-        cost = np.where(possible, drop - day.placed_min[orders][:, None] + 1e-3 * (arrive - seen.now_min), np.inf)
+        cost = np.where(possible, drop - seen.now_min + 1e-3 * (arrive - seen.now_min), np.inf)
         row, column = np.nonzero(possible)
         matching = assign(row, column, cost[row, column], np.full(len(orders), np.inf))
         chosen = matching.edge[matching.edge != UNASSIGNED]
         decided.takes = [Take(int(idle[column[edge]]), (int(orders[row[edge]]),)) for edge in chosen]
-        decided.edges, decided.cost, decided.lower_bound = len(row), matching.cost, matching.lower_bound
+        decided.edges = len(row)
+        decided.cost, decided.lower_bound = matching.proof()
         return decided

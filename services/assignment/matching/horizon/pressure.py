@@ -13,14 +13,15 @@ from services.assignment.matching.horizon.tuning import Tuning
 TRIP_SHARE_AT_END = 0.7
 
 
-def pressure(seen: Situation, tuning: Tuning, usual_ride_min: float) -> float:
-    """Return minutes of work per minute of partners' time in the coming horizon; usual_ride_min is from past orders."""
+def pressure(seen: Situation, tuning: Tuning) -> float:
+    """Return minutes of work per minute of partners' time in the coming horizon; 0 where no order is open."""
+    if not len(seen.orders):
+        return 0.0
     day, now, horizon = seen.day, seen.now_min, tuning.horizon_min
     free = np.maximum(seen.free_min[seen.partners], now)
     supply = np.maximum(0.0, np.minimum(day.off_min[seen.partners], now + horizon) - free).sum()
     since = now - tuning.recent_min
     recent = int(((day.placed_min <= now) & (day.placed_min > since)).sum()) / tuning.recent_min
-    ride = float(day.ride_min[seen.orders].mean()) if len(seen.orders) else usual_ride_min
-    trip = 2 * ride + day.pickup_service_min + day.dropoff_service_min
+    trip = 2 * float(day.ride_min[seen.orders].mean()) + day.pickup_service_min + day.dropoff_service_min
     demand = (len(seen.orders) + recent * max(0.0, horizon - TRIP_SHARE_AT_END * trip)) * trip
     return float(demand / max(supply, 1.0))

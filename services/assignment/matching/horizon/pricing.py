@@ -76,14 +76,21 @@ def left_out(
     goods = np.maximum(packed.ready_min, leave + day.pickup_service_min / 2)
     soonest = goods[:, None] + packed.after_min
     lost = np.zeros(len(best))
+    # What makes an order late by itself, a long way or slow goods, is no reason to give it up.
+    own = order_cost(day, tuning, packed.orders, day.soonest_min[packed.orders])
+    now = order_cost(day, tuning, packed.orders, soonest)
+    never = tuning.undelivered + np.maximum(0.0, own - (day.due_min - day.placed_min)[packed.orders])
     for share in tuning.left_out_at:
         wait = np.maximum(0.0, seen.now_min + wait_min * share - leave)
         drop = soonest + wait[:, None]
         worse = np.where(
-            drop > day.latest_min[packed.orders], tuning.undelivered, order_cost(day, tuning, packed.orders, drop)
+            drop > day.latest_min[packed.orders],
+            np.maximum(tuning.undelivered_least, never - now),
+            order_cost(day, tuning, packed.orders, drop) - now,
         )
-        worse -= order_cost(day, tuning, packed.orders, soonest)
         lost += np.where(packed.taken, np.maximum(0.0, worse), 0.0).sum(axis=1) / len(tuning.left_out_at)
-    own_trip = tuning.trip_share * minute_price * packed.end_min
+    # Short trips first: what a unit's own trip takes beyond the usual for so many orders counts against it.
+    usual = float((packed.end_min / packed.size).mean()) if len(best) else 0.0
+    lost -= tuning.trip_share * minute_price * (packed.end_min - packed.size * usual)
     # A hair more than the best, so that whoever can be served without harm to others is.
-    return np.where(np.isfinite(best), best + lost - own_trip + 1e-3, tuning.undelivered * packed.size)
+    return np.where(np.isfinite(best), best + np.maximum(1e-3, lost), tuning.undelivered * packed.size)

@@ -42,7 +42,7 @@ class Rolling:
         someone = bool((seen.free_min[seen.partners] < until).any()) or bool(seen.visits)
         if not len(orders) or not someone:
             return Decisions()
-        strain = pressure(seen, tuning, 0.0)
+        strain = pressure(seen, tuning)
         plan = _Plan(seen, tuning, self._made, self._bundle_max, strain)
         return plan.decisions([self._made.of((int(order),)) for order in orders], until)
 
@@ -121,9 +121,8 @@ class _Plan:
     def _decided(
         self, units: Sequence[Unit], edges: Edges, extra: Additions, matching: Matching, until: float
     ) -> Decisions:
-        decided = Decisions(
-            edges=len(edges.unit) + len(extra.unit), cost=matching.cost, lower_bound=matching.lower_bound
-        )
+        decided = Decisions(edges=len(edges.unit) + len(extra.unit))
+        decided.cost, decided.lower_bound = matching.proof()
         for row in np.flatnonzero(matching.edge != UNASSIGNED).tolist():
             edge = int(matching.edge[row])
             if edge >= len(edges.unit):

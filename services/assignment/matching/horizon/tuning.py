@@ -9,11 +9,12 @@ class Tuning:
 
     window_min, urgent_min: see Policy. ready_within_min: goods that are ready later than this are not planned yet.
     late_weight, late_growth: a minute beyond the due time costs 1 + late_weight, and with each minute 2 x late_growth
-    more. undelivered: what an order costs that is never delivered.
+    more. undelivered, undelivered_least: what an order costs that is never delivered, beyond what makes it late by
+    itself; and what at least is lost with it, however late it is already.
     left_out_min, left_out_at, left_out_pressure: how long an order that is left out is expected to wait: left_out_min
     times each of left_out_at, equally likely; left_out_pressure makes it longer as the pressure exceeds 1.
     idle_price, price, price_max, price_from: what a partner's minute is worth: idle_price, and `price` for each unit of
-    pressure beyond price_from. trip_share: how much of an order's own trip counts against serving it now.
+    pressure beyond price_from. trip_share: how much it counts that an order's trip is longer or shorter than others.
     horizon_min, recent_min: pressure is work over working time in the coming horizon_min, with orders expected at the
     rate of the last recent_min.
     bundle_from: the pressure from which bundles are sought. bundle_max, bundle_rounds: the most orders in a bundle
@@ -29,15 +30,16 @@ class Tuning:
     ready_within_min: float = 20.0
     late_weight: float = 1.0
     late_growth: float = 0.05
-    undelivered: float = 300.0
+    undelivered: float = 120.0
+    undelivered_least: float = 45.0
     left_out_min: float = 30.0
-    left_out_at: tuple[float, ...] = (0.33, 1.0, 2.0)
-    left_out_pressure: float = 0.0
+    left_out_at: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0)
+    left_out_pressure: float = 1.0
     idle_price: float = 0.01
     price: float = 2.0
     price_max: float = 10.0
     price_from: float = 1.0
-    trip_share: float = 0.5
+    trip_share: float = 2.0
     horizon_min: float = 40.0
     recent_min: float = 30.0
     bundle_from: float = 0.5

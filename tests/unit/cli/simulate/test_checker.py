@@ -127,9 +127,7 @@ def test_the_pristine_outputs_bundle_and_keep_every_rule(pristine: Path) -> None
         ("o2", "order_id", "o3", "an order is taken once"),
     ],
 )
-def test_an_assignment_that_breaks_a_rule_is_refused(
-    out: Path, order: str, column: str, value: str, said: str
-) -> None:
+def test_an_assignment_that_breaks_a_rule_is_refused(out: Path, order: str, column: str, value: str, said: str) -> None:
     assert said in broken(out, "assignments.csv", lambda rows: one(rows, order_id=order).update({column: value}))
 
 
