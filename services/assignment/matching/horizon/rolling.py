@@ -60,7 +60,7 @@ class _Plan:
         """Return what to do before `until`."""
         pickups, counts = np.unique([unit.pickup for unit in units], return_counts=True)
         candidates = Candidates(self.seen, pickups, self.tuning.partners_near, counts)
-        if self.strain < self.tuning.calm:
+        if self.strain < self.tuning.calm and len(units) > self.tuning.calm_units:
             units = self._leaving(units, candidates)
             if not units:
                 return Decisions()

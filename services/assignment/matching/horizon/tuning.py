@@ -21,7 +21,8 @@ class Tuning:
     where nothing else limits it, and how often bundles are joined. bundle_gap_min: orders that are ready further apart
     are not bundled. neighbours: how many bundles each is tried with. parcel_rounds: the rounds where partners have a
     capacity, which says that they are meant to carry many.
-    calm, calm_min: below this pressure only orders whose partner leaves so soon are matched.
+    calm, calm_units, calm_min: below this pressure, and with more units than this, only those whose partner leaves so
+    soon are matched; it saves time and changes little.
     partners_near: how many idle and how many busy partners a pickup is tried with in a large city.
     """
 
@@ -49,5 +50,6 @@ class Tuning:
     neighbours: int = 5
     parcel_rounds: int = 5
     calm: float = 0.6
-    calm_min: float = 8.0
-    partners_near: int = 12
+    calm_units: int = 60
+    calm_min: float = 10.0
+    partners_near: int = 20
