@@ -6,7 +6,7 @@ from scipy.spatial import cKDTree
 from services.assignment.matching.horizon.day import Ints
 from services.assignment.matching.horizon.situation import Situation
 
-PAIRS_MAX = 40_000
+PAIRS_MAX = 12_000
 
 
 class Candidates:

@@ -5,6 +5,7 @@
 - Partners who are about to be free are matched from where and when they will be, so an order waits for a near partner
   where that is sooner (Steever, Karwan and Murray 2019, doi:10.1016/j.cor.2019.04.008).
 - Under pressure a partner's minute has a price, which makes bundles and near pickups worth their delay.
+- Idle partners go where orders are likely and nobody is near, if they may.
 - Lateness grows faster than time, and an order about to miss its last moment outbids all others, so none starves.
 """
 
@@ -18,6 +19,7 @@ from services.assignment.matching.horizon.candidates import Candidates
 from services.assignment.matching.horizon.day import NO_LIMIT, Day, Floats, Ints
 from services.assignment.matching.horizon.pressure import pressure
 from services.assignment.matching.horizon.pricing import Edges, left_out, price
+from services.assignment.matching.horizon.repositioning import repositioned
 from services.assignment.matching.horizon.situation import Decisions, Situation, Take
 from services.assignment.matching.horizon.tuning import Tuning
 from services.assignment.matching.horizon.units import Packed, Unit, Units
@@ -40,11 +42,14 @@ class Rolling:
         soon = day.ready_min[seen.orders] - day.pickup_service_min / 2 <= seen.now_min + tuning.ready_within_min
         orders = seen.orders[soon]
         someone = bool((seen.free_min[seen.partners] < until).any()) or bool(seen.visits)
-        if not len(orders) or not someone:
-            return Decisions()
-        strain = pressure(seen, tuning)
-        plan = _Plan(seen, tuning, self._made, self._bundle_max, strain)
-        return plan.decisions([self._made.of((int(order),)) for order in orders], until)
+        decided, planned = Decisions(), np.empty(0, dtype=np.int64)
+        if len(orders) and someone:
+            plan = _Plan(seen, tuning, self._made, self._bundle_max, pressure(seen, tuning))
+            decided = plan.decisions([self._made.of((int(order),)) for order in orders], until)
+            planned = plan.planned
+        if day.reposition:
+            decided.moves = repositioned(seen, tuning, planned)
+        return decided
 
 
 class _Plan:
@@ -54,6 +59,7 @@ class _Plan:
         self.seen, self.tuning, self.made, self.bundle_max, self.strain = seen, tuning, made, bundle_max, strain
         over = max(0.0, strain - tuning.price_from)
         self.minute_price = min(tuning.price_max, tuning.idle_price + tuning.price * over)
+        self.planned = np.empty(0, dtype=np.int64)
         self.wait_min = tuning.left_out_min * (1 + tuning.left_out_pressure * max(0.0, strain - 1))
 
     def decisions(self, units: list[Unit], until: float) -> Decisions:
@@ -123,6 +129,8 @@ class _Plan:
     ) -> Decisions:
         decided = Decisions(edges=len(edges.unit) + len(extra.unit))
         decided.cost, decided.lower_bound = matching.proof()
+        chosen = matching.edge[(matching.edge != UNASSIGNED) & (matching.edge < len(edges.unit))]
+        self.planned = edges.partner[chosen]
         for row in np.flatnonzero(matching.edge != UNASSIGNED).tolist():
             edge = int(matching.edge[row])
             if edge >= len(edges.unit):

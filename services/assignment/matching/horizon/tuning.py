@@ -24,6 +24,9 @@ class Tuning:
     calm, calm_units, calm_min: below this pressure, and with more units than this, only those whose partner leaves so
     soon are matched; it saves time and changes little.
     partners_near: how many idle and how many busy partners a pickup is tried with in a large city.
+    reposition_*: an idle partner with that much time on duty left moves, no further than far_min, where the expected
+    way to the next order falls by gain_min, judged by the orders of the last recent_min; and only as long as idle_max
+    partners and the pickups_max likeliest pickups are to be looked at, moves_max at a time.
     """
 
     window_min: float = 1.0
@@ -53,3 +56,10 @@ class Tuning:
     calm_units: int = 60
     calm_min: float = 10.0
     partners_near: int = 20
+    reposition_gain_min: float = 0.5
+    reposition_far_min: float = 12.0
+    reposition_recent_min: float = 60.0
+    reposition_on_duty_min: float = 20.0
+    reposition_idle_max: int = 40
+    reposition_pickups_max: int = 60
+    reposition_moves_max: int = 2
