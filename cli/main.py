@@ -5,6 +5,7 @@ import typer
 from cli import platform
 from cli.demo import command as demo
 from cli.imports import command as imports
+from cli.simulate import command as simulate
 
 app = typer.Typer(
     name="lastmile", help="Run Lastmile, fill it, look at it.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -17,3 +18,4 @@ app.command()(platform.doctor)
 app.command()(platform.migrate)
 app.command()(demo.demo)
 app.add_typer(imports.app, name="import")
+app.add_typer(simulate.app, name="simulate")

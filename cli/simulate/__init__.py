@@ -1,0 +1,1 @@
+"""`lastmile simulate`: a day in virtual time through the matching code of production."""
