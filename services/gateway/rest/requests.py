@@ -49,15 +49,19 @@ class BodyMemory:
 
 async def read_body(request: Request, bytes_max: int, grow: Callable[[int], None]) -> bytes:
     """Return the body; refuse one that is too large before it is all here, declared or not."""
-    too_large = refuse(413, "BODY_TOO_LARGE", f"the body is larger than {bytes_max} bytes", Connection="close")
+
+    def too_large() -> ProblemError:
+        # Made when it is raised: an error that this frame knows by name would keep the frame, and the body with it.
+        return refuse(413, "BODY_TOO_LARGE", f"the body is larger than {bytes_max} bytes", Connection="close")
+
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > bytes_max:
-        raise too_large
+        raise too_large()
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > bytes_max:
-            raise too_large
+            raise too_large()
         grow(size)
         chunks.append(chunk)
     return b"".join(chunks)
