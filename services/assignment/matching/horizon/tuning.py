@@ -34,8 +34,8 @@ class Tuning:
     ready_within_min: float = 20.0
     late_weight: float = 1.0
     late_growth: float = 0.05
-    undelivered: float = 120.0
-    undelivered_least: float = 45.0
+    undelivered: float = 100.0
+    undelivered_least: float = 20.0
     left_out_min: float = 30.0
     left_out_at: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0)
     left_out_pressure: float = 1.0
