@@ -112,8 +112,7 @@ class Again:
         """Return (m,): the partners that a package could go to, full ones included."""
         m = len(changed.partners)
         edges = Edges(changed, np.full(m, row), np.arange(m))
-        priced = self.result.book.price(changed, edges).cost_ms
-        possible: Bools = np.isfinite(priced) & (changed.partners.units_max > 0)
+        possible: Bools = self.result.book.feasible(changed, edges) & (changed.partners.units_max > 0)
         return possible
 
     def _free_places(self, changed: Problem, row: int) -> Bools:

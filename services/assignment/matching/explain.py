@@ -12,6 +12,7 @@ from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.match import MatchResult
 from services.assignment.matching.problem import Problem
+from services.assignment.matching.routes import least
 from services.assignment.matching.rulebook import MS, RuleBook, feasible_by
 
 ALTERNATIVES_MAX = 3
@@ -113,10 +114,10 @@ def cheapest(problem: Problem, book: RuleBook, packages: Ints, count: int) -> In
     open_places, looked_at = np.arange(len(packages)), 4 * count
     while len(open_places):
         found = index.nearest(packages[open_places], looked_at)
-        cost_ms = book.price(problem, Edges(problem, found.package, found.partner)).cost_ms
         at = np.empty(len(problem.packages), dtype=np.int64)
         at[packages[open_places]] = np.arange(len(open_places))
         place = at[found.package]
+        cost_ms = _least_priced(problem, book, Edges(problem, found.package, found.partner), place, count)
         order = np.lexsort((found.partner, cost_ms, place))
         order = order[np.isfinite(cost_ms[order])]
         firsts = np.searchsorted(place[order], np.arange(len(open_places)))
@@ -129,6 +130,26 @@ def cheapest(problem: Problem, book: RuleBook, packages: Ints, count: int) -> In
         open_places = open_places[found.reach_ms + floor_ms[packages[open_places]] < dearest]
         looked_at *= 2
     return best
+
+
+def _least_priced(problem: Problem, book: RuleBook, edges: Edges, place: Ints, count: int) -> Floats:
+    """Return the pairs' costs, +inf where bounds alone show that a pair is not among the `count` cheapest of its place.
+
+    place: (e,) whose pair it is.
+    """
+    bound_ms, cost_ms = book.bound_ms(problem, edges), np.full(len(edges), np.inf)
+    possible = np.flatnonzero(np.isfinite(bound_ms))
+    first = least(place, bound_ms, possible, count)
+    cost_ms[first] = book.price(problem, edges.taken(first)).cost_ms
+    dearest_ms = np.full(int(place.max(initial=0)) + 1, -np.inf)
+    np.maximum.at(dearest_ms, place[first], cost_ms[first])
+    # With fewer than `count` known, anyone may still be one of them.
+    dearest_ms[np.bincount(place[first], minlength=len(dearest_ms)) < count] = np.inf
+    cheap = bound_ms <= dearest_ms[place]
+    cheap[first] = False
+    rest = possible[cheap[possible]]
+    cost_ms[rest] = book.price(problem, edges.taken(rest)).cost_ms
+    return cost_ms
 
 
 def _costs(problem: Problem, result: MatchResult, rows: Ints, best: Ints) -> list[list[PartnerCost]]:

@@ -25,6 +25,7 @@ from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.prices import package_prices, prices_of
 from services.assignment.matching.problem import Bools, Problem
+from services.assignment.matching.routes import least
 from services.assignment.matching.rulebook import MS, RuleBook
 
 LEFT_OUT_MS = float(2**49)
@@ -32,6 +33,8 @@ NEIGHBOURS_FIRST, POSSIBLE_FIRST = 6, 4
 GROWTH = 4
 # Packages that are left out look at every partner at once while that is at most so many pairs.
 AT_ONCE_PAIRS_MAX = 300_000
+# Pairs of such a package that are priced before the next round.
+PRICED_OF_VAST_MAX = 16
 
 
 @dataclass(frozen=True)
@@ -211,21 +214,24 @@ class _Pipeline:
 
     def _improve(self) -> Bools:
         """Make edges of pairs that could improve the matching; return (n,) the packages that got any."""
-        n = len(self.problem.packages)
+        n, pool = len(self.problem.packages), self.pool
         u = package_prices(self.graph, self.edge, np.arange(n), self.partner_ms)
-        short = np.flatnonzero(np.isfinite(self.reach_ms) & (self.reach_ms + self.floor_ms < u))
-        if len(short):
-            self._look_on(short, u[short])
-        pool = self.pool
-        package, worth = pool.package, u[pool.package] + self.partner_ms[pool.partner]
-        self._make_exact(np.flatnonzero(~pool.exact & (pool.cost_ms < worth)))
-        better = ~pool.active & (pool.cost_ms < worth)
         touched = np.zeros(n, dtype=bool)
-        touched[package[better]] = True
-        pool.active |= better
-        # Nothing better so far, but some have not seen as far as their price reaches.
-        if not touched.any() and len(short):
-            return self._improve()
+        while not touched.any():
+            short = np.flatnonzero(np.isfinite(self.reach_ms) & (self.reach_ms + self.floor_ms < u))
+            if len(short):
+                self._look_on(short, u[short])
+            package, worth = pool.package, u[pool.package] + self.partner_ms[pool.partner]
+            open_rows = np.flatnonzero(~pool.exact & (pool.cost_ms < worth))
+            # A price that stems from a package left out makes every pair worth a look; the likeliest come first.
+            vast = u[package[open_rows]] > LEFT_OUT_MS / 4
+            likely = least(package, pool.cost_ms, open_rows[vast], PRICED_OF_VAST_MAX)
+            self._make_exact(np.concatenate([open_rows[~vast], likely]))
+            better = ~pool.active & pool.exact & (pool.cost_ms < worth)
+            touched[package[better]] = True
+            pool.active |= better
+            if not len(short) and len(likely) == vast.sum():
+                break
         return touched
 
     def _solved(self, rounds: int) -> Solved:

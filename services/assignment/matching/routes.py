@@ -86,6 +86,14 @@ def among(keys: Ints, known: Ints) -> npt.NDArray[np.bool_]:
     return found
 
 
+def least(group: Ints, value: Floats, rows: Ints, count: int) -> Ints:
+    """Return those of `rows` that have the `count` least values of their group, the first where values are equal."""
+    order = rows[np.lexsort((rows, value[rows], group[rows]))]
+    firsts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    rank = np.arange(len(order)) - np.repeat(firsts, np.diff(np.append(firsts, len(order))))
+    return order[rank < count]
+
+
 def within(lengths: Ints) -> Ints:
     """Return 0..lengths[0]-1, 0..lengths[1]-1, ... in one array: places within groups of these lengths."""
     ends = np.cumsum(lengths)

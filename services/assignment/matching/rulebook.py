@@ -85,6 +85,17 @@ class RuleBook:
         """Return (e,): a lower bound of each pair's cost that is quick to find, +inf where it is impossible."""
         return self._evaluate(problem, edges, _bound).cost_ms
 
+    def feasible(self, problem: Problem, edges: Edges) -> Bools:
+        """Return (e,): which pairs no rule rules out. Much quicker than price() where routes are long."""
+        possible: Bools = np.zeros(len(edges), dtype=bool)
+        left = np.arange(len(edges))
+        for weighed in self.rules:
+            if weighed.rule.reason is not None and len(left):
+                stay = feasible_by(weighed.rule, problem, edges)
+                left, edges = left[stay], edges.taken(stay)
+        possible[left] = True
+        return possible
+
     def _evaluate(self, problem: Problem, edges: Edges, ask: Callable[[Rule, Problem, Edges], Floats]) -> Priced:
         """Ask each rule about the pairs that no rule before it has ruled out: the first are cheap and leave little."""
         cost_ms = np.full(len(edges), np.inf)
