@@ -46,6 +46,16 @@ def embedded_m(metric: Metric, places: Floats) -> Floats:
     return EARTH_RADIUS_M * np.column_stack([np.cos(phi) * np.cos(theta), np.cos(phi) * np.sin(theta), np.sin(phi)])
 
 
+def apart_m(metric: Metric, one: Floats, other: Floats) -> Floats:
+    """Return distances in metres between embedded places of shapes (..., d): as distance_m, without its angles."""
+    offset = one - other
+    straight: Floats = np.sqrt(np.einsum("...i,...i->...", offset, offset))
+    if metric is Metric.EUCLIDEAN:
+        return straight
+    result: Floats = 2 * EARTH_RADIUS_M * np.arcsin(np.minimum(1.0, straight / (2 * EARTH_RADIUS_M)))
+    return result
+
+
 def straight_m(metric: Metric, distance: Floats) -> Floats:
     """Return the straight-line distance between embedded places that are `distance` metres apart."""
     if metric is Metric.EUCLIDEAN:

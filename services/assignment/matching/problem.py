@@ -21,8 +21,9 @@ from services.assignment.matching.columns import (
     check_pairs,
     filled,
 )
-from services.assignment.matching.geography import ZONE_PRECISION_MAX, Floats, Ints, Metric, cells, zone_cell
+from services.assignment.matching.geography import ZONE_PRECISION_MAX, Floats, Ints, Metric, cells, embedded_m, zone_cell
 from services.assignment.matching.routes import Routes
+from services.assignment.matching.schedule import Schedule, scheduled
 from services.assignment.matching.travel import VEHICLES, Travel
 
 Bools = npt.NDArray[np.bool_]
@@ -268,6 +269,20 @@ class Problem:
     def ride_m(self) -> Floats:
         """Return (n,): metres from each pickup to the first drop."""
         return self.travel.distance_m(self.packages.pickup, self.packages.drop)
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """Return when the partners are where on their routes."""
+        partners = self.partners
+        start_s = np.maximum(self.now_s, partners.free_at_s)
+        return scheduled(partners.routes, partners.place, partners.vehicle, start_s, self.travel)
+
+    @cached_property
+    def embedded(self) -> tuple[Floats, Floats, Floats]:
+        """Return (n, d) coordinates of the pickups, the drops and the exits, as `embedded_m` gives them."""
+        packages, metric = self.packages, self.travel.metric
+        pickup, drop, leave = (embedded_m(metric, getattr(packages, name)) for name in PACKAGE_PLACES)
+        return pickup, drop, leave
 
     @cached_property
     def pickup_cell(self) -> Ints:
