@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.assignment.matching.assignment import UNASSIGNED, Graph, assign, components
+from services.assignment.matching.assignment import UNASSIGNED, Earlier, Graph, assign, components
 from services.assignment.matching.candidates import SpatialIndex
 from services.assignment.matching.certificate import Certificate, bound_ms, exact_sum_ms
 from services.assignment.matching.edges import Edges
@@ -198,7 +198,7 @@ class _Pipeline:
         wanted[component[touched]] = True
         again = np.flatnonzero(wanted[component])
         before = self.matched_partner
-        self.edge = assign(self.graph, component, wanted, self.executor)
+        self.edge = assign(self.graph, component, wanted, self.executor, Earlier(before, self.partner_ms))
         self._keep(before, np.flatnonzero(~wanted[component]))
         self.partner_ms = prices_of(self.graph, self.edge, again, self.partner_ms)
         taken = np.append(self.graph.partner, UNASSIGNED)
