@@ -11,8 +11,9 @@ from services.assignment.matching.candidates import SpatialIndex
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.match import MatchResult
+from services.assignment.matching.pipeline import REACH_GROWTH, REACH_MS_MIN
 from services.assignment.matching.problem import Problem
-from services.assignment.matching.routes import least
+from services.assignment.matching.routes import among, least
 from services.assignment.matching.rulebook import MS, RuleBook, feasible_by
 
 ALTERNATIVES_MAX = 3
@@ -22,6 +23,8 @@ ASSIGNED, NO_PARTNERS, NO_FEASIBLE_PARTNER, OUTCOMPETED = (
 # A partner who is not at work, as `absent` counts it.
 OFFLINE = "OFFLINE"
 PAIRS_AT_ONCE_MAX = 1_000_000
+# How many times as many partners as are asked for are looked at first.
+LOOKED_AT_FIRST = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,48 +111,61 @@ def cheapest(problem: Problem, book: RuleBook, packages: Ints, count: int) -> In
 
     Neighbourhoods grow until no partner beyond them can be cheaper than those found. Ties go by the partner's index.
     """
-    index = SpatialIndex(problem, book.travel_weight, everyone=True)
-    floor_ms = book.floor_ms(problem)
-    best = np.full((len(packages), count), UNASSIGNED, dtype=np.int64)
-    open_places, looked_at = np.arange(len(packages)), 4 * count
-    while len(open_places):
-        found = index.nearest(packages[open_places], looked_at)
-        at = np.empty(len(problem.packages), dtype=np.int64)
-        at[packages[open_places]] = np.arange(len(open_places))
-        place = at[found.package]
-        cost_ms = _least_priced(problem, book, Edges(problem, found.package, found.partner), place, count)
-        order = np.lexsort((found.partner, cost_ms, place))
-        order = order[np.isfinite(cost_ms[order])]
-        firsts = np.searchsorted(place[order], np.arange(len(open_places)))
-        rank = np.arange(len(order)) - firsts[place[order]]
-        top = order[rank < count]
-        best[open_places[place[top]], rank[rank < count]] = found.partner[top]
-        dearest = np.full(len(open_places), np.inf)
-        last = order[rank == count - 1]
-        dearest[place[last]] = cost_ms[last]
-        open_places = open_places[found.reach_ms + floor_ms[packages[open_places]] < dearest]
-        looked_at *= 2
-    return best
+    index, floor_ms = SpatialIndex(problem, book.travel_weight, everyone=True), book.floor_ms(problem)[packages]
+    best = _Cheapest(problem, book, packages, count)
+    open_places, found = np.arange(len(packages)), index.nearest(packages, LOOKED_AT_FIRST * count)
+    reach_ms = np.zeros(len(packages))
+    while True:
+        best.take_in(found.package, found.partner)
+        reach_ms[open_places] = found.reach_ms
+        open_places = np.flatnonzero(reach_ms + floor_ms < best.cost_ms[:, -1])
+        if not len(open_places):
+            return best.partner
+        # Whoever costs less than the dearest so far is this near; step by step, since better ones are found on the way.
+        farthest_ms = best.cost_ms[open_places, -1] - floor_ms[open_places]
+        farther_ms = REACH_GROWTH * reach_ms[open_places] + REACH_MS_MIN
+        found = index.within(packages[open_places], np.minimum(farthest_ms, farther_ms))
 
 
-def _least_priced(problem: Problem, book: RuleBook, edges: Edges, place: Ints, count: int) -> Floats:
-    """Return the pairs' costs, +inf where bounds alone show that a pair is not among the `count` cheapest of its place.
+class _Cheapest:
+    """partner, cost_ms: (packages, count) the cheapest of the pairs taken in so far; UNASSIGNED and +inf behind them."""
 
-    place: (e,) whose pair it is.
-    """
-    bound_ms, cost_ms = book.bound_ms(problem, edges), np.full(len(edges), np.inf)
-    possible = np.flatnonzero(np.isfinite(bound_ms))
-    first = least(place, bound_ms, possible, count)
-    cost_ms[first] = book.price(problem, edges.taken(first)).cost_ms
-    dearest_ms = np.full(int(place.max(initial=0)) + 1, -np.inf)
-    np.maximum.at(dearest_ms, place[first], cost_ms[first])
-    # With fewer than `count` known, anyone may still be one of them.
-    dearest_ms[np.bincount(place[first], minlength=len(dearest_ms)) < count] = np.inf
-    cheap = bound_ms <= dearest_ms[place]
-    cheap[first] = False
-    rest = possible[cheap[possible]]
-    cost_ms[rest] = book.price(problem, edges.taken(rest)).cost_ms
-    return cost_ms
+    def __init__(self, problem: Problem, book: RuleBook, packages: Ints, count: int) -> None:
+        self._problem, self._book, self._packages, self._count = problem, book, packages, count
+        self._place = np.empty(len(problem.packages), dtype=np.int64)
+        self._place[packages] = np.arange(len(packages))
+        self._seen = np.zeros(0, dtype=np.int64)
+        self.partner = np.full((len(packages), count), UNASSIGNED, dtype=np.int64)
+        self.cost_ms = np.full((len(packages), count), np.inf)
+
+    def take_in(self, package: Ints, partner: Ints) -> None:
+        """Take in pairs; those that were there before change nothing."""
+        key = self._place[package] * len(self._problem.partners) + partner
+        new = ~among(key, self._seen)
+        self._seen = np.sort(np.concatenate([self._seen, key[new]]))
+        edges = Edges(self._problem, package[new], partner[new])
+        place, bound_ms = self._place[edges.package], self._book.bound_ms(self._problem, edges)
+        possible = np.isfinite(bound_ms) & (bound_ms <= self.cost_ms[place, -1])
+        # The likeliest first: most of the others are then out by their bounds alone.
+        first = least(place, bound_ms, np.flatnonzero(possible), LOOKED_AT_FIRST * self._count)
+        self._rank(edges, place, first)
+        possible &= bound_ms <= self.cost_ms[place, -1]
+        possible[first] = False
+        self._rank(edges, place, np.flatnonzero(possible))
+
+    def _rank(self, edges: Edges, place: Ints, rows: Ints) -> None:
+        """Price some of the pairs and put the cheapest in their places."""
+        cost_ms = self._book.price(self._problem, edges.taken(rows)).cost_ms
+        changed = np.unique(place[rows])
+        places = np.concatenate([np.repeat(changed, self._count), place[rows]])
+        partners = np.concatenate([self.partner[changed].ravel(), edges.partner[rows]])
+        costs = np.concatenate([self.cost_ms[changed].ravel(), cost_ms])
+        order = np.lexsort((partners, costs, places))
+        order = order[np.isfinite(costs[order])]
+        rank = np.arange(len(order)) - np.searchsorted(places[order], places[order])
+        top = order[rank < self._count]
+        at = places[top], rank[rank < self._count]
+        self.partner[at], self.cost_ms[at] = partners[top], costs[top]
 
 
 def _costs(problem: Problem, result: MatchResult, rows: Ints, best: Ints) -> list[list[PartnerCost]]:

@@ -31,6 +31,8 @@ from services.assignment.matching.rulebook import MS, RuleBook
 LEFT_OUT_MS = float(2**49)
 NEIGHBOURS_FIRST, POSSIBLE_FIRST = 6, 4
 GROWTH = 4
+# How much farther a package looks each time that its price reaches beyond its neighbourhood.
+REACH_GROWTH, REACH_MS_MIN = 4.0, 10_000.0
 # Packages that are left out look at every partner at once while that is at most so many pairs.
 AT_ONCE_PAIRS_MAX = 300_000
 # Pairs of such a package that are priced before the next round.
@@ -160,7 +162,8 @@ class _Pipeline:
         vast = worth_ms > LEFT_OUT_MS / 4
         vast &= ~((self.edge[short] == UNASSIGNED) & (vast.sum() * len(self.problem.partners) <= AT_ONCE_PAIRS_MAX))
         near, far = short[~vast], short[vast]
-        reach_ms = np.minimum(worth_ms[~vast] - self.floor_ms[near], LEFT_OUT_MS)
+        # Prices fall with what is found: to look as far as they reach at once would be to look too far.
+        reach_ms = np.minimum(worth_ms[~vast] - self.floor_ms[near], REACH_GROWTH * self.reach_ms[near] + REACH_MS_MIN)
         found = [self.index.within(near, reach_ms)]
         self.reach_ms[near] = found[0].reach_ms
         for count in np.unique(self.count[far]) * GROWTH:
