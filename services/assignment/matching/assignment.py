@@ -16,7 +16,7 @@ from itertools import pairwise
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array, csr_array
+from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
 
 from services.assignment.matching.geography import Floats, Ints
@@ -26,7 +26,7 @@ from services.assignment.matching.routes import within
 UNASSIGNED = -1
 # A dense matrix beyond this is solved as a sparse one, and a smaller one too where it is mostly holes.
 DENSE_CELLS_MAX = 4_000_000
-DENSE_CELLS_PER_EDGE_MAX = 60
+DENSE_CELLS_PER_EDGE_MAX = 20
 # Components are handed to other processes in lots of about this many edges.
 LOT_EDGES = 50_000
 
@@ -186,10 +186,15 @@ def _solve_sparse(row: Ints, column: Ints, cost_ms: Floats, left_out_ms: Floats,
     firsts = np.concatenate([[0], np.cumsum(copies)[:-1]])
     repeats = copies[column]
     slot = np.repeat(firsts[column], repeats) + within(repeats)
-    rows = np.concatenate([np.repeat(row, repeats), np.arange(n)])
-    columns = np.concatenate([slot, len(owner) + np.arange(n)])
+    slot_row = np.repeat(row, repeats)
+    # Each row ends with its column for leaving the package out.
+    ends = np.cumsum(np.bincount(slot_row, minlength=n) + 1)
+    place = np.arange(len(slot)) + slot_row
+    columns, values = np.empty(len(slot) + n, dtype=np.int32), np.empty(len(slot) + n)
+    columns[place], columns[ends - 1] = slot, len(owner) + np.arange(n)
     # Stored zeros would count as missing.
-    values = np.concatenate([np.repeat(cost_ms, repeats), left_out_ms]) + 1.0
-    matrix = coo_array((values, (rows, columns)), shape=(n, len(owner) + n)).tocsr()
+    values[place], values[ends - 1] = np.repeat(cost_ms, repeats) + 1.0, left_out_ms + 1.0
+    offsets = np.concatenate([[0], ends]).astype(np.int32)
+    matrix = csr_array((values, columns, offsets), shape=(n, len(owner) + n))
     _, taken = min_weight_full_bipartite_matching(matrix)
     return np.append(owner, np.full(n, UNASSIGNED))[taken]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.assignment.matching.assignment import UNASSIGNED
-from services.assignment.matching.candidates import SpatialIndex
+from services.assignment.matching.candidates import nearby
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.match import MatchResult
@@ -108,7 +108,7 @@ def cheapest(problem: Problem, book: RuleBook, packages: Ints, count: int) -> In
 
     Neighbourhoods grow until no partner beyond them can be cheaper than those found. Ties go by the partner's index.
     """
-    index = SpatialIndex(problem, book.travel_weight, everyone=True)
+    index = nearby(problem, book.travel_weight, np.zeros(len(problem.partners)))
     floor_ms = book.floor_ms(problem)
     best = np.full((len(packages), count), UNASSIGNED, dtype=np.int64)
     open_places, looked_at = np.arange(len(packages)), 4 * count

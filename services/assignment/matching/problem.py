@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from services.assignment.matching.routes import Routes
 from services.assignment.matching.travel import VEHICLES, Travel
 
 Bools = npt.NDArray[np.bool_]
+Value = TypeVar("Value")
 
 ANY_VEHICLE = (1 << len(VEHICLES)) - 1
 NO_DUE_S = np.inf
@@ -258,6 +259,20 @@ class Problem:
             for table, names in ((self.packages, PACKAGE_PLACES), (self.partners, PARTNER_PLACES)):
                 for name in names:
                     check_degrees(getattr(table, name), name)
+
+    def once(self, owner: object, what: str, work: Callable[[], Value]) -> Value:
+        """Return what `owner` works out of the problem, worked out when it is first asked."""
+        known: dict[tuple[int, str], tuple[object, Value]] = self.__dict__.setdefault("_once", {})
+        key = (id(owner), what)
+        if key not in known:
+            # The owner stays alive with it: no other object takes its id.
+            known[key] = (owner, work())
+        return known[key][1]
+
+    def room(self, column: str) -> Ints:
+        """Return (m,): the most of parcels, weight_g or volume_cm3 that fits somewhere in each partner's route."""
+        left: Ints = getattr(self.partners, f"{column}_left")
+        return self.once(self, column, lambda: self.partners.routes.roomiest(left, column))
 
     @cached_property
     def fastest_m_per_s(self) -> Floats:

@@ -78,10 +78,9 @@ COLUMNS = tuple(field.name for field in fields(Routes) if field.name != "offsets
 
 
 def among(keys: Ints, known: Ints) -> npt.NDArray[np.bool_]:
-    """Return (k,): which of `keys` stand in `known`, which is short."""
+    """Return (k,): which of `keys` stand in `known`, which is sorted."""
     if not len(known):
         return np.zeros(len(keys), dtype=bool)
-    known = np.sort(known)
     found: npt.NDArray[np.bool_] = known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] == keys
     return found
 

@@ -1,6 +1,6 @@
 """A city's rules as they are configured: what they make of candidate pairs, and which of them is broken."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -10,7 +10,17 @@ import numpy.typing as npt
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats
 from services.assignment.matching.problem import Bools, Problem
-from services.assignment.matching.rules.base import COST_S_MAX, FlooredRule, Rule, is_bounded, is_floored, is_quick
+from services.assignment.matching.rules.base import (
+    COST_S_MAX,
+    FlooredRule,
+    PartnerFlooredRule,
+    Rule,
+    RulesOut,
+    is_bounded,
+    is_floored,
+    is_partner_floored,
+    is_quick,
+)
 from services.assignment.matching.rules.pickup_travel import PickupTravel
 
 POSSIBLE = -1
@@ -79,11 +89,55 @@ class RuleBook:
 
     def price(self, problem: Problem, edges: Edges) -> Priced:
         """Return what the pairs cost; RuleFaultError for the first broken rule."""
-        return self._evaluate(problem, edges, checked)
+        cost_ms = np.full(len(edges), np.inf)
+        lost_to = np.full(len(edges), POSSIBLE, dtype=np.int16)
+        left, so_far_ms = np.arange(len(edges)), np.zeros(len(edges))
+        for place, weighed in enumerate(self.rules):
+            own_ms = _weighed_ms(weighed, checked(weighed.rule, problem, edges))
+            so_far_ms += own_ms
+            if weighed.rule.reason is not None and np.isposinf(own_ms).any():
+                stay = np.isfinite(own_ms)
+                lost_to[left[~stay]] = place
+                left, so_far_ms, edges = left[stay], so_far_ms[stay], edges.taken(stay)
+        self._check_sum(problem, edges, so_far_ms)
+        cost_ms[left] = so_far_ms
+        return Priced(cost_ms, lost_to)
 
     def bound_ms(self, problem: Problem, edges: Edges) -> Floats:
-        """Return (e,): a lower bound of each pair's cost that is quick to find, +inf where it is impossible."""
-        return self._evaluate(problem, edges, _bound).cost_ms
+        """Return (e,): a lower bound of each pair's cost that is quick to find, +inf where it is impossible.
+
+        Asks each rule about the pairs that no rule before it has ruled out: the first are cheap and leave little.
+        """
+        bound_ms = np.full(len(edges), np.inf)
+        left, so_far_ms = np.arange(len(edges)), np.zeros(len(edges))
+        for weighed in self.rules:
+            if isinstance(weighed.rule, RulesOut):
+                stay = feasible_by(weighed.rule, problem, edges)
+            else:
+                own_ms = _weighed_ms(weighed, _bound(weighed.rule, problem, edges))
+                so_far_ms += own_ms
+                if weighed.rule.reason is None:
+                    continue
+                stay = np.isfinite(own_ms)
+            if not stay.all():
+                left, so_far_ms, edges = left[stay], so_far_ms[stay], edges.taken(stay)
+        bound_ms[left] = so_far_ms
+        return bound_ms
+
+    def sharpened_ms(self, problem: Problem, edges: Edges, bound_ms: Floats) -> Floats:
+        """Return (e,): what pairs cost that are possible as far as bound_ms() could tell, which was `bound_ms`."""
+        cost_ms = np.full(len(edges), np.inf)
+        left, so_far_ms = np.arange(len(edges)), bound_ms.copy()
+        for weighed in self.rules:
+            if is_bounded(weighed.rule):
+                so_far_ms -= _weighed_ms(weighed, _bound(weighed.rule, problem, edges))
+                so_far_ms += _weighed_ms(weighed, checked(weighed.rule, problem, edges))
+                stay = np.isfinite(so_far_ms)
+                if not stay.all():
+                    left, so_far_ms, edges = left[stay], so_far_ms[stay], edges.taken(stay)
+        self._check_sum(problem, edges, so_far_ms)
+        cost_ms[left] = so_far_ms
+        return cost_ms
 
     def feasible(self, problem: Problem, edges: Edges) -> Bools:
         """Return (e,): which pairs no rule rules out. Much quicker than price() where routes are long."""
@@ -96,25 +150,15 @@ class RuleBook:
         possible[left] = True
         return possible
 
-    def _evaluate(self, problem: Problem, edges: Edges, ask: Callable[[Rule, Problem, Edges], Floats]) -> Priced:
-        """Ask each rule about the pairs that no rule before it has ruled out: the first are cheap and leave little."""
-        cost_ms = np.full(len(edges), np.inf)
-        lost_to = np.full(len(edges), POSSIBLE, dtype=np.int16)
-        left, so_far_ms = np.arange(len(edges)), np.zeros(len(edges))
-        for place, weighed in enumerate(self.rules):
-            own_ms = _weighed_ms(weighed, ask(weighed.rule, problem, edges))
-            so_far_ms += own_ms
-            if weighed.rule.reason is not None and np.isposinf(own_ms).any():
-                stay = np.isfinite(own_ms)
-                lost_to[left[~stay]] = place
-                left, so_far_ms, edges = left[stay], so_far_ms[stay], edges.taken(stay)
-        if (so_far_ms > COST_S_MAX * MS).any():
-            row = int(np.argmax(so_far_ms))
-            costs = {w.rule.name: w.weight * float(ask(w.rule, problem, edges)[row]) for w in self.rules}
+    def _check_sum(self, problem: Problem, edges: Edges, cost_ms: Floats) -> None:
+        """Refuse what costs more than all rules together may: the dearest rule is the broken one."""
+        too_dear = cost_ms > COST_S_MAX * MS
+        if too_dear.any():
+            row = int(np.argmax(too_dear))
+            pair = edges.taken(np.array([row]))
+            costs = {w.rule.name: w.weight * float(checked(w.rule, problem, pair)[0]) for w in self.rules}
             dearest = max(costs, key=lambda name: costs[name])
-            raise _fault(dearest, f"costs {costs[dearest]:g} s with its weight", edges, row)
-        cost_ms[left] = so_far_ms
-        return Priced(cost_ms, lost_to)
+            raise _fault(dearest, f"costs {costs[dearest]:g} s with its weight", pair, 0)
 
     def terms_s(self, problem: Problem, edges: Edges) -> dict[str, Floats]:
         """Return each rule's weighed cost of the pairs, (e,), by its name, where it costs any of them something."""
@@ -127,6 +171,18 @@ class RuleBook:
         for weighed in self.rules:
             if is_floored(weighed.rule):
                 floor_ms += np.floor(weighed.weight * MS * _floor_s(weighed.rule, problem))
+        return floor_ms
+
+    def partner_floor_ms(self, problem: Problem) -> Floats:
+        """Return (m,): what a partner costs at least, wherever its package is; +inf where it can take none."""
+        floor_ms = np.where(problem.partners.units_max > 0, 0.0, np.inf)
+        for weighed in self.rules:
+            if is_partner_floored(weighed.rule):
+                floor_s = _partner_floor_s(weighed.rule, problem)
+                possible = np.isfinite(floor_s)
+                floor_ms += np.where(
+                    possible, np.floor(weighed.weight * MS * np.where(possible, floor_s, 0.0)), np.inf
+                )
         return floor_ms
 
 
@@ -153,19 +209,39 @@ def _told(error: Exception) -> str:
 
 def _floor_s(rule: FlooredRule, problem: Problem) -> Floats:
     """Return (n,): the rule's floor; RuleFaultError unless it is a bound of what a rule may return."""
-    n = len(problem.packages)
-    values, row = _lower(rule.name, "floor", n, _called(rule.name, rule.floor, problem) if n else np.zeros(0))
-    if row is not None:
-        raise RuleFaultError(rule.name, f"its floor is {values[row]}", problem.packages.ids[row])
-    return values
+
+    def work() -> Floats:
+        n = len(problem.packages)
+        values, row = _lower(rule.name, "floor", n, _called(rule.name, rule.floor, problem) if n else np.zeros(0))
+        if row is not None:
+            raise RuleFaultError(rule.name, f"its floor is {values[row]}", problem.packages.ids[row])
+        return values
+
+    return problem.once(rule, "floor", work)
 
 
-def _lower(name: str, what: str, count: int, values: Floats) -> tuple[Floats, int | None]:
+def _partner_floor_s(rule: PartnerFlooredRule, problem: Problem) -> Floats:
+    """Return (m,): the same of partners; +inf where one can take nothing, which only a rule with a reason may say."""
+
+    def work() -> Floats:
+        m = len(problem.partners)
+        floor_s = _called(rule.name, rule.partner_floor, problem) if m else np.zeros(0)
+        values, row = _lower(rule.name, "partner floor", m, floor_s, infinite=rule.reason is not None)
+        if row is not None:
+            raise RuleFaultError(rule.name, f"its partner floor is {values[row]}", "", problem.partners.ids[row])
+        return values
+
+    return problem.once(rule, "partner floor", work)
+
+
+def _lower(
+    name: str, what: str, count: int, values: Floats, *, infinite: bool = False
+) -> tuple[Floats, int | None]:
     """Return lower bounds of shape (count,), and the first place where there is none."""
     if not isinstance(values, np.ndarray) or values.shape != (count,) or not np.issubdtype(values.dtype, np.floating):
         raise RuleFaultError(name, f"its {what} is no array of floating-point numbers of shape ({count},)")
     values = np.asarray(values, dtype=np.float64)
-    allowed = (values >= 0) & (values <= COST_S_MAX)
+    allowed = (values >= 0) & ((values <= COST_S_MAX) | (infinite & np.isposinf(values)))
     return values, None if allowed.all() else int(np.argmin(allowed))
 
 
@@ -191,11 +267,19 @@ def checked(rule: Rule, problem: Problem, edges: Edges) -> Floats:
         row = int(np.argmin(allowed))
         said = f"returned {values[row]:g}, not a cost from 0 to {COST_S_MAX:g} s"
         raise _fault(rule.name, said if rule.reason else f"{said}, and it has no reason for +inf", edges, row)
-    if is_floored(rule):
-        below = values < _floor_s(rule, problem)[edges.package] - FLOOR_SLACK_S
+    for what, floor_s in _floors_of(rule, problem, edges):
+        below = values < floor_s - FLOOR_SLACK_S
         if below.any():
-            raise _fault(rule.name, "costs less than its floor", edges, int(np.argmax(below)))
+            raise _fault(rule.name, f"costs less than its {what}", edges, int(np.argmax(below)))
     return values
+
+
+def _floors_of(rule: Rule, problem: Problem, edges: Edges) -> Iterator[tuple[str, Floats]]:
+    """Yield the name and (e,) values of each floor that the rule has."""
+    if is_floored(rule):
+        yield "floor", _floor_s(rule, problem)[edges.package]
+    if is_partner_floored(rule):
+        yield "partner floor", _partner_floor_s(rule, problem)[edges.partner]
 
 
 def _bound(rule: Rule, problem: Problem, edges: Edges) -> Floats:

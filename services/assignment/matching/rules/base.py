@@ -2,6 +2,8 @@
 
 from typing import ClassVar, Protocol, TypeGuard
 
+import numpy as np
+
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats
 from services.assignment.matching.problem import Bools, Problem
@@ -45,6 +47,26 @@ class QuickRule(Rule, Protocol):
         ...
 
 
+class PartnerFlooredRule(Rule, Protocol):
+    """A rule that knows a lower bound of its cost for each partner, whatever it takes; it makes the search smaller."""
+
+    def partner_floor(self, problem: Problem) -> Floats:
+        """Return (m,): no pair of the partner costs less by this rule; +inf for one that can take no package."""
+        ...
+
+
+class RulesOut:
+    """Base of rules that only rule pairs out: they say which are possible, and those cost nothing."""
+
+    def possible(self, problem: Problem, edges: Edges) -> Bools:
+        """Return (e,): False for a pair that is ruled out."""
+        raise NotImplementedError
+
+    def __call__(self, problem: Problem, edges: Edges) -> Floats:
+        """Return 0 or +inf."""
+        return np.where(self.possible(problem, edges), 0.0, np.inf)
+
+
 class FlooredRule(Rule, Protocol):
     """A rule that knows a lower bound of its cost for each package, whoever takes it; it makes the search smaller."""
 
@@ -66,3 +88,8 @@ def is_quick(rule: Rule) -> TypeGuard[QuickRule]:
 def is_floored(rule: Rule) -> TypeGuard[FlooredRule]:
     """Say whether a rule has a floor."""
     return hasattr(rule, "floor")
+
+
+def is_partner_floored(rule: Rule) -> TypeGuard[PartnerFlooredRule]:
+    """Say whether a rule has a floor for partners."""
+    return hasattr(rule, "partner_floor")

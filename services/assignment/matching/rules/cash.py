@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from services.assignment.matching.edges import Edges
-from services.assignment.matching.geography import Floats
-from services.assignment.matching.problem import Problem
+from services.assignment.matching.problem import Bools, Problem
+from services.assignment.matching.rules.base import RulesOut
 
 
 @dataclass(frozen=True)
-class Cash:
+class Cash(RulesOut):
     """Rules out partners who would hold more cash-on-delivery money than they may."""
 
     name: ClassVar[str] = "cash"
@@ -19,7 +17,8 @@ class Cash:
     weight: ClassVar[float] = 1.0
     rank: ClassVar[int] = 100
 
-    def __call__(self, problem: Problem, edges: Edges) -> Floats:
-        """Return 0 or +inf."""
-        fits = problem.packages.cash_on_delivery_paise[edges.package] <= problem.partners.cash_paise_left[edges.partner]
-        return np.where(fits, 0.0, np.inf)
+    def possible(self, problem: Problem, edges: Edges) -> Bools:
+        """Return (e,)."""
+        left = problem.partners.cash_paise_left[edges.partner]
+        fits: Bools = problem.packages.cash_on_delivery_paise[edges.package] <= left
+        return fits

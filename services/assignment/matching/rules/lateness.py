@@ -39,6 +39,10 @@ class Lateness:
 
     def floor(self, problem: Problem) -> Floats:
         """Return (n,): how late each package is with a partner who stands at the pickup and has the fastest vehicle."""
+        return problem.once(self, "packages", lambda: self._least_s(problem))
+
+    @staticmethod
+    def _least_s(problem: Problem) -> Floats:
         packages, routes, dwell_s = problem.packages, problem.partners.routes, problem.packages.pickup_service_s
         # Who picks something up there anyway has only that visit's dwell.
         shared_s = routes.service_s[routes.pickup == 1].min(initial=np.inf)

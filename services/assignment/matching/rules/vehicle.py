@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from services.assignment.matching.edges import Edges
-from services.assignment.matching.geography import Floats
-from services.assignment.matching.problem import Problem
+from services.assignment.matching.problem import Bools, Problem
+from services.assignment.matching.rules.base import RulesOut
 
 
 @dataclass(frozen=True)
-class Vehicle:
+class Vehicle(RulesOut):
     """Rules out partners whose vehicle is not among those that the merchant allows."""
 
     name: ClassVar[str] = "vehicle"
@@ -19,7 +17,8 @@ class Vehicle:
     weight: ClassVar[float] = 1.0
     rank: ClassVar[int] = 10
 
-    def __call__(self, problem: Problem, edges: Edges) -> Floats:
-        """Return 0 or +inf."""
-        fits = problem.packages.vehicle_mask[edges.package] >> problem.partners.vehicle[edges.partner] & 1
-        return np.where(fits, 0.0, np.inf)
+    def possible(self, problem: Problem, edges: Edges) -> Bools:
+        """Return (e,)."""
+        allowed = problem.packages.vehicle_mask[edges.package] >> problem.partners.vehicle[edges.partner]
+        fits: Bools = allowed & 1 != 0
+        return fits
