@@ -14,7 +14,7 @@ from scipy.spatial.distance import cdist
 
 from services.assignment.matching.geography import Floats, Ints, embedded_m, straight_m
 from services.assignment.matching.problem import Problem
-from services.assignment.matching.rulebook import MS
+from services.assignment.matching.rulebook import MS, RuleBook
 
 # What rounding may take off: half a millisecond of the cost, and the index's own arithmetic.
 _SLACK_MS = 1.0
@@ -29,13 +29,15 @@ _NOBODY = np.zeros(0, dtype=np.int64)
 class Neighbours:
     """Pairs (package, partner) of shape (e,), and what each costs at least by its way and its partner, least_ms.
 
-    reach_ms: (queried packages,) every pair whose least_ms is not above it is there; +inf where all of them are.
+    reach_ms: (queried packages,) every pair whose least_ms is not above it is there, if rules that compare columns leave
+    it; +inf where all of them are. screened: those rules have been asked.
     """
 
     package: Ints
     partner: Ints
     least_ms: Floats
     reach_ms: Floats
+    screened: bool
 
 
 @dataclass(frozen=True)
@@ -60,20 +62,20 @@ class Nearby(Protocol):
         ...
 
 
-def nearby(problem: Problem, travel_weight: float, partner_floor_ms: Floats) -> Nearby:
+def nearby(problem: Problem, book: RuleBook, partner_floor_ms: Floats) -> Nearby:
     """Return what finds a problem's partners fastest.
 
     partner_floor_ms: (m,) what each partner costs at least, +inf for those who do not count.
     """
     able = int(np.isfinite(partner_floor_ms).sum())
     kind = PairTable if len(problem.packages) * able <= TABLE_CELLS_MAX else SpatialIndex
-    return kind(problem, travel_weight, partner_floor_ms)
+    return kind(problem, book, partner_floor_ms)
 
 
 class PairTable:
     """What every pair costs at least, where there are few enough pairs to write them all down."""
 
-    def __init__(self, problem: Problem, travel_weight: float, partner_floor_ms: Floats) -> None:
+    def __init__(self, problem: Problem, book: RuleBook, partner_floor_ms: Floats) -> None:
         metric = problem.travel.metric
         self._partner = np.flatnonzero(np.isfinite(partner_floor_ms))
         pickup = embedded_m(metric, problem.packages.pickup)
@@ -81,10 +83,10 @@ class PairTable:
         speed_m_per_s = problem.fastest_m_per_s[problem.partners.vehicle[self._partner]]
         too_far = straight > _limit_m(problem)
         # In place: large arrays are slow to come by.
-        self._least_ms = _way_ms(straight, speed_m_per_s, travel_weight)
+        self._least_ms = _way_ms(straight, speed_m_per_s, book.travel_weight)
         self._least_ms += partner_floor_ms[self._partner]
-        np.putmask(self._least_ms, too_far, np.inf)
-        self._dearest_ms = _dearest_ms(problem, travel_weight, partner_floor_ms)
+        np.putmask(self._least_ms, too_far | ~book.screened(problem, self._partner), np.inf)
+        self._dearest_ms = _dearest_ms(problem, book.travel_weight, partner_floor_ms)
 
     def nearest(self, packages: Ints, count: int) -> Neighbours:
         """Return for each of `packages` about `count` partners who cost least, and how far they reach.
@@ -98,23 +100,22 @@ class PairTable:
 
     def within(self, packages: Ints, reach_ms: Floats) -> Neighbours:
         """Return for each of `packages` the partners who cost at least no more than `reach_ms`, (packages,)."""
-        # Of whom nothing is asked, nothing is found.
-        asked_ms = np.full(len(self._least_ms), -1.0)
-        asked_ms[packages] = np.minimum(reach_ms, self._dearest_ms)
-        cell = np.flatnonzero(self._least_ms <= asked_ms[:, None])
+        asked_ms = np.minimum(reach_ms, self._dearest_ms)
+        least_ms = self._least_ms if len(packages) == len(self._least_ms) else self._least_ms[packages]
+        cell = np.flatnonzero(least_ms <= asked_ms[:, None])
         row, column = np.divmod(cell, max(1, len(self._partner)))
         reach_ms = np.where(reach_ms >= self._dearest_ms, np.inf, reach_ms)
-        return Neighbours(row, self._partner[column], self._least_ms.ravel()[cell], reach_ms)
+        return Neighbours(packages[row], self._partner[column], least_ms.ravel()[cell], reach_ms, screened=True)
 
 
 class SpatialIndex:
     """The partners of a problem by vehicle and place, each vehicle's in a tree."""
 
-    def __init__(self, problem: Problem, travel_weight: float, partner_floor_ms: Floats) -> None:
+    def __init__(self, problem: Problem, book: RuleBook, partner_floor_ms: Floats) -> None:
         metric = problem.travel.metric
         self._pickup = embedded_m(metric, problem.packages.pickup)
         self._place = embedded_m(metric, problem.partners.place)
-        self._travel_weight, self._floor_ms = travel_weight, partner_floor_ms
+        self._travel_weight, self._floor_ms = book.travel_weight, partner_floor_ms
         self._limit_m = _limit_m(problem)
         able = np.flatnonzero(np.isfinite(partner_floor_ms))
         self._vehicle, self._speeds = problem.partners.vehicle, problem.fastest_m_per_s
@@ -124,7 +125,7 @@ class SpatialIndex:
             # Not balanced: building takes a third of the time, and clustered places are found as fast.
             tree = cKDTree(self._place[mine], balanced_tree=False, compact_nodes=False)
             self._classes.append(_Class(tree, mine, float(self._speeds[vehicle]), float(partner_floor_ms[mine].min())))
-        self._dearest_ms = _dearest_ms(problem, travel_weight, partner_floor_ms)
+        self._dearest_ms = _dearest_ms(problem, book.travel_weight, partner_floor_ms)
 
     def nearest(self, packages: Ints, count: int) -> Neighbours:
         """Return for each of `packages` about `count` partners who cost least, and how far they reach."""
@@ -146,7 +147,7 @@ class SpatialIndex:
         rows, partners, least_ms = np.concatenate(package), np.concatenate(partner), np.concatenate(least)
         # Each vehicle's partners are known up to their own reach, all of them up to the shortest.
         kept = least_ms <= reach_ms[rows]
-        return Neighbours(packages[rows[kept]], partners[kept], least_ms[kept], reach_ms)
+        return Neighbours(packages[rows[kept]], partners[kept], least_ms[kept], reach_ms, screened=False)
 
     def within(self, packages: Ints, reach_ms: Floats) -> Neighbours:
         """Return for each of `packages` the partners who cost at least no more than `reach_ms`, (packages,)."""
@@ -172,7 +173,7 @@ class SpatialIndex:
         everything = reach_ms >= self._dearest_ms
         kept = (least_ms <= reach_ms[rows]) | everything[rows]
         return Neighbours(
-            packages[rows[kept]], partners[kept], least_ms[kept], np.where(everything, np.inf, reach_ms)
+            packages[rows[kept]], partners[kept], least_ms[kept], np.where(everything, np.inf, reach_ms), screened=False
         )
 
 

@@ -2,6 +2,8 @@
 
 from functools import cached_property
 
+import numpy as np
+
 from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.insertion import Insertion, insertions
 from services.assignment.matching.problem import Bools, Problem
@@ -17,6 +19,11 @@ class Edges:
 
     def __len__(self) -> int:
         return len(self.package)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the shape of what is said of the pairs: (e,)."""
+        return np.broadcast_shapes(self.package.shape, self.partner.shape)
 
     def taken(self, rows: Bools | Ints) -> "Edges":
         """Return some of the pairs, with what is known of them."""

@@ -108,7 +108,7 @@ def cheapest(problem: Problem, book: RuleBook, packages: Ints, count: int) -> In
 
     Neighbourhoods grow until no partner beyond them can be cheaper than those found. Ties go by the partner's index.
     """
-    index = nearby(problem, book.travel_weight, np.zeros(len(problem.partners)))
+    index = nearby(problem, book, np.zeros(len(problem.partners)))
     floor_ms = book.floor_ms(problem)
     best = np.full((len(packages), count), UNASSIGNED, dtype=np.int64)
     open_places, looked_at = np.arange(len(packages)), 4 * count

@@ -29,8 +29,10 @@ from services.assignment.matching.routes import least
 from services.assignment.matching.rulebook import MS, RuleBook
 
 LEFT_OUT_MS = float(2**49)
-NEIGHBOURS_FIRST, EDGES_FIRST = 6, 4
+NEIGHBOURS_FIRST, EDGES_FIRST = 16, 6
 GROWTH = 4
+# So few edges are solved at once: looking for components would take longer.
+ONE_COMPONENT_EDGES_MAX = 5_000
 # Packages that are left out look at every partner at once while that is at most so many pairs.
 AT_ONCE_PAIRS_MAX = 300_000
 # Pairs of such a package that are priced before the next round.
@@ -107,7 +109,7 @@ class Pipeline:
         n, m = len(problem.packages), len(problem.partners)
         self.problem, self.book, self.executor = problem, book, executor
         started_s = clock_s()
-        self.index = nearby(problem, book.travel_weight, book.partner_floor_ms(problem))
+        self.index = nearby(problem, book, book.partner_floor_ms(problem))
         self.floor_ms = book.floor_ms(problem)
         self.left_out_ms = np.minimum(np.rint(problem.packages.left_out_cost_s * MS), LEFT_OUT_MS)
         self.pool = _Pool()
@@ -116,7 +118,7 @@ class Pipeline:
         self.edge = np.full(n, UNASSIGNED, dtype=np.int64)
         self.matched_partner = self.edge
         self.partner_ms = np.zeros(m)
-        self.clock_s = clock_s
+        self.clock_s, self.repairing = clock_s, False
         self.priced, self.build_s, self.solve_s = 0, clock_s() - started_s, 0.0
 
     def run(self) -> Solved:
@@ -134,7 +136,7 @@ class Pipeline:
         asked = np.zeros(n, dtype=bool)
         asked[packages] = True
         changed = partners.units_max != self.problem.partners.units_max
-        self.problem = replace(self.problem, partners=partners)
+        self.problem, self.repairing = replace(self.problem, partners=partners), True
         pool.keep(asked[pool.package] & (partners.units_max[pool.partner] > 0))
         known = changed[pool.partner]
         self.edge, self.left_out_ms = np.full(n, UNASSIGNED, dtype=np.int64), np.where(asked, self.left_out_ms, 0.0)
@@ -180,7 +182,7 @@ class Pipeline:
         new &= self.problem.partners.units_max[found.partner] > 0
         edges = Edges(self.problem, found.package[new], found.partner[new])
         self.priced += len(edges)
-        bound_ms = self.book.bound_ms(self.problem, edges)
+        bound_ms = self.book.bound_ms(self.problem, edges, screened=found.screened and not self.repairing)
         possible = np.isfinite(bound_ms)
         self.pool.add(edges.package[possible], edges.partner[possible], bound_ms[possible])
         self.reach_ms[packages] = found.reach_ms
@@ -213,7 +215,8 @@ class Pipeline:
         self.graph = Graph(
             offsets, pool.partner[active], pool.cost_ms[active], self.left_out_ms, problem.partners.units_max
         )
-        component = components(self.graph)
+        few = len(active) <= ONE_COMPONENT_EDGES_MAX
+        component = np.zeros(len(problem.packages), dtype=np.int64) if few else components(self.graph)
         wanted = np.zeros(component.max(initial=-1) + 1, dtype=bool)
         wanted[component[touched]] = True
         again = np.flatnonzero(wanted[component])
@@ -250,7 +253,8 @@ class Pipeline:
             self._sharpen(np.concatenate([open_rows[~vast], likely]))
             better = ~pool.active & pool.exact & (pool.cost_ms < worth)
             touched[pool.package[better]] = True
-            pool.active |= better
+            # What is known of a package anyway may spare it the next round.
+            pool.active |= pool.exact & np.isfinite(pool.cost_ms) & touched[pool.package]
             if not len(short) and len(likely) == vast.sum():
                 break
         self.build_s += self.clock_s() - started_s

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.assignment.matching.edges import Edges
-from services.assignment.matching.geography import Floats
+from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.problem import Bools, Problem
 from services.assignment.matching.rules.base import (
     COST_S_MAX,
@@ -103,14 +103,28 @@ class RuleBook:
         cost_ms[left] = so_far_ms
         return Priced(cost_ms, lost_to)
 
-    def bound_ms(self, problem: Problem, edges: Edges) -> Floats:
+    def screened(self, problem: Problem, partners: Ints) -> Bools:
+        """Return (n, partners): the pairs of all packages with some partners that comparisons of columns leave."""
+        n = len(problem.packages)
+        pairs, possible = Edges(problem, np.arange(n)[:, None], partners[None]), np.ones((n, len(partners)), dtype=bool)
+        for weighed in self.rules if n else ():
+            if _broadcasts(weighed.rule):
+                possible &= feasible_by(weighed.rule, problem, pairs)
+        return possible
+
+    def bound_ms(self, problem: Problem, edges: Edges, *, screened: bool = False) -> Floats:
         """Return (e,): a lower bound of each pair's cost that is quick to find, +inf where it is impossible.
 
-        Asks each rule about the pairs that no rule before it has ruled out: the first are cheap and leave little.
+        Asks each rule about the pairs that no rule before it has ruled out: the first are cheap and leave little. Pairs
+        that have been `screened` are not asked about again.
         """
         bound_ms = np.full(len(edges), np.inf)
+        if not len(edges):
+            return bound_ms
         left, so_far_ms = np.arange(len(edges)), np.zeros(len(edges))
         for weighed in self.rules:
+            if screened and _broadcasts(weighed.rule):
+                continue
             if isinstance(weighed.rule, RulesOut):
                 stay = feasible_by(weighed.rule, problem, edges)
             else:
@@ -292,13 +306,17 @@ def _bound(rule: Rule, problem: Problem, edges: Edges) -> Floats:
     return checked(rule, problem, edges)
 
 
+def _broadcasts(rule: Rule) -> bool:
+    return isinstance(rule, RulesOut) and rule.broadcasts
+
+
 def feasible_by(rule: Rule, problem: Problem, edges: Edges) -> Bools:
     """Return (e,): which pairs the rule does not rule out, without their costs where it can tell."""
     if not is_quick(rule) or not len(edges):
         return ~np.isposinf(checked(rule, problem, edges))
     possible = _called(rule.name, rule.possible, problem, edges)
-    if not isinstance(possible, np.ndarray) or possible.shape != (len(edges),) or possible.dtype != np.bool_:
-        raise RuleFaultError(rule.name, f"its possible pairs are no booleans of shape ({len(edges)},)")
+    if not isinstance(possible, np.ndarray) or possible.shape != edges.shape or possible.dtype != np.bool_:
+        raise RuleFaultError(rule.name, f"its possible pairs are no booleans of shape {edges.shape}")
     return np.asarray(possible)
 
 

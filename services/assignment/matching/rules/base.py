@@ -56,7 +56,13 @@ class PartnerFlooredRule(Rule, Protocol):
 
 
 class RulesOut:
-    """Base of rules that only rule pairs out: they say which are possible, and those cost nothing."""
+    """Base of rules that only rule pairs out: they say which are possible, and those cost nothing.
+
+    One that does nothing but compare columns says that it `broadcasts`: then it is also asked about all pairs of some
+    packages and partners at once, as edges whose package has shape (n, 1) and whose partner has shape (1, m).
+    """
+
+    broadcasts: ClassVar[bool] = False
 
     def possible(self, problem: Problem, edges: Edges) -> Bools:
         """Return (e,): False for a pair that is ruled out."""

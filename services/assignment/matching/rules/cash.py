@@ -16,6 +16,7 @@ class Cash(RulesOut):
     reason: ClassVar[str | None] = "CASH_LIMIT"
     weight: ClassVar[float] = 1.0
     rank: ClassVar[int] = 100
+    broadcasts: ClassVar[bool] = True
 
     def possible(self, problem: Problem, edges: Edges) -> Bools:
         """Return (e,)."""

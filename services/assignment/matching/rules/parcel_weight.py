@@ -16,6 +16,7 @@ class ParcelWeight(RulesOut):
     reason: ClassVar[str | None] = "TOO_HEAVY"
     weight: ClassVar[float] = 1.0
     rank: ClassVar[int] = 40
+    broadcasts: ClassVar[bool] = True
     required: ClassVar[bool] = True
 
     def possible(self, problem: Problem, edges: Edges) -> Bools:

@@ -19,6 +19,7 @@ class Parcels(RulesOut):
     reason: ClassVar[str | None] = "NO_PARCELS_LEFT"
     weight: ClassVar[float] = 1.0
     rank: ClassVar[int] = 30
+    broadcasts: ClassVar[bool] = True
     required: ClassVar[bool] = True
 
     def possible(self, problem: Problem, edges: Edges) -> Bools:

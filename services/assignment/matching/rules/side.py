@@ -16,6 +16,7 @@ class Side(RulesOut):
     reason: ClassVar[str | None] = "TOO_LONG"
     weight: ClassVar[float] = 1.0
     rank: ClassVar[int] = 20
+    broadcasts: ClassVar[bool] = True
 
     def possible(self, problem: Problem, edges: Edges) -> Bools:
         """Return (e,)."""

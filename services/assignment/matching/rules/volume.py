@@ -16,6 +16,7 @@ class Volume(RulesOut):
     reason: ClassVar[str | None] = "TOO_BULKY"
     weight: ClassVar[float] = 1.0
     rank: ClassVar[int] = 50
+    broadcasts: ClassVar[bool] = True
     required: ClassVar[bool] = True
 
     def possible(self, problem: Problem, edges: Edges) -> Bools:
