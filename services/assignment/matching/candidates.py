@@ -29,8 +29,8 @@ _NOBODY = np.zeros(0, dtype=np.int64)
 class Neighbours:
     """Pairs (package, partner) of shape (e,), and what each costs at least by its way and its partner, least_ms.
 
-    reach_ms: (queried packages,) every pair whose least_ms is not above it is there, if rules that compare columns leave
-    it; +inf where all of them are. screened: those rules have been asked.
+    reach_ms: (queried packages,) every pair whose least_ms is not above it is there, if the rules that compare columns
+    leave it; +inf where all of them are. screened: those rules have been asked.
     """
 
     package: Ints
@@ -138,12 +138,16 @@ class SpatialIndex:
             )
             straight, index = np.asarray(found[0]), np.asarray(found[1])
             if k < kind.tree.n:
-                reach_ms = np.minimum(reach_ms, _way_ms(straight[:, -1], kind.speed_m_per_s, self._travel_weight) + kind.floor_ms)
+                reach_ms = np.minimum(
+                    reach_ms, _way_ms(straight[:, -1], kind.speed_m_per_s, self._travel_weight) + kind.floor_ms
+                )
             row, column = np.nonzero(np.isfinite(straight))
             taken = kind.partner[index[row, column]]
             package.append(row)
             partner.append(taken)
-            least.append(_way_ms(straight[row, column], kind.speed_m_per_s, self._travel_weight) + self._floor_ms[taken])
+            least.append(
+                _way_ms(straight[row, column], kind.speed_m_per_s, self._travel_weight) + self._floor_ms[taken]
+            )
         rows, partners, least_ms = np.concatenate(package), np.concatenate(partner), np.concatenate(least)
         # Each vehicle's partners are known up to their own reach, all of them up to the shortest.
         kept = least_ms <= reach_ms[rows]

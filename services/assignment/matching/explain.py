@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from services.assignment.matching.asking import feasible_by
 from services.assignment.matching.assignment import UNASSIGNED
 from services.assignment.matching.candidates import nearby
 from services.assignment.matching.edges import Edges
@@ -13,7 +14,7 @@ from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.match import MatchResult
 from services.assignment.matching.problem import Problem
 from services.assignment.matching.routes import least
-from services.assignment.matching.rulebook import MS, RuleBook, feasible_by
+from services.assignment.matching.rulebook import MS, RuleBook
 
 ALTERNATIVES_MAX = 3
 ASSIGNED, NO_PARTNERS, NO_FEASIBLE_PARTNER, OUTCOMPETED = (
@@ -137,10 +138,10 @@ def _least_priced(problem: Problem, book: RuleBook, edges: Edges, place: Ints, c
 
     place: (e,) whose pair it is.
     """
-    bound_ms, cost_ms = book.bound_ms(problem, edges), np.full(len(edges), np.inf)
+    (quick_ms, bound_ms), cost_ms = book.bound_ms(problem, edges), np.full(len(edges), np.inf)
     possible = np.flatnonzero(np.isfinite(bound_ms))
     first = least(place, bound_ms, possible, count)
-    cost_ms[first] = book.price(problem, edges.taken(first)).cost_ms
+    cost_ms[first] = book.sharpened_ms(problem, edges.taken(first), quick_ms[first])
     dearest_ms = np.full(int(place.max(initial=0)) + 1, -np.inf)
     np.maximum.at(dearest_ms, place[first], cost_ms[first])
     # With fewer than `count` known, anyone may still be one of them.
@@ -148,7 +149,7 @@ def _least_priced(problem: Problem, book: RuleBook, edges: Edges, place: Ints, c
     cheap = bound_ms <= dearest_ms[place]
     cheap[first] = False
     rest = possible[cheap[possible]]
-    cost_ms[rest] = book.price(problem, edges.taken(rest)).cost_ms
+    cost_ms[rest] = book.sharpened_ms(problem, edges.taken(rest), quick_ms[rest])
     return cost_ms
 
 

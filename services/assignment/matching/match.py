@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from services.assignment.matching.asking import RuleFaultError
 from services.assignment.matching.assignment import UNASSIGNED
 from services.assignment.matching.certificate import Certificate
 from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.loads import fitting, loaded
 from services.assignment.matching.pipeline import Pipeline
 from services.assignment.matching.problem import Problem
-from services.assignment.matching.rulebook import MS, RuleBook, RuleFaultError
+from services.assignment.matching.rulebook import MS, RuleBook
 from services.assignment.matching.rules.registry import rule_book
 
 REPAIR_ROUNDS_MAX = 20

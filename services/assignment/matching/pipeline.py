@@ -67,28 +67,28 @@ def solve(
 class _Pool:
     """Every pair that was looked at and may be possible; `active` ones are edges.
 
-    Where a pair is not `exact`, its cost is a lower bound.
+    Where a pair is not `exact`, its cost is a lower bound; quick_ms is what it costs without the slow rules.
     """
 
     def __init__(self) -> None:
         self.package = np.zeros(0, dtype=np.int64)
         self.partner = np.zeros(0, dtype=np.int64)
-        self.cost_ms = np.zeros(0)
+        self.cost_ms, self.quick_ms = np.zeros(0), np.zeros(0)
         self.exact = np.zeros(0, dtype=bool)
         self.active = np.zeros(0, dtype=bool)
 
-    def add(self, package: Ints, partner: Ints, bound_ms: Floats) -> None:
+    def add(self, package: Ints, partner: Ints, quick_ms: Floats, bound_ms: Floats) -> None:
         """Take in pairs that it does not have."""
         nothing = np.zeros(len(package), dtype=bool)
         self.package = np.concatenate([self.package, package])
         self.partner = np.concatenate([self.partner, partner])
-        self.cost_ms = np.concatenate([self.cost_ms, bound_ms])
+        self.quick_ms, self.cost_ms = np.append(self.quick_ms, quick_ms), np.append(self.cost_ms, bound_ms)
         self.exact = np.concatenate([self.exact, nothing])
         self.active = np.concatenate([self.active, nothing])
 
     def keep(self, rows: Bools) -> None:
         """Forget all other pairs."""
-        for name in ("package", "partner", "cost_ms", "exact", "active"):
+        for name in ("package", "partner", "quick_ms", "cost_ms", "exact", "active"):
             setattr(self, name, getattr(self, name)[rows])
 
 
@@ -142,7 +142,8 @@ class Pipeline:
         self.edge, self.left_out_ms = np.full(n, UNASSIGNED, dtype=np.int64), np.where(asked, self.left_out_ms, 0.0)
         self.partner_ms = np.zeros(len(partners))
         edges = Edges(self.problem, pool.package[known], pool.partner[known])
-        pool.cost_ms[known], pool.exact[known] = self.book.bound_ms(self.problem, edges), False
+        pool.quick_ms[known], pool.cost_ms[known] = self.book.bound_ms(self.problem, edges)
+        pool.exact[known] = False
         pool.keep(np.isfinite(pool.cost_ms))
         self._choose_first()
         self.build_s, self.solve_s, self.priced = self.clock_s() - started_s, 0.0, len(edges)
@@ -182,9 +183,10 @@ class Pipeline:
         new &= self.problem.partners.units_max[found.partner] > 0
         edges = Edges(self.problem, found.package[new], found.partner[new])
         self.priced += len(edges)
-        bound_ms = self.book.bound_ms(self.problem, edges, screened=found.screened and not self.repairing)
+        screened = found.screened and not self.repairing
+        quick_ms, bound_ms = self.book.bound_ms(self.problem, edges, screened=screened)
         possible = np.isfinite(bound_ms)
-        self.pool.add(edges.package[possible], edges.partner[possible], bound_ms[possible])
+        self.pool.add(edges.package[possible], edges.partner[possible], quick_ms[possible], bound_ms[possible])
         self.reach_ms[packages] = found.reach_ms
 
     def _look_on(self, short: Ints, worth_ms: Floats) -> None:
@@ -202,7 +204,7 @@ class Pipeline:
     def _sharpen(self, rows: Ints) -> None:
         pool = self.pool
         edges = Edges(self.problem, pool.package[rows], pool.partner[rows])
-        pool.cost_ms[rows] = self.book.sharpened_ms(self.problem, edges, pool.cost_ms[rows])
+        pool.cost_ms[rows] = self.book.sharpened_ms(self.problem, edges, pool.quick_ms[rows])
         pool.exact[rows] = True
 
     def _solve(self, touched: Bools) -> None:

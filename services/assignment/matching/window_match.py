@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from services.assignment.matching.answer import answer
+from services.assignment.matching.asking import RuleFaultError
 from services.assignment.matching.assignment import UNASSIGNED
 from services.assignment.matching.bundling import Bundled, BundleLimits, bundled
 from services.assignment.matching.explain import Explanation, PartnerCost, explain
@@ -20,7 +21,7 @@ from services.assignment.matching.loads import loaded
 from services.assignment.matching.match import MatchResult, match
 from services.assignment.matching.planning import Plan, Ranks, planned
 from services.assignment.matching.problem import UNLIMITED, Packages, Partners, Problem
-from services.assignment.matching.rulebook import RuleBook, RuleFaultError
+from services.assignment.matching.rulebook import RuleBook
 from services.assignment.matching.rules.registry import rule_book
 
 BUNDLE_ROUNDS_MAX = 4

@@ -17,8 +17,9 @@ class Rule(Protocol):
 
     name: what its cost is called in explanations and its configuration. reason: what a pair that it rules out is lost
     to; None for a rule that only costs. weight: what a second of its cost weighs where the city says nothing. rank: a
-    pair that several rules rule out is lost to the one of lowest rank. A rule may also say `required: ClassVar[bool] =
-    True`: then no city can switch it off.
+    pair that several rules rule out is lost to the one of lowest rank. A rule may also say, as ClassVar[bool] = True:
+    `required`, then no city can switch it off; `slow`, then only pairs are asked about that other rules and its floors
+    leave a chance; `costs_its_floors`, where a pair costs just the sum of them.
     """
 
     name: ClassVar[str]
@@ -99,3 +100,18 @@ def is_floored(rule: Rule) -> TypeGuard[FlooredRule]:
 def is_partner_floored(rule: Rule) -> TypeGuard[PartnerFlooredRule]:
     """Say whether a rule has a floor for partners."""
     return hasattr(rule, "partner_floor")
+
+
+def is_slow(rule: Rule) -> bool:
+    """Say whether a rule is only asked about pairs that its floors, or its bound where it has one, leave a chance."""
+    return bool(getattr(rule, "slow", False)) or is_bounded(rule)
+
+
+def costs_its_floors(rule: Rule) -> bool:
+    """Say whether a pair costs just the sum of the rule's floors."""
+    return bool(getattr(rule, "costs_its_floors", False))
+
+
+def broadcasts(rule: Rule) -> bool:
+    """Say whether a rule only compares columns, and may be asked about many pairs at once."""
+    return isinstance(rule, RulesOut) and rule.broadcasts

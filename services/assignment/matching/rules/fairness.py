@@ -23,6 +23,7 @@ class Fairness:
     reason: ClassVar[str | None] = None
     weight: ClassVar[float] = 1.0
     rank: ClassVar[int] = 230
+    costs_its_floors: ClassVar[bool] = True
 
     def __call__(self, problem: Problem, edges: Edges) -> Floats:
         """Return seconds."""

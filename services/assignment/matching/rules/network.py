@@ -20,6 +20,7 @@ class Network:
     reason: ClassVar[str | None] = "NETWORK_DOWN"
     weight: ClassVar[float] = 1.0
     rank: ClassVar[int] = 90
+    costs_its_floors: ClassVar[bool] = True
 
     def __call__(self, problem: Problem, edges: Edges) -> Floats:
         """Return seconds, or +inf."""

@@ -24,6 +24,7 @@ class Waiting:
     reason: ClassVar[str | None] = None
     weight: ClassVar[float] = 1.0
     rank: ClassVar[int] = 240
+    costs_its_floors: ClassVar[bool] = True
 
     def __call__(self, problem: Problem, edges: Edges) -> Floats:
         """Return seconds."""
