@@ -29,7 +29,7 @@ from services.assignment.matching.routes import least
 from services.assignment.matching.rulebook import MS, RuleBook
 
 LEFT_OUT_MS = float(2**49)
-NEIGHBOURS_FIRST, EDGES_FIRST = 16, 6
+NEIGHBOURS_FIRST, EDGES_FIRST = 16, 8
 GROWTH = 4
 # So few edges are solved at once: looking for components would take longer.
 ONE_COMPONENT_EDGES_MAX = 5_000
