@@ -12,9 +12,10 @@ from services.assignment.matching.candidates import nearby
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.match import MatchResult
-from services.assignment.matching.problem import Problem
+from services.assignment.matching.problem import Bools, Problem
 from services.assignment.matching.routes import least
 from services.assignment.matching.rulebook import MS, RuleBook
+from services.assignment.matching.rules.base import Rule, broadcasts
 
 ALTERNATIVES_MAX = 3
 ASSIGNED, NO_PARTNERS, NO_FEASIBLE_PARTNER, OUTCOMPETED = (
@@ -22,7 +23,7 @@ ASSIGNED, NO_PARTNERS, NO_FEASIBLE_PARTNER, OUTCOMPETED = (
 )  # fmt: skip
 # A partner who is not at work, as `absent` counts it.
 OFFLINE = "OFFLINE"
-PAIRS_AT_ONCE_MAX = 1_000_000
+PAIRS_AT_ONCE_MAX = 300_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +92,27 @@ def count_lost(problem: Problem, book: RuleBook, packages: Ints) -> tuple[list[C
     step = max(1, PAIRS_AT_ONCE_MAX // max(1, m))
     for start in range(0, len(packages), step):
         rows = packages[start : start + step]
-        place, partner = np.repeat(np.arange(len(rows)), m), np.tile(np.arange(m), len(rows))
+        alive = np.ones((len(rows), m), dtype=bool)
+        left = alive.sum(axis=1)
         for weighed in book.rules:
-            if weighed.rule.reason is None or not len(place):
+            if weighed.rule.reason is None or not left.any():
                 continue
-            gone = ~feasible_by(weighed.rule, problem, Edges(problem, rows[place], partner))
-            for index, count in enumerate(np.bincount(place[gone], minlength=len(rows))):
-                if count:
-                    lost[start + index][weighed.rule.reason] += int(count)
-            place, partner = place[~gone], partner[~gone]
-        feasible[start : start + len(rows)] = np.bincount(place, minlength=len(rows))
+            _rule_out(weighed.rule, problem, rows, alive)
+            before, left = left, alive.sum(axis=1)
+            for index in np.flatnonzero(left < before):
+                lost[start + index][weighed.rule.reason] += int(before[index] - left[index])
+        feasible[start : start + len(rows)] = left
     return lost, feasible
+
+
+def _rule_out(rule: Rule, problem: Problem, rows: Ints, alive: Bools) -> None:
+    """Take those pairs out of `alive`, (rows, m), that the rule rules out."""
+    if broadcasts(rule):
+        alive &= feasible_by(rule, problem, Edges(problem, rows[:, None], np.arange(alive.shape[1])[None]))
+        return
+    cells = np.flatnonzero(alive)
+    place, partner = np.divmod(cells, alive.shape[1])
+    alive.ravel()[cells[~feasible_by(rule, problem, Edges(problem, rows[place], partner))]] = False
 
 
 def cheapest(problem: Problem, book: RuleBook, packages: Ints, count: int) -> Ints:
