@@ -21,7 +21,10 @@ _SLACK_MS = 1.0
 _BALLS_AT_ONCE_MAX = 2_000
 # Up to so many pairs are written down; beyond, the trees are quicker, and far smaller.
 TABLE_CELLS_MAX = 1_000_000
+_CELLS_AT_ONCE = 130_000
 _SAMPLED = 8
+_ROUNDED_DOWN = 1.0 - 2.0**-22
+_NEVER_MS = 1e30
 _NOBODY = np.zeros(0, dtype=np.int64)
 
 
@@ -73,19 +76,32 @@ def nearby(problem: Problem, book: RuleBook, partner_floor_ms: Floats) -> Nearby
 
 
 class PairTable:
-    """What every pair costs at least, where there are few enough pairs to write them all down."""
+    """What every pair costs at least, where there are few enough pairs to write them all down.
+
+    In single precision, rounded down: it is read many times, and only decides which pairs are looked at.
+    """
 
     def __init__(self, problem: Problem, book: RuleBook, partner_floor_ms: Floats) -> None:
-        metric = problem.travel.metric
+        metric, n = problem.travel.metric, len(problem.packages)
         self._partner = np.flatnonzero(np.isfinite(partner_floor_ms))
         pickup = embedded_m(metric, problem.packages.pickup)
-        straight = cdist(pickup, embedded_m(metric, problem.partners.place[self._partner]))
+        place = embedded_m(metric, problem.partners.place[self._partner])
         speed_m_per_s = problem.fastest_m_per_s[problem.partners.vehicle[self._partner]]
-        too_far = straight > _limit_m(problem)
-        # In place: large arrays are slow to come by.
-        self._least_ms = _way_ms(straight, speed_m_per_s, book.travel_weight)
-        self._least_ms += partner_floor_ms[self._partner]
-        np.putmask(self._least_ms, too_far | ~book.screened(problem, self._partner), np.inf)
+        limit_m, floor_ms = _limit_m(problem), partner_floor_ms[self._partner]
+        self._least_ms = np.empty((n, len(self._partner)), dtype=np.float32)
+        # In pieces that stay in the processor's cache.
+        step = max(1, _CELLS_AT_ONCE // max(1, len(self._partner)))
+        for start in range(0, n, step):
+            rows = np.arange(start, min(start + step, n))
+            straight = cdist(pickup[rows], place)
+            impossible = straight > limit_m
+            impossible |= ~book.screened(problem, rows, self._partner)
+            least_ms = _way_ms(straight, speed_m_per_s, book.travel_weight)
+            least_ms += floor_ms
+            least_ms *= _ROUNDED_DOWN
+            # Quicker than to set them.
+            least_ms += impossible * _NEVER_MS
+            self._least_ms[rows] = least_ms
         self._dearest_ms = _dearest_ms(problem, book.travel_weight, partner_floor_ms)
 
     def nearest(self, packages: Ints, count: int) -> Neighbours:
@@ -96,16 +112,17 @@ class PairTable:
         sample_ms, wanted = self._least_ms[:, ::_SAMPLED], count // _SAMPLED
         if wanted >= sample_ms.shape[1]:
             return self.within(packages, np.full(len(packages), np.inf))
-        return self.within(packages, np.partition(sample_ms[packages], wanted, axis=1)[:, wanted])
+        return self.within(packages, np.partition(sample_ms[packages], wanted, axis=1)[:, wanted].astype(np.float64))
 
     def within(self, packages: Ints, reach_ms: Floats) -> Neighbours:
         """Return for each of `packages` the partners who cost at least no more than `reach_ms`, (packages,)."""
-        asked_ms = np.minimum(reach_ms, self._dearest_ms)
+        asked_ms = np.nextafter(np.minimum(reach_ms, self._dearest_ms).astype(np.float32), np.float32(np.inf))
         least_ms = self._least_ms if len(packages) == len(self._least_ms) else self._least_ms[packages]
         cell = np.flatnonzero(least_ms <= asked_ms[:, None])
         row, column = np.divmod(cell, max(1, len(self._partner)))
-        reach_ms = np.where(reach_ms >= self._dearest_ms, np.inf, reach_ms)
-        return Neighbours(packages[row], self._partner[column], least_ms.ravel()[cell], reach_ms, screened=True)
+        reach_ms = np.where(reach_ms >= self._dearest_ms, np.inf, asked_ms.astype(np.float64))
+        found_ms = least_ms.ravel()[cell].astype(np.float64)
+        return Neighbours(packages[row], self._partner[column], found_ms, reach_ms, screened=True)
 
 
 class SpatialIndex:
@@ -198,4 +215,4 @@ def _way_ms(straight: Floats, speed_m_per_s: Floats | float, travel_weight: floa
     """Turn straight lines into what their ways cost at least, in place: no way is shorter."""
     straight *= MS * travel_weight / speed_m_per_s
     straight -= _SLACK_MS
-    return np.maximum(straight, 0.0, out=straight)
+    return straight

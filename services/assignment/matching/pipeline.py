@@ -114,7 +114,7 @@ class Pipeline:
         self.left_out_ms = np.minimum(np.rint(problem.packages.left_out_cost_s * MS), LEFT_OUT_MS)
         self.pool = _Pool()
         self.count = np.full(n, NEIGHBOURS_FIRST)
-        self.reach_ms = np.full(n, -1.0)
+        self.reach_ms = np.full(n, -np.inf)
         self.edge = np.full(n, UNASSIGNED, dtype=np.int64)
         self.matched_partner = self.edge
         self.partner_ms = np.zeros(m)
@@ -165,7 +165,7 @@ class Pipeline:
         while len(few) and self.count[few[0]] <= NEIGHBOURS_FIRST * GROWTH**2:
             self._take_in(few, self.index.nearest(few, int(self.count[few[0]])))
             possible = np.bincount(self.pool.package, minlength=n)
-            few = few[(possible[few] < EDGES_FIRST) & np.isfinite(self.reach_ms[few])]
+            few = few[(possible[few] < EDGES_FIRST) & (self.reach_ms[few] < np.inf)]
             self.count[few] *= GROWTH
         self._choose_first()
         self.build_s += self.clock_s() - started_s
@@ -244,7 +244,7 @@ class Pipeline:
         u = package_prices(self.graph, self.edge, np.arange(n), self.partner_ms)
         touched = np.zeros(n, dtype=bool)
         while not touched.any():
-            short = np.flatnonzero(np.isfinite(self.reach_ms) & (self.reach_ms + self.floor_ms < u))
+            short = np.flatnonzero((self.reach_ms < np.inf) & (self.reach_ms + self.floor_ms < u))
             if len(short):
                 self._look_on(short, u[short])
             worth = u[pool.package] + self.partner_ms[pool.partner]

@@ -93,11 +93,11 @@ class RuleBook:
         cost_ms[left] = so_far_ms
         return Priced(cost_ms, lost_to)
 
-    def screened(self, problem: Problem, partners: Ints) -> Bools:
-        """Return (n, partners): the pairs of all packages with some partners that comparisons of columns leave."""
-        n = len(problem.packages)
-        pairs, possible = Edges(problem, np.arange(n)[:, None], partners[None]), np.ones((n, len(partners)), dtype=bool)
-        for weighed in self.rules if n else ():
+    def screened(self, problem: Problem, packages: Ints, partners: Ints) -> Bools:
+        """Return (packages, partners): the pairs of some packages and partners that comparisons of columns leave."""
+        pairs = Edges(problem, packages[:, None], partners[None])
+        possible = np.ones(pairs.shape, dtype=bool)
+        for weighed in self.rules:
             if broadcasts(weighed.rule):
                 possible &= feasible_by(weighed.rule, problem, pairs)
         return possible
