@@ -12,6 +12,7 @@ doi:10.1109/TAES.2016.140952) or, where that would be mostly holes, by
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -45,10 +46,16 @@ class Graph:
     left_out_ms: Floats
     slots: Ints
 
+    @cached_property
+    def lengths(self) -> Ints:
+        """Return (n,): how many edges each package has."""
+        lengths: Ints = self.offsets[1:] - self.offsets[:-1]
+        return lengths
+
     @property
     def package(self) -> Ints:
         """Return (e,): each edge's package."""
-        return np.repeat(np.arange(len(self.left_out_ms)), np.diff(self.offsets))
+        return np.arange(len(self.left_out_ms)).repeat(self.lengths)
 
 
 def components(graph: Graph) -> Ints:
@@ -72,7 +79,7 @@ def assign(graph: Graph, component: Ints, wanted: Bools, executor: Executor | No
     component: (n,) as components() gives it. wanted: (components,). The answer does not depend on the executor.
     """
     chosen = np.full(len(graph.left_out_ms), UNASSIGNED, dtype=np.int64)
-    packages = np.flatnonzero(wanted[component] & (np.diff(graph.offsets) > 0))
+    packages = np.flatnonzero(wanted[component] & (graph.lengths > 0))
     if not len(packages):
         return chosen
     cheapest = _cheapest_edges(graph, packages)
@@ -93,8 +100,7 @@ def assign(graph: Graph, component: Ints, wanted: Bools, executor: Executor | No
 
 def _cheapest_edges(graph: Graph, packages: Ints) -> Ints:
     """Return each package's cheapest edge, the first where several are, or UNASSIGNED where leaving out is cheaper."""
-    starts = graph.offsets[packages]
-    lengths = graph.offsets[packages + 1] - starts
+    starts, lengths = graph.offsets[packages], graph.lengths[packages]
     edges = np.repeat(starts, lengths) + within(lengths)
     firsts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     least = np.minimum.reduceat(graph.cost_ms[edges], firsts)
@@ -123,7 +129,7 @@ def _lots(graph: Graph, groups: Sequence[Ints]) -> list[list[Ints]]:
             lots.append([])
             edges = 0
         lots[-1].append(members)
-        edges += int((graph.offsets[members + 1] - graph.offsets[members]).sum())
+        edges += int(graph.lengths[members].sum())
     return lots
 
 
@@ -134,8 +140,7 @@ def _parts(graph: Graph, lot: Sequence[Ints]) -> list[_Part]:
     """Return what each component is: its lengths, partners (from 0), costs, left-out costs and slots."""
     parts = []
     for members in lot:
-        starts = graph.offsets[members]
-        lengths = graph.offsets[members + 1] - starts
+        starts, lengths = graph.offsets[members], graph.lengths[members]
         edges = np.repeat(starts, lengths) + within(lengths)
         partners, column = np.unique(graph.partner[edges], return_inverse=True)
         parts.append((lengths, column, graph.cost_ms[edges], graph.left_out_ms[members], graph.slots[partners]))

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
-from services.assignment.matching.geography import Floats, Ints, embedded_m, straight_m
+from services.assignment.matching.geography import Floats, Ints, straight_m
 from services.assignment.matching.problem import Problem
 from services.assignment.matching.rulebook import MS, RuleBook
 
@@ -82,10 +82,10 @@ class PairTable:
     """
 
     def __init__(self, problem: Problem, book: RuleBook, partner_floor_ms: Floats) -> None:
-        metric, n = problem.travel.metric, len(problem.packages)
+        n = len(problem.packages)
         self._partner = np.flatnonzero(np.isfinite(partner_floor_ms))
-        pickup = embedded_m(metric, problem.packages.pickup)
-        place = embedded_m(metric, problem.partners.place[self._partner])
+        place, pickup = problem.embedded_m
+        place = place[self._partner]
         speed_m_per_s = problem.fastest_m_per_s[problem.partners.vehicle[self._partner]]
         limit_m, floor_ms = _limit_m(problem), partner_floor_ms[self._partner]
         self._least_ms = np.empty((n, len(self._partner)), dtype=np.float32)
@@ -129,9 +129,7 @@ class SpatialIndex:
     """The partners of a problem by vehicle and place, each vehicle's in a tree."""
 
     def __init__(self, problem: Problem, book: RuleBook, partner_floor_ms: Floats) -> None:
-        metric = problem.travel.metric
-        self._pickup = embedded_m(metric, problem.packages.pickup)
-        self._place = embedded_m(metric, problem.partners.place)
+        self._place, self._pickup = problem.embedded_m
         self._travel_weight, self._floor_ms = book.travel_weight, partner_floor_ms
         self._limit_m = _limit_m(problem)
         able = np.flatnonzero(np.isfinite(partner_floor_ms))

@@ -4,7 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
-from services.assignment.matching.geography import Floats, Ints
+from services.assignment.matching.geography import Floats, Ints, embedded_distance_m
 from services.assignment.matching.insertion import Insertion, insertions
 from services.assignment.matching.problem import Bools, Problem
 
@@ -37,8 +37,10 @@ class Edges:
     @cached_property
     def distance_m(self) -> Floats:
         """Return (e,): metres from the partner's place to the pickup."""
-        problem = self.problem
-        return problem.travel.distance_m(problem.partners.place[self.partner], problem.packages.pickup[self.package])
+        place, pickup = self.problem.embedded_m
+        # Several times as fast as indexing rows.
+        places, pickups = place.take(self.partner, axis=0), pickup.take(self.package, axis=0)
+        return embedded_distance_m(self.problem.travel.metric, places, pickups)
 
     @cached_property
     def insertion(self) -> Insertion:

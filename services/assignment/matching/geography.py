@@ -38,6 +38,16 @@ def distance_m(metric: Metric, one: Floats, other: Floats) -> Floats:
     return result
 
 
+def embedded_distance_m(metric: Metric, one: Floats, other: Floats) -> Floats:
+    """Return the same distances between places of shape (e, 2) or (e, 3) that are embedded already."""
+    offset = one - other
+    straight: Floats = np.sqrt(np.einsum("ij,ij->i", offset, offset))
+    if metric is Metric.EUCLIDEAN:
+        return straight
+    result: Floats = 2 * EARTH_RADIUS_M * np.arcsin(np.minimum(1.0, straight / (2 * EARTH_RADIUS_M)))
+    return result
+
+
 def embedded_m(metric: Metric, places: Floats) -> Floats:
     """Return (n, 2) or (n, 3) coordinates in metres whose straight-line distances order pairs as distance_m does."""
     if metric is Metric.EUCLIDEAN:
@@ -76,7 +86,6 @@ def zone_cell(prefix: str) -> int:
     return cell
 
 
-def shortened(cell: Ints, precision: Ints) -> Ints:
-    """Return cells of ZONE_PRECISION_MAX cut to `precision` characters."""
-    result: Ints = cell >> (5 * (ZONE_PRECISION_MAX - precision))
-    return result
+def bits_cut(precision: Ints) -> Ints:
+    """Return how many bits a cell of `precision` characters lacks of one of ZONE_PRECISION_MAX."""
+    return 5 * (ZONE_PRECISION_MAX - precision)

@@ -212,7 +212,7 @@ class Pipeline:
         started_s = self.clock_s()
         pool, problem = self.pool, self.problem
         active = np.flatnonzero(pool.active)
-        active = active[np.lexsort((pool.partner[active], pool.package[active]))]
+        active = active[np.argsort(pool.package[active] * len(problem.partners) + pool.partner[active])]
         offsets = np.searchsorted(pool.package[active], np.arange(len(problem.packages) + 1))
         self.graph = Graph(
             offsets, pool.partner[active], pool.cost_ms[active], self.left_out_ms, problem.partners.units_max

@@ -21,7 +21,15 @@ from services.assignment.matching.columns import (
     check_pairs,
     filled,
 )
-from services.assignment.matching.geography import ZONE_PRECISION_MAX, Floats, Ints, Metric, cells, zone_cell
+from services.assignment.matching.geography import (
+    ZONE_PRECISION_MAX,
+    Floats,
+    Ints,
+    Metric,
+    cells,
+    embedded_m,
+    zone_cell,
+)
 from services.assignment.matching.routes import Routes
 from services.assignment.matching.travel import VEHICLES, Travel
 
@@ -278,6 +286,12 @@ class Problem:
     def fastest_m_per_s(self) -> Floats:
         """Return (vehicles,) speeds that no partner exceeds on the way to a pickup."""
         return self.travel.fastest_m_per_s(self.now_s, max(self.now_s, self.partners.free_at_s.max(initial=0.0)))
+
+    @cached_property
+    def embedded_m(self) -> tuple[Floats, Floats]:
+        """Return partners' places and packages' pickups, (m, 2 or 3) and (n, 2 or 3), embedded."""
+        metric = self.travel.metric
+        return embedded_m(metric, self.partners.place), embedded_m(metric, self.packages.pickup)
 
     @cached_property
     def ride_m(self) -> Floats:

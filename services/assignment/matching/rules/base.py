@@ -5,11 +5,12 @@ from typing import ClassVar, Protocol, TypeGuard
 import numpy as np
 
 from services.assignment.matching.edges import Edges
-from services.assignment.matching.geography import Floats
+from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.problem import Bools, Problem
 
 # No finite cost of a pair may be above this: 11 days. It keeps every sum exact; see pipeline.py.
 COST_S_MAX = 1e6
+_SHORT_MAX = np.iinfo(np.int32).max
 
 
 class Rule(Protocol):
@@ -72,6 +73,15 @@ class RulesOut:
     def __call__(self, problem: Problem, edges: Edges) -> Floats:
         """Return 0 or +inf."""
         return np.where(self.possible(problem, edges), 0.0, np.inf)
+
+
+def fits(needed: Ints, room: Ints, edges: Edges) -> Bools:
+    """Return which pairs' packages need no more, (n,), than their partners have room for, (m,)."""
+    if edges.package.ndim > 1 and needed.max(initial=0) < _SHORT_MAX:
+        # Many pairs at once: short integers are compared in half the time.
+        needed, room = needed.astype(np.int32), np.minimum(room, _SHORT_MAX).astype(np.int32)
+    possible: Bools = needed[edges.package] <= room[edges.partner]
+    return possible
 
 
 class FlooredRule(Rule, Protocol):

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.problem import Bools, Problem
-from services.assignment.matching.rules.base import RulesOut
+from services.assignment.matching.rules.base import RulesOut, fits
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,4 @@ class Cash(RulesOut):
 
     def possible(self, problem: Problem, edges: Edges) -> Bools:
         """Return (e,)."""
-        left = problem.partners.cash_paise_left[edges.partner]
-        fits: Bools = problem.packages.cash_on_delivery_paise[edges.package] <= left
-        return fits
+        return fits(problem.packages.cash_on_delivery_paise, problem.partners.cash_paise_left, edges)

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.problem import Bools, Problem
-from services.assignment.matching.rules.base import RulesOut
+from services.assignment.matching.rules.base import RulesOut, fits
 
 
 @dataclass(frozen=True)
@@ -21,5 +21,4 @@ class ParcelWeight(RulesOut):
 
     def possible(self, problem: Problem, edges: Edges) -> Bools:
         """Return (e,)."""
-        fits: Bools = problem.packages.weight_g[edges.package] <= problem.room("weight_g")[edges.partner]
-        return fits
+        return fits(problem.packages.weight_g, problem.room("weight_g"), edges)

@@ -8,7 +8,7 @@ import numpy as np
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats
 from services.assignment.matching.problem import Bools, Problem
-from services.assignment.matching.rules.base import RulesOut
+from services.assignment.matching.rules.base import RulesOut, fits
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,7 @@ class Parcels(RulesOut):
 
     def possible(self, problem: Problem, edges: Edges) -> Bools:
         """Return (e,)."""
-        fits: Bools = problem.packages.parcels[edges.package] <= problem.room("parcels")[edges.partner]
-        return fits
+        return fits(problem.packages.parcels, problem.room("parcels"), edges)
 
     def partner_floor(self, problem: Problem) -> Floats:
         """Return (m,): +inf for whoever has no room for a single one."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from services.assignment.matching.edges import Edges
-from services.assignment.matching.geography import Floats, Ints
+from services.assignment.matching.geography import Floats
 from services.assignment.matching.problem import Bools, Partners, Problem
 from services.assignment.matching.routes import within
 from services.assignment.matching.rules.base import RulesOut
@@ -27,7 +27,10 @@ class Shift(RulesOut):
     def possible(self, problem: Problem, edges: Edges) -> Bools:
         """Return (e,)."""
         ready_s = np.maximum(problem.packages.ready_at_s[edges.package], problem.now_s)
-        return _on_shift(problem.partners, edges.partner, ready_s)
+        on_shift: Bools = np.zeros(len(edges), dtype=bool)
+        for start_s, end_s in problem.once(self, "slots", lambda: _slots(problem.partners)):
+            on_shift |= (start_s[edges.partner] <= ready_s) & (ready_s < end_s[edges.partner])
+        return on_shift
 
     def partner_floor(self, problem: Problem) -> Floats:
         """Return (m,): +inf for whoever has slots, but none between now and when the last goods are ready."""
@@ -39,11 +42,15 @@ class Shift(RulesOut):
         return np.where(works | (lengths == 0), 0.0, np.inf)
 
 
-def _on_shift(partners: Partners, partner: Ints, at_s: Floats) -> Bools:
-    """Return (e,): whether a slot of each partner covers its moment; one without slots always works."""
-    lengths = np.diff(partners.slot_offsets)[partner]
-    row = np.repeat(np.arange(len(partner)), lengths)
-    slot = np.repeat(partners.slot_offsets[partner], lengths) + within(lengths)
-    covers = (partners.slot_start_s[slot] <= at_s[row]) & (at_s[row] < partners.slot_end_s[slot])
-    on_shift: Bools = (np.bincount(row[covers], minlength=len(partner)) > 0) | (lengths == 0)
-    return on_shift
+def _slots(partners: Partners) -> list[tuple[Floats, Floats]]:
+    """Return starts and ends, (m,) each, of everyone's first slot, everyone's second, and so on.
+
+    Who has no slots has one for ever.
+    """
+    lengths = np.diff(partners.slot_offsets)
+    most = max(1, int(lengths.max(initial=0)))
+    start_s, end_s = np.full((most, len(partners)), np.inf), np.full((most, len(partners)), -np.inf)
+    start_s[:, lengths == 0], end_s[:, lengths == 0] = -np.inf, np.inf
+    place, owner = within(lengths), np.repeat(np.arange(len(partners)), lengths)
+    start_s[place, owner], end_s[place, owner] = partners.slot_start_s, partners.slot_end_s
+    return list(zip(start_s, end_s, strict=True))

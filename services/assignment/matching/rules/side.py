@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.problem import Bools, Problem
-from services.assignment.matching.rules.base import RulesOut
+from services.assignment.matching.rules.base import RulesOut, fits
 
 
 @dataclass(frozen=True)
@@ -20,5 +20,4 @@ class Side(RulesOut):
 
     def possible(self, problem: Problem, edges: Edges) -> Bools:
         """Return (e,)."""
-        fits: Bools = problem.packages.side_mm[edges.package] <= problem.partners.side_mm_max[edges.partner]
-        return fits
+        return fits(problem.packages.side_mm, problem.partners.side_mm_max, edges)

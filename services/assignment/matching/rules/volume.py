@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.problem import Bools, Problem
-from services.assignment.matching.rules.base import RulesOut
+from services.assignment.matching.rules.base import RulesOut, fits
 
 
 @dataclass(frozen=True)
@@ -21,5 +21,4 @@ class Volume(RulesOut):
 
     def possible(self, problem: Problem, edges: Edges) -> Bools:
         """Return (e,)."""
-        fits: Bools = problem.packages.volume_cm3[edges.package] <= problem.room("volume_cm3")[edges.partner]
-        return fits
+        return fits(problem.packages.volume_cm3, problem.room("volume_cm3"), edges)
