@@ -84,8 +84,7 @@ class PairTable:
     def __init__(self, problem: Problem, book: RuleBook, partner_floor_ms: Floats) -> None:
         n = len(problem.packages)
         self._partner = np.flatnonzero(np.isfinite(partner_floor_ms))
-        place, pickup = problem.embedded_m
-        place = place[self._partner]
+        pickup, place = problem.embedded[0], problem.embedded_places[self._partner]
         speed_m_per_s = problem.fastest_m_per_s[problem.partners.vehicle[self._partner]]
         limit_m, floor_ms = _limit_m(problem), partner_floor_ms[self._partner]
         self._least_ms = np.empty((n, len(self._partner)), dtype=np.float32)
@@ -129,7 +128,7 @@ class SpatialIndex:
     """The partners of a problem by vehicle and place, each vehicle's in a tree."""
 
     def __init__(self, problem: Problem, book: RuleBook, partner_floor_ms: Floats) -> None:
-        self._place, self._pickup = problem.embedded_m
+        self._place, self._pickup = problem.embedded_places, problem.embedded[0]
         self._travel_weight, self._floor_ms = book.travel_weight, partner_floor_ms
         self._limit_m = _limit_m(problem)
         able = np.flatnonzero(np.isfinite(partner_floor_ms))

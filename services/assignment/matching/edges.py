@@ -4,7 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
-from services.assignment.matching.geography import Floats, Ints, embedded_distance_m
+from services.assignment.matching.geography import Floats, Ints, apart_m
 from services.assignment.matching.insertion import Insertion, insertions
 from services.assignment.matching.problem import Bools, Problem
 
@@ -37,10 +37,11 @@ class Edges:
     @cached_property
     def distance_m(self) -> Floats:
         """Return (e,): metres from the partner's place to the pickup."""
-        place, pickup = self.problem.embedded_m
+        problem = self.problem
         # Several times as fast as indexing rows.
-        places, pickups = place.take(self.partner, axis=0), pickup.take(self.package, axis=0)
-        return embedded_distance_m(self.problem.travel.metric, places, pickups)
+        places = problem.embedded_places.take(self.partner, axis=0)
+        pickups = problem.embedded[0].take(self.package, axis=0)
+        return apart_m(problem.travel.metric, places, pickups)
 
     @cached_property
     def insertion(self) -> Insertion:

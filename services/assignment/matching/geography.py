@@ -38,22 +38,22 @@ def distance_m(metric: Metric, one: Floats, other: Floats) -> Floats:
     return result
 
 
-def embedded_distance_m(metric: Metric, one: Floats, other: Floats) -> Floats:
-    """Return the same distances between places of shape (e, 2) or (e, 3) that are embedded already."""
-    offset = one - other
-    straight: Floats = np.sqrt(np.einsum("ij,ij->i", offset, offset))
-    if metric is Metric.EUCLIDEAN:
-        return straight
-    result: Floats = 2 * EARTH_RADIUS_M * np.arcsin(np.minimum(1.0, straight / (2 * EARTH_RADIUS_M)))
-    return result
-
-
 def embedded_m(metric: Metric, places: Floats) -> Floats:
     """Return (n, 2) or (n, 3) coordinates in metres whose straight-line distances order pairs as distance_m does."""
     if metric is Metric.EUCLIDEAN:
         return places
     phi, theta = np.radians(places[:, 0]), np.radians(places[:, 1])
     return EARTH_RADIUS_M * np.column_stack([np.cos(phi) * np.cos(theta), np.cos(phi) * np.sin(theta), np.sin(phi)])
+
+
+def apart_m(metric: Metric, one: Floats, other: Floats) -> Floats:
+    """Return distances in metres between embedded places of shapes (..., d): as distance_m, without its angles."""
+    offset = one - other
+    straight: Floats = np.sqrt(np.einsum("...i,...i->...", offset, offset))
+    if metric is Metric.EUCLIDEAN:
+        return straight
+    result: Floats = 2 * EARTH_RADIUS_M * np.arcsin(np.minimum(1.0, straight / (2 * EARTH_RADIUS_M)))
+    return result
 
 
 def straight_m(metric: Metric, distance: Floats) -> Floats:

@@ -31,6 +31,7 @@ from services.assignment.matching.geography import (
     zone_cell,
 )
 from services.assignment.matching.routes import Routes
+from services.assignment.matching.schedule import Schedule, scheduled
 from services.assignment.matching.travel import VEHICLES, Travel
 
 Bools = npt.NDArray[np.bool_]
@@ -288,15 +289,28 @@ class Problem:
         return self.travel.fastest_m_per_s(self.now_s, max(self.now_s, self.partners.free_at_s.max(initial=0.0)))
 
     @cached_property
-    def embedded_m(self) -> tuple[Floats, Floats]:
-        """Return partners' places and packages' pickups, (m, 2 or 3) and (n, 2 or 3), embedded."""
-        metric = self.travel.metric
-        return embedded_m(metric, self.partners.place), embedded_m(metric, self.packages.pickup)
+    def embedded_places(self) -> Floats:
+        """Return (m, d) coordinates of the partners' places, as `embedded_m` gives them."""
+        return embedded_m(self.travel.metric, self.partners.place)
 
     @cached_property
     def ride_m(self) -> Floats:
         """Return (n,): metres from each pickup to the first drop."""
         return self.travel.distance_m(self.packages.pickup, self.packages.drop)
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """Return when the partners are where on their routes."""
+        partners = self.partners
+        start_s = np.maximum(self.now_s, partners.free_at_s)
+        return scheduled(partners.routes, partners.place, partners.vehicle, start_s, self.travel)
+
+    @cached_property
+    def embedded(self) -> tuple[Floats, Floats, Floats]:
+        """Return (n, d) coordinates of the pickups, the drops and the exits, as `embedded_m` gives them."""
+        packages, metric = self.packages, self.travel.metric
+        pickup, drop, leave = (embedded_m(metric, getattr(packages, name)) for name in PACKAGE_PLACES)
+        return pickup, drop, leave
 
     @cached_property
     def pickup_cell(self) -> Ints:
