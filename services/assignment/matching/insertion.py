@@ -22,6 +22,8 @@ from services.assignment.matching.schedule import handed_over_s, whole_ticks
 # All insertions into a route of up to two stops.
 SCHEDULED_MAX = 6
 CHUNK_CELLS_MAX = 100_000
+# So few cells go together, padded or not: pieces have their price too.
+TOGETHER_CELLS_MAX = 2_000
 _LOADS = (("parcels", "parcels_left"), ("weight_g", "weight_g_left"), ("volume_cm3", "volume_cm3_left"))
 
 
@@ -60,7 +62,9 @@ def insertions(problem: Problem, ride_m: Floats, package: Ints, partner: Ints) -
     while stop > 0:
         widest = int(lengths[order[stop - 1]])
         start = max(0, stop - max(1, CHUNK_CELLS_MAX // (widest + 1)))
-        if widest:
+        if stop * (widest + 1) <= TOGETHER_CELLS_MAX:
+            start = idle = 0
+        elif widest:
             # Who has nothing to do yet is not padded to the others' stops.
             start = max(start, idle)
         if start > idle:
