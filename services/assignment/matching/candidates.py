@@ -54,7 +54,9 @@ class _Class:
 
 
 class Nearby(Protocol):
-    """Finds the partners that may matter to packages."""
+    """Finds the partners that may matter to packages. neighbours_first: so many to begin with are found quickest."""
+
+    neighbours_first: int
 
     def nearest(self, packages: Ints, count: int) -> Neighbours:
         """Return for each of `packages` about `count` partners who cost least, and how far they reach."""
@@ -80,6 +82,8 @@ class PairTable:
 
     In single precision, rounded down: it is read many times, and only decides which pairs are looked at.
     """
+
+    neighbours_first = 16
 
     def __init__(self, problem: Problem, book: RuleBook, partner_floor_ms: Floats) -> None:
         n = len(problem.packages)
@@ -127,6 +131,8 @@ class PairTable:
 class SpatialIndex:
     """The partners of a problem by vehicle and place, each vehicle's in a tree."""
 
+    neighbours_first = 6
+
     def __init__(self, problem: Problem, book: RuleBook, partner_floor_ms: Floats) -> None:
         self._place, self._pickup = problem.embedded_places, problem.embedded[0]
         self._travel_weight, self._floor_ms = book.travel_weight, partner_floor_ms
@@ -143,33 +149,26 @@ class SpatialIndex:
 
     def nearest(self, packages: Ints, count: int) -> Neighbours:
         """Return for each of `packages` about `count` partners who cost least, and how far they reach."""
-        package, partner, least = [_NOBODY], [_NOBODY], [np.zeros(0)]
-        reach_ms = np.full(len(packages), np.inf)
+        row, partner, reach_ms = [_NOBODY], [_NOBODY], np.full(len(packages), np.inf)
         for kind in self._classes:
-            k = min(count, kind.tree.n)
+            k = min(count + 1, kind.tree.n)
             found = kind.tree.query(
                 self._pickup[packages], k=np.arange(1, k + 1), distance_upper_bound=self._limit_m * (1 + 1e-12)
             )
             straight, index = np.asarray(found[0]), np.asarray(found[1])
             if k < kind.tree.n:
-                reach_ms = np.minimum(
-                    reach_ms, _way_ms(straight[:, -1], kind.speed_m_per_s, self._travel_weight) + kind.floor_ms
-                )
-            row, column = np.nonzero(np.isfinite(straight))
-            taken = kind.partner[index[row, column]]
-            package.append(row)
-            partner.append(taken)
-            least.append(
-                _way_ms(straight[row, column], kind.speed_m_per_s, self._travel_weight) + self._floor_ms[taken]
-            )
-        rows, partners, least_ms = np.concatenate(package), np.concatenate(partner), np.concatenate(least)
+                # Others may be just as far as the last one that was found.
+                last_ms = _way_ms(straight[:, -1], kind.speed_m_per_s, self._travel_weight) + kind.floor_ms
+                reach_ms = np.minimum(reach_ms, last_ms - _SLACK_MS)
+            there = np.isfinite(straight)
+            row.append(np.nonzero(there)[0])
+            partner.append(kind.partner[index[there]])
         # Each vehicle's partners are known up to their own reach, all of them up to the shortest.
-        kept = least_ms <= reach_ms[rows]
-        return Neighbours(packages[rows[kept]], partners[kept], least_ms[kept], reach_ms, screened=False)
+        return self._kept(packages, np.concatenate(row), np.concatenate(partner), reach_ms)
 
     def within(self, packages: Ints, reach_ms: Floats) -> Neighbours:
         """Return for each of `packages` the partners who cost at least no more than `reach_ms`, (packages,)."""
-        package, partner = [_NOBODY], [_NOBODY]
+        row, partner = [_NOBODY], [_NOBODY]
         for kind in self._classes:
             # Somewhat farther than asked: what is just at the border is then surely inside.
             way_ms = np.maximum(reach_ms - kind.floor_ms, 0.0) + 2 * _SLACK_MS
@@ -181,18 +180,20 @@ class SpatialIndex:
                 lists = kind.tree.query_ball_point(self._pickup[packages[some]], radius_m[some])
                 lengths = np.array([len(found) for found in lists], dtype=np.int64)
                 index = np.fromiter(chain.from_iterable(lists), dtype=np.int64, count=int(lengths.sum()))
-                package.append(np.repeat(some, lengths))
+                row.append(np.repeat(some, lengths))
                 partner.append(kind.partner[index])
-        rows, partners = np.concatenate(package), np.concatenate(partner)
-        offset_m = self._pickup[packages[rows]] - self._place[partners]
+        all_ms = np.where(reach_ms >= self._dearest_ms, np.inf, reach_ms)
+        return self._kept(packages, np.concatenate(row), np.concatenate(partner), all_ms)
+
+    def _kept(self, packages: Ints, row: Ints, partner: Ints, reach_ms: Floats) -> Neighbours:
+        """Return those of the found pairs, (e,) rows of `packages` and partners, that lie within reach."""
+        # However a pair was found, this is what it costs at least, to the last bit.
+        offset_m = self._pickup.take(packages[row], axis=0) - self._place.take(partner, axis=0)
         straight_way_m = np.sqrt(np.einsum("ij,ij->i", offset_m, offset_m))
-        speed_m_per_s = self._speeds[self._vehicle[partners]]
-        least_ms = _way_ms(straight_way_m, speed_m_per_s, self._travel_weight) + self._floor_ms[partners]
-        everything = reach_ms >= self._dearest_ms
-        kept = (least_ms <= reach_ms[rows]) | everything[rows]
-        return Neighbours(
-            packages[rows[kept]], partners[kept], least_ms[kept], np.where(everything, np.inf, reach_ms), screened=False
-        )
+        speed_m_per_s = self._speeds[self._vehicle[partner]]
+        least_ms = _way_ms(straight_way_m, speed_m_per_s, self._travel_weight) + self._floor_ms[partner]
+        kept = least_ms <= reach_ms[row]
+        return Neighbours(packages[row[kept]], partner[kept], least_ms[kept], reach_ms, screened=False)
 
 
 def _limit_m(problem: Problem) -> float:
@@ -209,7 +210,7 @@ def _dearest_ms(problem: Problem, travel_weight: float, partner_floor_ms: Floats
 
 
 def _way_ms(straight: Floats, speed_m_per_s: Floats | float, travel_weight: float) -> Floats:
-    """Turn straight lines into what their ways cost at least, in place: no way is shorter."""
-    straight *= MS * travel_weight / speed_m_per_s
-    straight -= _SLACK_MS
-    return straight
+    """Return what the ways cost at least that are `straight` metres as the crow flies."""
+    least_ms: Floats = straight * (MS * travel_weight / speed_m_per_s)
+    least_ms -= _SLACK_MS
+    return least_ms

@@ -29,7 +29,7 @@ from services.assignment.matching.routes import least
 from services.assignment.matching.rulebook import MS, RuleBook
 
 LEFT_OUT_MS = float(2**49)
-NEIGHBOURS_FIRST, EDGES_FIRST = 16, 8
+POSSIBLE_FIRST, EDGES_FIRST = 4, 6
 GROWTH = 4
 # So few edges are solved at once: looking for components would take longer.
 ONE_COMPONENT_EDGES_MAX = 5_000
@@ -113,7 +113,7 @@ class Pipeline:
         self.floor_ms = book.floor_ms(problem)
         self.left_out_ms = np.minimum(np.rint(problem.packages.left_out_cost_s * MS), LEFT_OUT_MS)
         self.pool = _Pool()
-        self.count = np.full(n, NEIGHBOURS_FIRST)
+        self.count = np.full(n, self.index.neighbours_first)
         self.reach_ms = np.full(n, -np.inf)
         self.edge = np.full(n, UNASSIGNED, dtype=np.int64)
         self.matched_partner = self.edge
@@ -162,10 +162,10 @@ class Pipeline:
         started_s = self.clock_s()
         n = len(self.problem.packages)
         few = np.arange(n)
-        while len(few) and self.count[few[0]] <= NEIGHBOURS_FIRST * GROWTH**2:
+        while len(few) and self.count[few[0]] <= self.index.neighbours_first * GROWTH**2:
             self._take_in(few, self.index.nearest(few, int(self.count[few[0]])))
             possible = np.bincount(self.pool.package, minlength=n)
-            few = few[(possible[few] < EDGES_FIRST) & (self.reach_ms[few] < np.inf)]
+            few = few[(possible[few] < POSSIBLE_FIRST) & (self.reach_ms[few] < np.inf)]
             self.count[few] *= GROWTH
         self._choose_first()
         self.build_s += self.clock_s() - started_s
