@@ -5,8 +5,12 @@ those matchings one of least cost. Packages and partners that no chain of edges 
 connected component is solved alone. Where every package of a component can have its cheapest partner, that is the
 optimum. Otherwise capacity becomes slots, a column each, and a component is solved by
 `scipy.optimize.linear_sum_assignment` on a dense matrix (shortest augmenting paths; Crouse 2016,
-doi:10.1109/TAES.2016.140952) or, where that would be mostly holes, by
+doi:10.1109/TAES.2016.140952) or, where that would be large or mostly holes, by
 `scipy.sparse.csgraph.min_weight_full_bipartite_matching` (LAPJVsp; Jonker and Volgenant 1987, doi:10.1007/BF02278710).
+
+An earlier matching and its prices, where they are known, say which edges no optimum can have: those that cost more than
+the prices of their ends by more than the whole earlier matching does (reduced-cost fixing). When little has changed since,
+few edges are left.
 """
 
 from collections.abc import Sequence
@@ -26,8 +30,8 @@ from services.assignment.matching.routes import within
 
 UNASSIGNED = -1
 # A dense matrix beyond this is solved as a sparse one, and a smaller one too where it is mostly holes.
-DENSE_CELLS_MAX = 4_000_000
-DENSE_CELLS_PER_EDGE_MAX = 20
+DENSE_CELLS_MAX = 100_000
+DENSE_CELLS_PER_EDGE_MAX = 60
 # Components are handed to other processes in lots of about this many edges.
 LOT_EDGES = 50_000
 
@@ -58,6 +62,14 @@ class Graph:
         return np.arange(len(self.left_out_ms)).repeat(self.lengths)
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """A matching of the same packages on fewer edges: partner (n,) or UNASSIGNED, and its prices, partner_ms (m,)."""
+
+    partner: Ints
+    partner_ms: Floats
+
+
 def components(graph: Graph) -> Ints:
     """Return (n,): the component of each package, numbered from 0 in the order of their first packages."""
     n, m = len(graph.left_out_ms), len(graph.slots)
@@ -73,10 +85,13 @@ def components(graph: Graph) -> Ints:
     return np.unique(label, return_inverse=True)[1].astype(np.int64)
 
 
-def assign(graph: Graph, component: Ints, wanted: Bools, executor: Executor | None = None) -> Ints:
+def assign(
+    graph: Graph, component: Ints, wanted: Bools, executor: Executor | None = None, earlier: Earlier | None = None
+) -> Ints:
     """Return (n,): each package's edge in the optimum, or UNASSIGNED; only for components that `wanted` marks.
 
-    component: (n,) as components() gives it. wanted: (components,). The answer does not depend on the executor.
+    component: (n,) as components() gives it. wanted: (components,). The answer does not depend on the executor. earlier:
+    makes it faster; where several matchings are optimal, another one may be found.
     """
     chosen = np.full(len(graph.left_out_ms), UNASSIGNED, dtype=np.int64)
     packages = np.flatnonzero(wanted[component] & (graph.lengths > 0))
@@ -89,13 +104,33 @@ def assign(graph: Graph, component: Ints, wanted: Bools, executor: Executor | No
     hard = packages[~easy]
     order = hard[np.argsort(component[hard], kind="stable")]
     bounds = np.flatnonzero(np.diff(component[order], prepend=-1, append=-1))
+    possible = None if earlier is None or not len(hard) else _possible(graph, component, earlier)
     lots = _lots(graph, [order[start:end] for start, end in pairwise(bounds)])
-    parts = [_parts(graph, lot) for lot in lots]
-    solved = executor.map(_solve_lot, parts) if executor is not None and len(parts) > 1 else map(_solve_lot, parts)
-    for lot, edges in zip(lots, solved, strict=True):
-        for members, found in zip(lot, edges, strict=True):
-            chosen[members] = np.where(found >= 0, graph.offsets[members] + found, UNASSIGNED)
+    parts = [[_part(graph, members, possible) for members in lot] for lot in lots]
+    tasks = [[task for _, task in lot] for lot in parts]
+    solved = executor.map(_solve_lot, tasks) if executor is not None and len(tasks) > 1 else map(_solve_lot, tasks)
+    for lot, part, places in zip(lots, parts, solved, strict=True):
+        for members, (edges, _), place in zip(lot, part, places, strict=True):
+            chosen[members] = np.append(edges, UNASSIGNED)[place]
     return chosen
+
+
+def _possible(graph: Graph, component: Ints, earlier: Earlier) -> Bools:
+    """Return (e,): which edges may be in an optimum.
+
+    Prices that are at most 0 bound every matching from below, and the earlier one bounds the optimum from above. An edge
+    that exceeds the prices of its ends by more than the gap between the two would lift the bound above the optimum.
+    """
+    package, lengths = graph.package, graph.lengths
+    over_partner = graph.cost_ms - earlier.partner_ms[graph.partner]
+    worth, some = graph.left_out_ms.copy(), np.flatnonzero(lengths)
+    worth[some] = np.minimum(worth[some], np.minimum.reduceat(over_partner, graph.offsets[some]))
+    paid = graph.left_out_ms.copy()
+    held = np.flatnonzero(graph.partner == earlier.partner[package])
+    paid[package[held]] = over_partner[held]
+    gap = np.bincount(component, paid - worth)
+    possible: Bools = over_partner - worth[package] <= gap[component[package]]
+    return possible
 
 
 def _cheapest_edges(graph: Graph, packages: Ints) -> Ints:
@@ -136,28 +171,27 @@ def _lots(graph: Graph, groups: Sequence[Ints]) -> list[list[Ints]]:
 _Part = tuple[Ints, Ints, Floats, Floats, Ints]
 
 
-def _parts(graph: Graph, lot: Sequence[Ints]) -> list[_Part]:
-    """Return what each component is: its lengths, partners (from 0), costs, left-out costs and slots."""
-    parts = []
-    for members in lot:
-        starts, lengths = graph.offsets[members], graph.lengths[members]
-        edges = np.repeat(starts, lengths) + within(lengths)
-        partners, column = np.unique(graph.partner[edges], return_inverse=True)
-        parts.append((lengths, column, graph.cost_ms[edges], graph.left_out_ms[members], graph.slots[partners]))
-    return parts
+def _part(graph: Graph, members: Ints, possible: Bools | None) -> tuple[Ints, _Part]:
+    """Return a component's edges, and what it is: each edge's package and partner, both from 0, costs and slots."""
+    starts, lengths = graph.offsets[members], graph.lengths[members]
+    edges, row = np.repeat(starts, lengths) + within(lengths), np.repeat(np.arange(len(members)), lengths)
+    if possible is not None:
+        kept = possible[edges]
+        edges, row = edges[kept], row[kept]
+    partners, column = np.unique(graph.partner[edges], return_inverse=True)
+    return edges, (row, column, graph.cost_ms[edges], graph.left_out_ms[members], graph.slots[partners])
 
 
 def _solve_lot(parts: Sequence[_Part]) -> list[Ints]:
     return [solve_component(*part) for part in parts]
 
 
-def solve_component(lengths: Ints, column: Ints, cost_ms: Floats, left_out_ms: Floats, slots: Ints) -> Ints:
-    """Return each package's edge, counted among its own, or UNASSIGNED.
+def solve_component(row: Ints, column: Ints, cost_ms: Floats, left_out_ms: Floats, slots: Ints) -> Ints:
+    """Return (n,): each package's edge, or UNASSIGNED.
 
-    lengths: (n,) edges of each package, at least 1 in all. column, cost_ms: (e,) by package. slots: (m,).
+    row, column, cost_ms: (e,) package, partner and cost of each edge, by package. left_out_ms: (n,). slots: (m,).
     """
-    n = len(lengths)
-    row = np.repeat(np.arange(n), lengths)
+    n = len(left_out_ms)
     # A partner never needs more slots than packages could use.
     copies = np.minimum(slots, np.bincount(column, minlength=len(slots)))
     cells = n * (int(copies.sum()) + n)
@@ -166,11 +200,10 @@ def solve_component(lengths: Ints, column: Ints, cost_ms: Floats, left_out_ms: F
         partner = _solve_dense(row, column, cost_ms, left_out_ms, copies)
     else:
         partner = _solve_sparse(row, column, cost_ms, left_out_ms, copies)
-    firsts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     hit = np.flatnonzero(column == partner[row])
-    place = np.full(n, UNASSIGNED, dtype=np.int64)
-    place[row[hit]] = hit - firsts[row[hit]]
-    return place
+    edge = np.full(n, UNASSIGNED, dtype=np.int64)
+    edge[row[hit]] = hit
+    return edge
 
 
 def _solve_dense(row: Ints, column: Ints, cost_ms: Floats, left_out_ms: Floats, copies: Ints) -> Ints:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from services.assignment.matching.assignment import UNASSIGNED, Graph, assign, components
+from services.assignment.matching.assignment import UNASSIGNED, Earlier, Graph, assign, components
 from services.assignment.matching.candidates import Neighbours, nearby
 from services.assignment.matching.certificate import Certificate, bound_ms, exact_sum_ms
 from services.assignment.matching.edges import Edges
@@ -140,7 +140,7 @@ class Pipeline:
         pool.keep(asked[pool.package] & (partners.units_max[pool.partner] > 0))
         known = changed[pool.partner]
         self.edge, self.left_out_ms = np.full(n, UNASSIGNED, dtype=np.int64), np.where(asked, self.left_out_ms, 0.0)
-        self.partner_ms = np.zeros(len(partners))
+        self.matched_partner, self.partner_ms = self.edge, np.zeros(len(partners))
         edges = Edges(self.problem, pool.package[known], pool.partner[known])
         pool.quick_ms[known], pool.cost_ms[known] = self.book.bound_ms(self.problem, edges)
         pool.exact[known] = False
@@ -223,7 +223,7 @@ class Pipeline:
         wanted[component[touched]] = True
         again = np.flatnonzero(wanted[component])
         before = self.matched_partner
-        self.edge = assign(self.graph, component, wanted, self.executor)
+        self.edge = assign(self.graph, component, wanted, self.executor, Earlier(before, self.partner_ms))
         self._keep(before, np.flatnonzero(~wanted[component]))
         self.partner_ms = prices_of(self.graph, self.edge, again, self.partner_ms)
         taken = np.append(self.graph.partner, UNASSIGNED)
