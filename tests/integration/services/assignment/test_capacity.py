@@ -25,8 +25,9 @@ from services.assignment.offers.offer import Move, Moved, NewOffer
 from services.assignment.offers.store import transition
 from services.assignment.partners.positions import PositionBook, PositionLimits
 from services.assignment.windows.settings import MatcherSettings
-from services.assignment.windows.window import Lease, WindowRunner
+from services.assignment.windows.window import WindowRunner
 from tests.assignment_api import AssignmentApi, capacity, details, refusal_of
+from tests.integration.services.assignment.conftest import lease
 from tests.invariants import broken_invariants
 
 MATCHES = 200
@@ -250,19 +251,3 @@ async def test_moves_of_one_delivery_in_one_batch_take_partners_in_the_order_of_
         await other.execute(LOCK_PARTNER, last)
     assert all(isinstance(o, Moved) for o in batched.result())
     assert await broken_invariants(embedded_servers.dsn()) == {}
-
-
-async def lease(servers: EmbeddedServers, city_code: str) -> tuple[Lease, Lease]:
-    """Give the city to a holder for an hour; return its lease, and the one that it took over."""
-    holder = new_id()
-    connection = await asyncpg.connect(servers.dsn())
-    try:
-        await connection.execute(
-            "INSERT INTO assignment.city_leases VALUES ($1, $2, 2, now() + interval '1 hour')"
-            " ON CONFLICT (city_code) DO UPDATE SET holder = $2, fence = 2, expires_at = excluded.expires_at",
-            city_code,
-            holder,
-        )
-    finally:
-        await connection.close()
-    return Lease(city_code, holder, 2), Lease(city_code, new_id(), 1)
