@@ -74,8 +74,8 @@ class SolverProcesses(Executor):
             return None, []
         try:
             return pool, [pool.submit(fn, *task) for task in tasks]
-        # OSError: no memory or no number for another process.
-        except (BrokenExecutor, OSError) as error:
+        # RuntimeError: broken, or shut down meanwhile. OSError: no memory or no number for another process.
+        except (RuntimeError, OSError) as error:
             self._give_up(pool, error)
             return None, []
 
