@@ -129,10 +129,9 @@ async def lease(servers: EmbeddedServers, city_code: str) -> tuple[Lease, Lease]
 
 
 @pytest.fixture(scope="session")
-async def assignment_api(embedded_servers: EmbeddedServers) -> AsyncIterator[AssignmentApi]:
-    """The api as it runs in production, in this process, and a channel to it."""
+async def api_settings(embedded_servers: EmbeddedServers) -> ApiSettings:
     servers, known = embedded_servers, embedded_servers.service_environment
-    settings = ApiSettings(
+    return ApiSettings(
         assignment_port=free_ports(1)[0],
         assignment_dsn=servers.dsn("assignment_api"),
         assignment_query_dsn=servers.dsn("assignment_api", standby=True),
@@ -140,6 +139,12 @@ async def assignment_api(embedded_servers: EmbeddedServers) -> AsyncIterator[Ass
         token_public_key_file=Path(known["LASTMILE_TOKEN_PUBLIC_KEY_FILE"]),
         city_refresh_s=0.2,
     )
+
+
+@pytest.fixture(scope="session")
+async def assignment_api(api_settings: ApiSettings, embedded_servers: EmbeddedServers) -> AsyncIterator[AssignmentApi]:
+    """The api as it runs in production, in this process, and a channel to it."""
+    settings, known = api_settings, embedded_servers.service_environment
     stop = asyncio.Event()
     serving = asyncio.create_task(serve_api(settings, stop))
     signer = TokenSigner(Path(known["LASTMILE_TOKEN_PRIVATE_KEY_FILE"]), timedelta(hours=1))
