@@ -23,7 +23,6 @@ from services.assignment.matching.columns import (
     filled,
 )
 from services.assignment.matching.geography import ZONE_PRECISION_MAX, Floats, Ints, Metric, cells, zone_cell
-from services.assignment.matching.routes import COLUMNS as ROUTE_COLUMNS
 from services.assignment.matching.routes import Routes
 from services.assignment.matching.travel import VEHICLES, Travel
 
@@ -219,7 +218,7 @@ class Partners:
         slots, zones = ("slot_start_s", "slot_end_s"), ("zone_cell", "zone_precision")
         check_laid_out("slot_offsets", self.slot_offsets, {name: getattr(self, name) for name in slots}, m, slots)
         check_laid_out("zone_offsets", self.zone_offsets, {name: getattr(self, name) for name in zones}, m, ())
-        stops = {f"routes.{name}": getattr(self.routes, name) for name in ROUTE_COLUMNS}
+        stops = {f"routes.{f.name}": getattr(self.routes, f.name) for f in fields(Routes) if f.name != "offsets"}
         check_laid_out("routes", self.routes.offsets, stops, m, ("routes.ready_at_s", "routes.due_at_s"))
         for name in pairs:
             check_pairs(getattr(self, name), name, m, None)
