@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable
 
 import psutil
+import pytest
+
+from services.assignment.matching import assignment, pipeline
 
 DEADLINE_S = 30.0
 
@@ -29,6 +32,13 @@ def is_alive(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def share_every_component(patch: pytest.MonkeyPatch) -> None:
+    """Hand each component out by itself, however small the problem is."""
+    patch.setattr(assignment, "LOT_EDGES", 1)
+    # Below so many edges nobody looks for components.
+    patch.setattr(pipeline, "ONE_COMPONENT_EDGES_MAX", 0, raising=False)
 
 
 def send(pids: list[int], number: signal.Signals) -> None:

@@ -12,7 +12,6 @@ from lastmile.assignment.v1 import partner_pb2
 from libs.embedded.stack import EmbeddedServers, free_ports
 from libs.postgres.pool import PoolLimits, create_pool
 from services.assignment.cities import store as cities_store
-from services.assignment.matching import assignment
 from services.assignment.partners.positions import PositionBook, PositionLimits
 from services.assignment.windows.matcher import run_matcher
 from services.assignment.windows.settings import MatcherSettings
@@ -21,7 +20,7 @@ from services.assignment.windows.store import WindowRow
 from services.assignment.windows.window import WindowRunner
 from tests.assignment_api import AssignmentApi, Caller, capacity, details, place
 from tests.integration.services.assignment.conftest import lease
-from tests.solver_processes import send, solver_pids, wait_until
+from tests.solver_processes import send, share_every_component, solver_pids, wait_until
 
 # Too far apart for one partner to serve two of them: each is a component of its own.
 QUARTERS = [(12.80 + 0.12 * step, 77.59) for step in range(3)]
@@ -29,7 +28,7 @@ QUARTERS = [(12.80 + 0.12 * step, 77.59) for step in range(3)]
 
 @pytest.fixture(autouse=True)
 def _small_lots(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assignment, "LOT_EDGES", 1)
+    share_every_component(monkeypatch)
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.assignment.matching import assignment
 from services.assignment.matching.certificate import verify
 from services.assignment.matching.match import match
 from services.assignment.matching.pipeline import LEFT_OUT_MS
+from tests.solver_processes import share_every_component
 from tests.unit.services.assignment.matching.tables import (
     Table,
     beside_each_other,
@@ -90,8 +90,7 @@ def test_the_answer_and_its_proof_do_not_depend_on_how_many_processes_solve() ->
     ]
     alone = [match(problem, book=book) for problem, book in problems]
     with pytest.MonkeyPatch.context() as patch:
-        # So that there is something to share out.
-        patch.setattr(assignment, "LOT_EDGES", 60)
+        share_every_component(patch)
         for executor in (ThreadPoolExecutor(3), *(ProcessPoolExecutor(count) for count in (1, 2, 3))):
             with executor:
                 for (problem, book), expected in zip(problems, alone, strict=True):

@@ -13,13 +13,12 @@ import psutil
 import pytest
 from pydantic import ValidationError
 
-from services.assignment.matching import assignment
 from services.assignment.matching.match import match
 from services.assignment.matching.planning import Ranks
 from services.assignment.matching.window_match import match_window
 from services.assignment.windows.settings import MatcherSettings
 from services.assignment.windows.solvers import SolverProcesses, default_processes
-from tests.solver_processes import is_alive, send, solver_pids, wait_until
+from tests.solver_processes import is_alive, send, share_every_component, solver_pids, wait_until
 from tests.unit.services.assignment.matching.problems import random_problem
 from tests.unit.services.assignment.matching.tables import beside_each_other, random_table
 
@@ -45,7 +44,7 @@ def solvers() -> Iterator[SolverProcesses]:
 @pytest.fixture
 def small_lots(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every component goes to a process by itself."""
-    monkeypatch.setattr(assignment, "LOT_EDGES", 1)
+    share_every_component(monkeypatch)
 
 
 def test_results_come_in_order_and_what_fails_raises(solvers: SolverProcesses) -> None:
