@@ -18,6 +18,7 @@ from services.assignment.matching.columns import (
     check_columns,
     check_degrees,
     check_ids,
+    check_laid_out,
     check_pairs,
     filled,
 )
@@ -224,13 +225,11 @@ class Partners:
         check_columns(self, m, PARTNER_PLACES, ("ids", "routes", "merchants_choosing", *laid_out, *pairs), ())
         if m and (self.vehicle.min() < 0 or self.vehicle.max() >= len(VEHICLES)):
             raise ProblemError("vehicle", None, f"must index {VEHICLES}")
-        for offsets, column, name in (
-            (self.slot_offsets, self.slot_start_s, "slot_offsets"),
-            (self.zone_offsets, self.zone_cell, "zone_offsets"),
-            (self.routes.offsets, self.routes.place, "routes"),
-        ):
-            if len(offsets) != m + 1 or offsets[0] != 0 or offsets[-1] != len(column) or np.any(np.diff(offsets) < 0):
-                raise ProblemError(name, None, "must rise from 0 to the length of what it lays out")
+        slots, zones = ("slot_start_s", "slot_end_s"), ("zone_cell", "zone_precision")
+        check_laid_out("slot_offsets", self.slot_offsets, {name: getattr(self, name) for name in slots}, m, slots)
+        check_laid_out("zone_offsets", self.zone_offsets, {name: getattr(self, name) for name in zones}, m, ())
+        stops = {f"routes.{f.name}": getattr(self.routes, f.name) for f in fields(Routes) if f.name != "offsets"}
+        check_laid_out("routes", self.routes.offsets, stops, m, ("routes.ready_at_s", "routes.due_at_s"))
         for name in pairs:
             check_pairs(getattr(self, name), name, m, None)
 
