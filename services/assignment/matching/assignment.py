@@ -16,11 +16,12 @@ few edges are left.
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array, csr_array
+from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
 
 from services.assignment.matching.geography import Floats, Ints
@@ -49,10 +50,16 @@ class Graph:
     left_out_ms: Floats
     slots: Ints
 
+    @cached_property
+    def lengths(self) -> Ints:
+        """Return (n,): how many edges each package has."""
+        lengths: Ints = self.offsets[1:] - self.offsets[:-1]
+        return lengths
+
     @property
     def package(self) -> Ints:
         """Return (e,): each edge's package."""
-        return np.repeat(np.arange(len(self.left_out_ms)), np.diff(self.offsets))
+        return np.arange(len(self.left_out_ms)).repeat(self.lengths)
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,7 @@ def assign(
     makes it faster; where several matchings are optimal, another one may be found.
     """
     chosen = np.full(len(graph.left_out_ms), UNASSIGNED, dtype=np.int64)
-    packages = np.flatnonzero(wanted[component] & (np.diff(graph.offsets) > 0))
+    packages = np.flatnonzero(wanted[component] & (graph.lengths > 0))
     if not len(packages):
         return chosen
     cheapest = _cheapest_edges(graph, packages)
@@ -114,7 +121,7 @@ def _possible(graph: Graph, component: Ints, earlier: Earlier) -> Bools:
     Prices that are at most 0 bound every matching from below, and the earlier one bounds the optimum from above. An edge
     that exceeds the prices of its ends by more than the gap between the two would lift the bound above the optimum.
     """
-    package, lengths = graph.package, np.diff(graph.offsets)
+    package, lengths = graph.package, graph.lengths
     over_partner = graph.cost_ms - earlier.partner_ms[graph.partner]
     worth, some = graph.left_out_ms.copy(), np.flatnonzero(lengths)
     worth[some] = np.minimum(worth[some], np.minimum.reduceat(over_partner, graph.offsets[some]))
@@ -128,8 +135,7 @@ def _possible(graph: Graph, component: Ints, earlier: Earlier) -> Bools:
 
 def _cheapest_edges(graph: Graph, packages: Ints) -> Ints:
     """Return each package's cheapest edge, the first where several are, or UNASSIGNED where leaving out is cheaper."""
-    starts = graph.offsets[packages]
-    lengths = graph.offsets[packages + 1] - starts
+    starts, lengths = graph.offsets[packages], graph.lengths[packages]
     edges = np.repeat(starts, lengths) + within(lengths)
     firsts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     least = np.minimum.reduceat(graph.cost_ms[edges], firsts)
@@ -158,7 +164,7 @@ def _lots(graph: Graph, groups: Sequence[Ints]) -> list[list[Ints]]:
             lots.append([])
             edges = 0
         lots[-1].append(members)
-        edges += int((graph.offsets[members + 1] - graph.offsets[members]).sum())
+        edges += int(graph.lengths[members].sum())
     return lots
 
 
@@ -167,8 +173,7 @@ _Part = tuple[Ints, Ints, Floats, Floats, Ints]
 
 def _part(graph: Graph, members: Ints, possible: Bools | None) -> tuple[Ints, _Part]:
     """Return a component's edges, and what it is: each edge's package and partner, both from 0, costs and slots."""
-    starts = graph.offsets[members]
-    lengths = graph.offsets[members + 1] - starts
+    starts, lengths = graph.offsets[members], graph.lengths[members]
     edges, row = np.repeat(starts, lengths) + within(lengths), np.repeat(np.arange(len(members)), lengths)
     if possible is not None:
         kept = possible[edges]
@@ -219,10 +224,15 @@ def _solve_sparse(row: Ints, column: Ints, cost_ms: Floats, left_out_ms: Floats,
     firsts = np.concatenate([[0], np.cumsum(copies)[:-1]])
     repeats = copies[column]
     slot = np.repeat(firsts[column], repeats) + within(repeats)
-    rows = np.concatenate([np.repeat(row, repeats), np.arange(n)])
-    columns = np.concatenate([slot, len(owner) + np.arange(n)])
+    slot_row = np.repeat(row, repeats)
+    # Each row ends with its column for leaving the package out.
+    ends = np.cumsum(np.bincount(slot_row, minlength=n) + 1)
+    place = np.arange(len(slot)) + slot_row
+    columns, values = np.empty(len(slot) + n, dtype=np.int32), np.empty(len(slot) + n)
+    columns[place], columns[ends - 1] = slot, len(owner) + np.arange(n)
     # Stored zeros would count as missing.
-    values = np.concatenate([np.repeat(cost_ms, repeats), left_out_ms]) + 1.0
-    matrix = coo_array((values, (rows, columns)), shape=(n, len(owner) + n)).tocsr()
+    values[place], values[ends - 1] = np.repeat(cost_ms, repeats) + 1.0, left_out_ms + 1.0
+    offsets = np.concatenate([[0], ends]).astype(np.int32)
+    matrix = csr_array((values, columns, offsets), shape=(n, len(owner) + n))
     _, taken = min_weight_full_bipartite_matching(matrix)
     return np.append(owner, np.full(n, UNASSIGNED))[taken]

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from services.assignment.matching.asking import feasible_by
 from services.assignment.matching.assignment import UNASSIGNED
-from services.assignment.matching.candidates import SpatialIndex
+from services.assignment.matching.candidates import Neighbours, nearby
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.match import MatchResult
 from services.assignment.matching.pipeline import REACH_GROWTH, REACH_MS_MIN
-from services.assignment.matching.problem import Problem
-from services.assignment.matching.routes import among, least
-from services.assignment.matching.rulebook import MS, RuleBook, feasible_by
+from services.assignment.matching.problem import Bools, Problem
+from services.assignment.matching.routes import least
+from services.assignment.matching.rulebook import MS, RuleBook
+from services.assignment.matching.rules.base import Rule, broadcasts
 
 ALTERNATIVES_MAX = 3
 ASSIGNED, NO_PARTNERS, NO_FEASIBLE_PARTNER, OUTCOMPETED = (
@@ -22,7 +24,7 @@ ASSIGNED, NO_PARTNERS, NO_FEASIBLE_PARTNER, OUTCOMPETED = (
 )  # fmt: skip
 # A partner who is not at work, as `absent` counts it.
 OFFLINE = "OFFLINE"
-PAIRS_AT_ONCE_MAX = 1_000_000
+PAIRS_AT_ONCE_MAX = 300_000
 # How many times as many partners as are asked for are looked at first.
 LOOKED_AT_FIRST = 4
 
@@ -93,17 +95,27 @@ def count_lost(problem: Problem, book: RuleBook, packages: Ints) -> tuple[list[C
     step = max(1, PAIRS_AT_ONCE_MAX // max(1, m))
     for start in range(0, len(packages), step):
         rows = packages[start : start + step]
-        place, partner = np.repeat(np.arange(len(rows)), m), np.tile(np.arange(m), len(rows))
+        alive = np.ones((len(rows), m), dtype=bool)
+        left = alive.sum(axis=1)
         for weighed in book.rules:
-            if weighed.rule.reason is None or not len(place):
+            if weighed.rule.reason is None or not left.any():
                 continue
-            gone = ~feasible_by(weighed.rule, problem, Edges(problem, rows[place], partner))
-            for index, count in enumerate(np.bincount(place[gone], minlength=len(rows))):
-                if count:
-                    lost[start + index][weighed.rule.reason] += int(count)
-            place, partner = place[~gone], partner[~gone]
-        feasible[start : start + len(rows)] = np.bincount(place, minlength=len(rows))
+            _rule_out(weighed.rule, problem, rows, alive)
+            before, left = left, alive.sum(axis=1)
+            for index in np.flatnonzero(left < before):
+                lost[start + index][weighed.rule.reason] += int(before[index] - left[index])
+        feasible[start : start + len(rows)] = left
     return lost, feasible
+
+
+def _rule_out(rule: Rule, problem: Problem, rows: Ints, alive: Bools) -> None:
+    """Take those pairs out of `alive`, (rows, m), that the rule rules out."""
+    if broadcasts(rule):
+        alive &= feasible_by(rule, problem, Edges(problem, rows[:, None], np.arange(alive.shape[1])[None]))
+        return
+    cells = np.flatnonzero(alive)
+    place, partner = np.divmod(cells, alive.shape[1])
+    alive.ravel()[cells[~feasible_by(rule, problem, Edges(problem, rows[place], partner))]] = False
 
 
 def cheapest(problem: Problem, book: RuleBook, packages: Ints, count: int) -> Ints:
@@ -111,51 +123,52 @@ def cheapest(problem: Problem, book: RuleBook, packages: Ints, count: int) -> In
 
     Neighbourhoods grow until no partner beyond them can be cheaper than those found. Ties go by the partner's index.
     """
-    index, floor_ms = SpatialIndex(problem, book.travel_weight, everyone=True), book.floor_ms(problem)[packages]
+    index, floor_ms = nearby(problem, book, np.zeros(len(problem.partners))), book.floor_ms(problem)[packages]
     best = _Cheapest(problem, book, packages, count)
     open_places, found = np.arange(len(packages)), index.nearest(packages, LOOKED_AT_FIRST * count)
-    reach_ms = np.zeros(len(packages))
     while True:
-        best.take_in(found.package, found.partner)
-        reach_ms[open_places] = found.reach_ms
-        open_places = np.flatnonzero(reach_ms + floor_ms < best.cost_ms[:, -1])
+        best.take_in(open_places, found)
+        open_places = np.flatnonzero(best.reach_ms + floor_ms < best.cost_ms[:, -1])
         if not len(open_places):
             return best.partner
         # Whoever costs less than the dearest so far is this near; step by step, since better ones are found on the way.
         farthest_ms = best.cost_ms[open_places, -1] - floor_ms[open_places]
-        farther_ms = REACH_GROWTH * reach_ms[open_places] + REACH_MS_MIN
+        farther_ms = REACH_GROWTH * np.maximum(0.0, best.reach_ms[open_places]) + REACH_MS_MIN
         found = index.within(packages[open_places], np.minimum(farthest_ms, farther_ms))
 
 
 class _Cheapest:
-    """partner, cost_ms: (packages, count) the cheapest of the pairs taken in so far; UNASSIGNED and +inf behind them."""
+    """The cheapest of the pairs taken in so far: partner, cost_ms (packages, count), UNASSIGNED and +inf behind them.
+
+    reach_ms: (packages,) how far has been looked.
+    """
 
     def __init__(self, problem: Problem, book: RuleBook, packages: Ints, count: int) -> None:
-        self._problem, self._book, self._packages, self._count = problem, book, packages, count
+        self._problem, self._book, self._count = problem, book, count
         self._place = np.empty(len(problem.packages), dtype=np.int64)
         self._place[packages] = np.arange(len(packages))
-        self._seen = np.zeros(0, dtype=np.int64)
         self.partner = np.full((len(packages), count), UNASSIGNED, dtype=np.int64)
         self.cost_ms = np.full((len(packages), count), np.inf)
+        self.reach_ms = np.full(len(packages), -np.inf)
 
-    def take_in(self, package: Ints, partner: Ints) -> None:
-        """Take in pairs; those that were there before change nothing."""
-        key = self._place[package] * len(self._problem.partners) + partner
-        new = ~among(key, self._seen)
-        self._seen = np.sort(np.concatenate([self._seen, key[new]]))
-        edges = Edges(self._problem, package[new], partner[new])
-        place, bound_ms = self._place[edges.package], self._book.bound_ms(self._problem, edges)
+    def take_in(self, places: Ints, found: Neighbours) -> None:
+        """Take in what has been found for the packages at `places`, as far as it is new."""
+        new = found.least_ms > self.reach_ms[self._place[found.package]]
+        self.reach_ms[places] = found.reach_ms
+        edges = Edges(self._problem, found.package[new], found.partner[new])
+        place = self._place[edges.package]
+        quick_ms, bound_ms = self._book.bound_ms(self._problem, edges, screened=found.screened)
         possible = np.isfinite(bound_ms) & (bound_ms <= self.cost_ms[place, -1])
         # The likeliest first: most of the others are then out by their bounds alone.
         first = least(place, bound_ms, np.flatnonzero(possible), LOOKED_AT_FIRST * self._count)
-        self._rank(edges, place, first)
+        self._rank(edges, place, first, quick_ms)
         possible &= bound_ms <= self.cost_ms[place, -1]
         possible[first] = False
-        self._rank(edges, place, np.flatnonzero(possible))
+        self._rank(edges, place, np.flatnonzero(possible), quick_ms)
 
-    def _rank(self, edges: Edges, place: Ints, rows: Ints) -> None:
+    def _rank(self, edges: Edges, place: Ints, rows: Ints, quick_ms: Floats) -> None:
         """Price some of the pairs and put the cheapest in their places."""
-        cost_ms = self._book.price(self._problem, edges.taken(rows)).cost_ms
+        cost_ms = self._book.sharpened_ms(self._problem, edges.taken(rows), quick_ms[rows])
         changed = np.unique(place[rows])
         places = np.concatenate([np.repeat(changed, self._count), place[rows]])
         partners = np.concatenate([self.partner[changed].ravel(), edges.partner[rows]])

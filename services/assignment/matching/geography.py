@@ -86,7 +86,6 @@ def zone_cell(prefix: str) -> int:
     return cell
 
 
-def shortened(cell: Ints, precision: Ints) -> Ints:
-    """Return cells of ZONE_PRECISION_MAX cut to `precision` characters."""
-    result: Ints = cell >> (5 * (ZONE_PRECISION_MAX - precision))
-    return result
+def bits_cut(precision: Ints) -> Ints:
+    """Return how many bits a cell of `precision` characters lacks of one of ZONE_PRECISION_MAX."""
+    return 5 * (ZONE_PRECISION_MAX - precision)

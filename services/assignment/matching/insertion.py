@@ -22,6 +22,8 @@ from services.assignment.matching.schedule import handed_over_s, whole_ticks
 # All insertions into a route of up to two stops.
 SCHEDULED_MAX = 6
 CHUNK_CELLS_MAX = 100_000
+# So few cells go together, padded or not: pieces have their price too.
+TOGETHER_CELLS_MAX = 2_000
 _LOADS = (("parcels", "parcels_left"), ("weight_g", "weight_g_left"), ("volume_cm3", "volume_cm3_left"))
 
 
@@ -60,7 +62,9 @@ def insertions(problem: Problem, ride_m: Floats, package: Ints, partner: Ints) -
     while stop > 0:
         widest = int(lengths[order[stop - 1]])
         start = max(0, stop - max(1, CHUNK_CELLS_MAX // (widest + 1)))
-        if widest:
+        if stop * (widest + 1) <= TOGETHER_CELLS_MAX:
+            start = idle = 0
+        elif widest:
             # Who has nothing to do yet is not padded to the others' stops.
             start = max(start, idle)
         if start > idle:
@@ -98,7 +102,9 @@ class _Piece:
     def _time_s(self, distance: Floats) -> Floats:
         """Return (g, ...) seconds for (g, ...) metres, at the speed of the hour in which the partner starts."""
         shape = (-1,) + (1,) * (distance.ndim - 1)
-        return whole_ticks(self.problem.travel.time_s(distance, self.vehicle.reshape(shape), self.start_s.reshape(shape)))
+        return whole_ticks(
+            self.problem.travel.time_s(distance, self.vehicle.reshape(shape), self.start_s.reshape(shape))
+        )
 
     def _way_s(self, at: Floats, places: Floats) -> Floats:
         return self._time_s(apart_m(self.problem.travel.metric, at, places[self.package][:, None]))
@@ -183,9 +189,7 @@ class _Piece:
 
     def _extras(self, row: Ints, before: Ints) -> Floats:
         """Return (r, width + 1): extra seconds of the pickups of some rows with each place for the drop."""
-        extra = np.where(
-            self.place > before[:, None], self.picking[row, before][:, None] + self.dropping[row], np.inf
-        )
+        extra = np.where(self.place > before[:, None], self.picking[row, before][:, None] + self.dropping[row], np.inf)
         extra[np.arange(len(row)), before] = self.together[row, before]
         if self.loading:
             extra[~self._fits(row, before)] = np.inf
@@ -200,7 +204,9 @@ class _Piece:
             loaded = np.zeros(fits.shape, dtype=np.int64)
             np.cumsum(getattr(routes, name)[np.maximum(stop, 0)], axis=1, out=loaded[:, 1:])
             loaded[self.place < before[:, None]] = np.iinfo(np.int64).min // 2
-            fits &= own + np.maximum.accumulate(loaded, axis=1) <= getattr(self.partners, left)[self.partner[row]][:, None]
+            fits &= (
+                own + np.maximum.accumulate(loaded, axis=1) <= getattr(self.partners, left)[self.partner[row]][:, None]
+            )
         return fits
 
     def _timed(self, row: Ints, before: Ints, after: Ints, extra: Floats) -> "_Timed":

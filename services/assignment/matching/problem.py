@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,15 +18,25 @@ from services.assignment.matching.columns import (
     check_columns,
     check_degrees,
     check_ids,
+    check_laid_out,
     check_pairs,
     filled,
 )
-from services.assignment.matching.geography import ZONE_PRECISION_MAX, Floats, Ints, Metric, cells, embedded_m, zone_cell
+from services.assignment.matching.geography import (
+    ZONE_PRECISION_MAX,
+    Floats,
+    Ints,
+    Metric,
+    cells,
+    embedded_m,
+    zone_cell,
+)
 from services.assignment.matching.routes import Routes
 from services.assignment.matching.schedule import Schedule, scheduled
 from services.assignment.matching.travel import VEHICLES, Travel
 
 Bools = npt.NDArray[np.bool_]
+Value = TypeVar("Value")
 
 ANY_VEHICLE = (1 << len(VEHICLES)) - 1
 NO_DUE_S = np.inf
@@ -215,13 +225,11 @@ class Partners:
         check_columns(self, m, PARTNER_PLACES, ("ids", "routes", "merchants_choosing", *laid_out, *pairs), ())
         if m and (self.vehicle.min() < 0 or self.vehicle.max() >= len(VEHICLES)):
             raise ProblemError("vehicle", None, f"must index {VEHICLES}")
-        for offsets, column, name in (
-            (self.slot_offsets, self.slot_start_s, "slot_offsets"),
-            (self.zone_offsets, self.zone_cell, "zone_offsets"),
-            (self.routes.offsets, self.routes.place, "routes"),
-        ):
-            if len(offsets) != m + 1 or offsets[0] != 0 or offsets[-1] != len(column) or np.any(np.diff(offsets) < 0):
-                raise ProblemError(name, None, "must rise from 0 to the length of what it lays out")
+        slots, zones = ("slot_start_s", "slot_end_s"), ("zone_cell", "zone_precision")
+        check_laid_out("slot_offsets", self.slot_offsets, {name: getattr(self, name) for name in slots}, m, slots)
+        check_laid_out("zone_offsets", self.zone_offsets, {name: getattr(self, name) for name in zones}, m, ())
+        stops = {f"routes.{f.name}": getattr(self.routes, f.name) for f in fields(Routes) if f.name != "offsets"}
+        check_laid_out("routes", self.routes.offsets, stops, m, ("routes.ready_at_s", "routes.due_at_s"))
         for name in pairs:
             check_pairs(getattr(self, name), name, m, None)
 
@@ -260,10 +268,29 @@ class Problem:
                 for name in names:
                     check_degrees(getattr(table, name), name)
 
+    def once(self, owner: object, what: str, work: Callable[[], Value]) -> Value:
+        """Return what `owner` works out of the problem, worked out when it is first asked."""
+        known: dict[tuple[int, str], tuple[object, Value]] = self.__dict__.setdefault("_once", {})
+        key = (id(owner), what)
+        if key not in known:
+            # The owner stays alive with it: no other object takes its id.
+            known[key] = (owner, work())
+        return known[key][1]
+
+    def room(self, column: str) -> Ints:
+        """Return (m,): the most of parcels, weight_g or volume_cm3 that fits somewhere in each partner's route."""
+        left: Ints = getattr(self.partners, f"{column}_left")
+        return self.once(self, column, lambda: self.partners.routes.roomiest(left, column))
+
     @cached_property
     def fastest_m_per_s(self) -> Floats:
         """Return (vehicles,) speeds that no partner exceeds on the way to a pickup."""
         return self.travel.fastest_m_per_s(self.now_s, max(self.now_s, self.partners.free_at_s.max(initial=0.0)))
+
+    @cached_property
+    def embedded_places(self) -> Floats:
+        """Return (m, d) coordinates of the partners' places, as `embedded_m` gives them."""
+        return embedded_m(self.travel.metric, self.partners.place)
 
     @cached_property
     def ride_m(self) -> Floats:

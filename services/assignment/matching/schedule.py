@@ -94,6 +94,4 @@ def scheduled(routes: Routes, place: Floats, vehicle: Ints, start_s: Floats, tra
         in_time_s = np.maximum(0.0, due_at_s[row] - done_s[row])
         slack_s[row - 1] = np.minimum(in_time_s, slack_s[row]) + waits_s[row]
     at = embedded_m(travel.metric, where)
-    return Schedule(
-        first, at, leg_s, picks, service_s, ready_at_s, due_at_s, done_s, leaves_s, late_behind_s, slack_s
-    )
+    return Schedule(first, at, leg_s, picks, service_s, ready_at_s, due_at_s, done_s, leaves_s, late_behind_s, slack_s)
