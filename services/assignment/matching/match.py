@@ -61,7 +61,7 @@ def match(
     book: RuleBook | None = None,
     executor: Executor | None = None,
 ) -> MatchResult:
-    """Match packages to partners. `clock_s` measures the stages and decides nothing.
+    """Match packages to partners. `clock_s` measures the stages and decides nothing; what it raises ends the match.
 
     A rule that raises, or returns what no rule may return, is left out, and the result's book names it. Raises
     ProblemError for a configuration that names no rule, or not its parameters.
