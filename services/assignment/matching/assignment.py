@@ -9,8 +9,8 @@ doi:10.1109/TAES.2016.140952) or, where that would be large or mostly holes, by
 `scipy.sparse.csgraph.min_weight_full_bipartite_matching` (LAPJVsp; Jonker and Volgenant 1987, doi:10.1007/BF02278710).
 
 An earlier matching and its prices, where they are known, say which edges no optimum can have: those that cost more than
-the prices of their ends by more than the whole earlier matching does (reduced-cost fixing). When little has changed since,
-few edges are left.
+the prices of their ends by more than the whole earlier matching does (reduced-cost fixing). When little has changed
+since, few edges are left.
 """
 
 from collections.abc import Sequence
@@ -90,8 +90,8 @@ def assign(
 ) -> Ints:
     """Return (n,): each package's edge in the optimum, or UNASSIGNED; only for components that `wanted` marks.
 
-    component: (n,) as components() gives it. wanted: (components,). The answer does not depend on the executor. earlier:
-    makes it faster; where several matchings are optimal, another one may be found.
+    component: (n,) as components() gives it. wanted: (components,). The answer does not depend on the executor.
+    earlier: makes it faster; where several matchings are optimal, another one may be found.
     """
     chosen = np.full(len(graph.left_out_ms), UNASSIGNED, dtype=np.int64)
     packages = np.flatnonzero(wanted[component] & (graph.lengths > 0))
@@ -118,8 +118,9 @@ def assign(
 def _possible(graph: Graph, component: Ints, earlier: Earlier) -> Bools:
     """Return (e,): which edges may be in an optimum.
 
-    Prices that are at most 0 bound every matching from below, and the earlier one bounds the optimum from above. An edge
-    that exceeds the prices of its ends by more than the gap between the two would lift the bound above the optimum.
+    Prices that are at most 0 bound every matching from below, and the earlier one bounds the optimum from above. An
+    edge that exceeds the prices of its ends by more than the gap between the two would lift the bound above the
+    optimum.
     """
     package, lengths = graph.package, graph.lengths
     over_partner = graph.cost_ms - earlier.partner_ms[graph.partner]

@@ -4,6 +4,7 @@ A place is two numbers: latitude and longitude in degrees (WGS 84), or x and y i
 of precision p is the first 5p bits of interleaved longitude and latitude.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import numpy as np
@@ -89,3 +90,12 @@ def zone_cell(prefix: str) -> int:
 def bits_cut(precision: Ints) -> Ints:
     """Return how many bits a cell of `precision` characters lacks of one of ZONE_PRECISION_MAX."""
     return 5 * (ZONE_PRECISION_MAX - precision)
+
+
+def zone_columns(zones: Sequence[Sequence[str]]) -> tuple[Ints, Ints, Ints]:
+    """Return (offsets, cells, precisions) of each partner's geohash prefixes."""
+    offsets = np.zeros(len(zones) + 1, dtype=np.int64)
+    np.cumsum([len(z) for z in zones], out=offsets[1:])
+    flat = [prefix for z in zones for prefix in z]
+    prefixes = np.array([zone_cell(prefix) for prefix in flat], dtype=np.int64)
+    return offsets, prefixes, np.array([min(len(p), ZONE_PRECISION_MAX) for p in flat], dtype=np.int64)

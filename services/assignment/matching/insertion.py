@@ -156,7 +156,7 @@ class _Piece:
         )
 
     def _compete(self, found: "_Timed", rows: Ints, least: Floats) -> None:
-        """Put better insertions in the place of those found for some rows; least: (rows, width + 1) as _least() says."""
+        """Put better insertions in the place of those found for some rows; least: (rows, width + 1) as of _least()."""
         # The least SCHEDULED_MAX of all insertions are among those of as many pickups.
         before = np.sort(np.argsort(least, axis=1, kind="stable")[:, :SCHEDULED_MAX], axis=1)
         pickups, places = before.shape[1], self.width + 1
@@ -279,7 +279,7 @@ class _Timing:
             way = schedule.leg_s[stop[going]]
 
     def _pass(self, some: Ints, stop: Ints, way: Floats) -> Floats:
-        """Visit a stop of the route, whose row in the schedule is `stop`; return how much later than without all this."""
+        """Visit a stop of the route, whose row in the schedule is `stop`; return how much later than without this."""
         schedule = self.piece.schedule
         done = self._visit(some, way, schedule.service_s[stop], schedule.ready_at_s[stop], schedule.picks[stop])
         was, due = schedule.done_s[stop], schedule.due_at_s[stop]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,21 +22,13 @@ from services.assignment.matching.columns import (
     check_pairs,
     filled,
 )
-from services.assignment.matching.geography import (
-    ZONE_PRECISION_MAX,
-    Floats,
-    Ints,
-    Metric,
-    cells,
-    embedded_m,
-    zone_cell,
-)
+from services.assignment.matching.geography import Floats, Ints, Metric, cells, embedded_m
+from services.assignment.matching.memo import Memo
 from services.assignment.matching.routes import Routes
 from services.assignment.matching.schedule import Schedule, scheduled
 from services.assignment.matching.travel import VEHICLES, Travel
 
 Bools = npt.NDArray[np.bool_]
-Value = TypeVar("Value")
 
 ANY_VEHICLE = (1 << len(VEHICLES)) - 1
 NO_DUE_S = np.inf
@@ -44,6 +36,7 @@ RATING_MAX = 5.0
 # What a partner without a rating counts as: enough for valuable parcels, behind those who have earned more.
 UNRATED = 4.0
 UNLIMITED = np.iinfo(np.int64).max // 4
+_NO_PAIRS = np.zeros((0, 2), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -130,7 +123,7 @@ class Packages:
             ),
             **dict.fromkeys(("due_at_s", "left_out_cost_s"), lambda: np.full(n, np.inf)),
             "vehicle_mask": lambda: np.full(n, ANY_VEHICLE),
-            "declined": lambda: np.zeros((0, 2), dtype=np.int64),
+            "declined": lambda: _NO_PAIRS,
         }
         return cls(ids=ids, pickup=pickup, drop=drop, **filled(neutral, columns))
 
@@ -207,12 +200,8 @@ class Partners:
             **dict.fromkeys(("slot_offsets", "zone_offsets"), lambda: np.zeros(m + 1, dtype=np.int64)),
             **dict.fromkeys(("slot_start_s", "slot_end_s"), lambda: np.zeros(0)),
             **dict.fromkeys(("zone_cell", "zone_precision"), lambda: np.zeros(0, dtype=np.int64)),
-            **dict.fromkeys(("merchants_denied", "merchants_allowed"), lambda: np.zeros((0, 2), dtype=np.int64)),
-            "merchants_choosing": lambda: (
-                np.unique(columns["merchants_allowed"][:, 1])
-                if "merchants_allowed" in columns
-                else np.zeros(0, dtype=np.int64)
-            ),
+            **dict.fromkeys(("merchants_denied", "merchants_allowed"), lambda: _NO_PAIRS),
+            "merchants_choosing": lambda: np.unique(columns.get("merchants_allowed", _NO_PAIRS)[:, 1]),
             "routes": lambda: Routes.none(m),
         }
         return cls(ids=ids, place=place, **filled(neutral, columns))
@@ -242,7 +231,7 @@ PARTNER_PLACES = ("place",)
 
 
 @dataclass(frozen=True)
-class Problem:
+class Problem(Memo):
     """What is matched, at the moment `now_s`, and how."""
 
     packages: Packages
@@ -268,15 +257,6 @@ class Problem:
                 for name in names:
                     check_degrees(getattr(table, name), name)
 
-    def once(self, owner: object, what: str, work: Callable[[], Value]) -> Value:
-        """Return what `owner` works out of the problem, worked out when it is first asked."""
-        known: dict[tuple[int, str], tuple[object, Value]] = self.__dict__.setdefault("_once", {})
-        key = (id(owner), what)
-        if key not in known:
-            # The owner stays alive with it: no other object takes its id.
-            known[key] = (owner, work())
-        return known[key][1]
-
     def room(self, column: str) -> Ints:
         """Return (m,): the most of parcels, weight_g or volume_cm3 that fits somewhere in each partner's route."""
         left: Ints = getattr(self.partners, f"{column}_left")
@@ -300,27 +280,16 @@ class Problem:
     @cached_property
     def schedule(self) -> Schedule:
         """Return when the partners are where on their routes."""
-        partners = self.partners
-        start_s = np.maximum(self.now_s, partners.free_at_s)
+        partners, start_s = self.partners, np.maximum(self.now_s, self.partners.free_at_s)
         return scheduled(partners.routes, partners.place, partners.vehicle, start_s, self.travel)
 
     @cached_property
     def embedded(self) -> tuple[Floats, Floats, Floats]:
         """Return (n, d) coordinates of the pickups, the drops and the exits, as `embedded_m` gives them."""
-        packages, metric = self.packages, self.travel.metric
-        pickup, drop, leave = (embedded_m(metric, getattr(packages, name)) for name in PACKAGE_PLACES)
+        pickup, drop, leave = (embedded_m(self.travel.metric, getattr(self.packages, name)) for name in PACKAGE_PLACES)
         return pickup, drop, leave
 
     @cached_property
     def pickup_cell(self) -> Ints:
         """Return (n,): each pickup's geohash cell."""
         return cells(self.packages.pickup[:, 0], self.packages.pickup[:, 1])
-
-
-def zone_columns(zones: Sequence[Sequence[str]]) -> tuple[Ints, Ints, Ints]:
-    """Return (offsets, cells, precisions) of each partner's geohash prefixes."""
-    offsets = np.zeros(len(zones) + 1, dtype=np.int64)
-    np.cumsum([len(z) for z in zones], out=offsets[1:])
-    flat = [prefix for z in zones for prefix in z]
-    prefixes = np.array([zone_cell(prefix) for prefix in flat], dtype=np.int64)
-    return offsets, prefixes, np.array([min(len(p), ZONE_PRECISION_MAX) for p in flat], dtype=np.int64)

@@ -1,7 +1,7 @@
 """When partners are where on their routes as they stand, and how much later they may leave a place at nobody's cost.
 
-Worked out once for all partners. What an insertion changes is then only followed as far as it matters: where it is clear
-that nobody behind becomes later, the rest of the route stays as it is (push forward; Savelsbergh 1992,
+Worked out once for all partners. What an insertion changes is then only followed as far as it matters: where it is
+clear that nobody behind becomes later, the rest of the route stays as it is (push forward; Savelsbergh 1992,
 doi:10.1287/ijoc.4.2.146, and Campbell and Savelsbergh 2004, doi:10.1287/trsc.1030.0046).
 """
 
@@ -18,12 +18,12 @@ TICKS_PER_S = 2.0**20
 
 @dataclass(frozen=True)
 class Schedule:
-    """The p places of all partners, each one's together: where it starts, then its stops. Partner j's begin at first[j].
+    """The p places of all partners, each one's together: where it starts, then its stops; partner j's from first[j] on.
 
-    at: (p, d) coordinates, as `embedded_m` gives them. leg_s: (p,) the way to the partner's next place, 0 from its last.
-    picks, service_s, ready_at_s, due_at_s: (p,) as in Routes; a start does nothing. done_s: (p,) when the parcel changes
-    hands. leaves_s: (p,). late_behind_s: (p,) lateness of all stops behind a place. slack_s: (p,) how much later it may
-    be left with that lateness staying what it is.
+    at: (p, d) coordinates, as `embedded_m` gives them. leg_s: (p,) the way to the partner's next place, 0 from its
+    last. picks, service_s, ready_at_s, due_at_s: (p,) as in Routes; a start does nothing. done_s: (p,) when the parcel
+    changes hands. leaves_s: (p,). late_behind_s: (p,) lateness of all stops behind a place. slack_s: (p,) how much
+    later it may be left with that lateness staying what it is.
     """
 
     first: Ints

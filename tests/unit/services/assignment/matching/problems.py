@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from services.assignment.matching.geography import bits_cut, cells
-from services.assignment.matching.problem import Packages, Partners, Policy, Problem, RuleConfig, zone_columns
+from services.assignment.matching.geography import bits_cut, cells, zone_columns
+from services.assignment.matching.problem import Packages, Partners, Policy, Problem, RuleConfig
 from services.assignment.matching.rules.zones import OutsideZones
 from services.assignment.matching.travel import SPEED_M_PER_S, Travel
 
