@@ -47,7 +47,7 @@ class Budget:
             raise BudgetSpentError
 
     def clock_s(self) -> float:
-        """Return 0; BudgetSpentError when the time is up. A match that is told the time by it ends between two stages."""
+        """Return 0, or raise BudgetSpentError when the time is up: as a match's clock, between two of its stages."""
         if self.expired():
             raise BudgetSpentError
         return 0.0
