@@ -9,7 +9,7 @@ import numpy as np
 from services.assignment.matching.asking import feasible_by
 from services.assignment.matching.assignment import UNASSIGNED
 from services.assignment.matching.candidates import Neighbours, nearby
-from services.assignment.matching.edges import Edges
+from services.assignment.matching.edges import Edges, KnownCosts
 from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.match import MatchResult
 from services.assignment.matching.pipeline import REACH_GROWTH, REACH_MS_MIN
@@ -25,6 +25,8 @@ ASSIGNED, NO_PARTNERS, NO_FEASIBLE_PARTNER, OUTCOMPETED = (
 # A partner who is not at work, as `absent` counts it.
 OFFLINE = "OFFLINE"
 PAIRS_AT_ONCE_MAX = 300_000
+# What so many pairs cost is looked up where it is known.
+KNOWN_CELLS_MAX = 4_000_000
 # How many times as many partners as are asked for are looked at first.
 LOOKED_AT_FIRST = 4
 
@@ -65,7 +67,7 @@ def explain(
         outcome = NO_FEASIBLE_PARTNER if absent else NO_PARTNERS
         return (Explanation(outcome, _commonest(absent), None, (), absent, 0),) * len(rows)
     lost, feasible = count_lost(problem, result.book, rows)
-    best = cheapest(problem, result.book, rows, ALTERNATIVES_MAX + 1)
+    best = cheapest(problem, result.book, rows, ALTERNATIVES_MAX + 1, result.known)
     shown = _costs(problem, result, rows, best)
     return tuple(
         _explanation(int(result.partner[row]), shown[place], Counter(absent) + lost[place], int(feasible[place]))
@@ -118,13 +120,14 @@ def _rule_out(rule: Rule, problem: Problem, rows: Ints, alive: Bools) -> None:
     alive.ravel()[cells[~feasible_by(rule, problem, Edges(problem, rows[place], partner))]] = False
 
 
-def cheapest(problem: Problem, book: RuleBook, packages: Ints, count: int) -> Ints:
+def cheapest(problem: Problem, book: RuleBook, packages: Ints, count: int, known: KnownCosts | None = None) -> Ints:
     """Return (packages, count): each package's cheapest partners, cheapest first, UNASSIGNED where there are no more.
 
     Neighbourhoods grow until no partner beyond them can be cheaper than those found. Ties go by the partner's index.
+    known: what the book makes of some of the pairs.
     """
     index, floor_ms = nearby(problem, book, np.zeros(len(problem.partners))), book.floor_ms(problem)[packages]
-    best = _Cheapest(problem, book, packages, count)
+    best = _Cheapest(problem, book, packages, count, known)
     open_places, found = np.arange(len(packages)), index.nearest(packages, LOOKED_AT_FIRST * count)
     while True:
         best.take_in(open_places, found)
@@ -143,8 +146,10 @@ class _Cheapest:
     reach_ms: (packages,) how far has been looked.
     """
 
-    def __init__(self, problem: Problem, book: RuleBook, packages: Ints, count: int) -> None:
+    def __init__(self, problem: Problem, book: RuleBook, packages: Ints, count: int, known: KnownCosts | None) -> None:
+        n, m = len(problem.packages), len(problem.partners)
         self._problem, self._book, self._count = problem, book, count
+        self._known_ms = known.table(n, m) if known is not None and n * m <= KNOWN_CELLS_MAX else None
         self._place = np.empty(len(problem.packages), dtype=np.int64)
         self._place[packages] = np.arange(len(packages))
         self.partner = np.full((len(packages), count), UNASSIGNED, dtype=np.int64)
@@ -166,9 +171,17 @@ class _Cheapest:
         possible[first] = False
         self._rank(edges, place, np.flatnonzero(possible), quick_ms)
 
+    def _priced(self, edges: Edges, quick_ms: Floats) -> Floats:
+        if self._known_ms is None:
+            return self._book.sharpened_ms(self._problem, edges, quick_ms)
+        cost_ms = self._known_ms[edges.package * len(self._problem.partners) + edges.partner]
+        new = np.flatnonzero(np.isnan(cost_ms))
+        cost_ms[new] = self._book.sharpened_ms(self._problem, edges.taken(new), quick_ms[new])
+        return cost_ms
+
     def _rank(self, edges: Edges, place: Ints, rows: Ints, quick_ms: Floats) -> None:
         """Price some of the pairs and put the cheapest in their places."""
-        cost_ms = self._book.sharpened_ms(self._problem, edges.taken(rows), quick_ms[rows])
+        cost_ms = self._priced(edges.taken(rows), quick_ms[rows])
         changed = np.unique(place[rows])
         places = np.concatenate([np.repeat(changed, self._count), place[rows]])
         partners = np.concatenate([self.partner[changed].ravel(), edges.partner[rows]])

@@ -9,6 +9,7 @@ import numpy as np
 from services.assignment.matching.asking import RuleFaultError
 from services.assignment.matching.assignment import UNASSIGNED
 from services.assignment.matching.certificate import Certificate
+from services.assignment.matching.edges import KnownCosts
 from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.loads import fitting, loaded
 from services.assignment.matching.pipeline import Pipeline
@@ -26,6 +27,7 @@ class MatchResult:
     certificate proves the matching by slots optimal. `repaired` says that some of its packages were too much together
     for one partner and were matched again among what was left: then the certificate's lower bound still holds for the
     packages' costs, but the matching may not reach it. book: the rules that took part, with those that were broken.
+    known: what pairs cost that had to be priced.
     """
 
     partner: Ints
@@ -33,6 +35,7 @@ class MatchResult:
     certificate: Certificate
     repaired: bool
     book: RuleBook
+    known: KnownCosts
     edges_priced: int
     build_ms: float
     solve_ms: float
@@ -95,4 +98,5 @@ def _matched(problem: Problem, book: RuleBook, executor: Executor | None, clock_
         fits = partner != UNASSIGNED
         if not (~fits_again & (again.partner != UNASSIGNED)).any():
             break
-    return MatchResult(partner, cost_ms / MS, solved.certificate, repaired, book, priced, build_ms, solve_ms)
+    certificate, known = solved.certificate, solved.known
+    return MatchResult(partner, cost_ms / MS, certificate, repaired, book, known, priced, build_ms, solve_ms)

@@ -21,7 +21,7 @@ import numpy as np
 from services.assignment.matching.assignment import UNASSIGNED, Earlier, Graph, assign, components
 from services.assignment.matching.candidates import Neighbours, nearby
 from services.assignment.matching.certificate import Certificate, bound_ms, exact_sum_ms
-from services.assignment.matching.edges import Edges
+from services.assignment.matching.edges import Edges, KnownCosts
 from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.prices import package_prices, prices_of
 from services.assignment.matching.problem import Bools, Partners, Problem
@@ -47,7 +47,8 @@ PRICED_OF_VAST_MAX = 16
 class Solved:
     """partner: (n,) or UNASSIGNED; cost_ms: (n,) of the matched, 0 elsewhere; what was looked at, and the proof.
 
-    hopeless: (n,) packages that no partner could take. graph: the candidate pairs that the optimum was found on.
+    hopeless: (n,) packages that no partner could take. graph: the candidate pairs that the optimum was found on. known:
+    what pairs cost that had to be priced.
     """
 
     partner: Ints
@@ -59,6 +60,7 @@ class Solved:
     solve_ms: float
     hopeless: Bools
     graph: Graph
+    known: KnownCosts
 
 
 def solve(
@@ -269,7 +271,7 @@ class Pipeline:
         return touched
 
     def _solved(self, rounds: int) -> Solved:
-        n = len(self.problem.packages)
+        n, pool = len(self.problem.packages), self.pool
         u = package_prices(self.graph, self.edge, np.arange(n), self.partner_ms)
         matched = self.edge != UNASSIGNED
         cost_ms = np.where(matched, np.append(self.graph.cost_ms, 0.0)[self.edge], 0.0)
@@ -278,7 +280,7 @@ class Pipeline:
         lower_bound_ms = bound_ms(u, self.partner_ms, self.graph.slots)
         certificate = Certificate(u, self.partner_ms, self.left_out_ms, matched_ms, objective_ms, lower_bound_ms)
         possible = np.zeros(n, dtype=bool)
-        possible[self.pool.package[np.isfinite(self.pool.cost_ms)]] = True
+        possible[pool.package[np.isfinite(pool.cost_ms)]] = True
         return Solved(
             partner=self.matched_partner,
             cost_ms=cost_ms,
@@ -288,5 +290,6 @@ class Pipeline:
             build_ms=self.build_s * MS,
             solve_ms=self.solve_s * MS,
             graph=self.graph,
+            known=KnownCosts(*(column[pool.exact] for column in (pool.package, pool.partner, pool.cost_ms))),
             hopeless=~possible & np.isposinf(self.reach_ms),
         )
