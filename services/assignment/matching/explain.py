@@ -174,7 +174,7 @@ class _Cheapest:
     def _priced(self, edges: Edges, quick_ms: Floats) -> Floats:
         if self._known_ms is None:
             return self._book.sharpened_ms(self._problem, edges, quick_ms)
-        cost_ms = self._known_ms[edges.package * len(self._problem.partners) + edges.partner]
+        cost_ms: Floats = self._known_ms[edges.package * len(self._problem.partners) + edges.partner]
         new = np.flatnonzero(np.isnan(cost_ms))
         cost_ms[new] = self._book.sharpened_ms(self._problem, edges.taken(new), quick_ms[new])
         return cost_ms

@@ -290,6 +290,6 @@ class Pipeline:
             build_ms=self.build_s * MS,
             solve_ms=self.solve_s * MS,
             graph=self.graph,
-            known=KnownCosts(*(column[pool.exact] for column in (pool.package, pool.partner, pool.cost_ms))),
+            known=KnownCosts(pool.package[pool.exact], pool.partner[pool.exact], pool.cost_ms[pool.exact]),
             hopeless=~possible & np.isposinf(self.reach_ms),
         )
