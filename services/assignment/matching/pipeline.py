@@ -33,8 +33,8 @@ POSSIBLE_FIRST, EDGES_FIRST = 4, 6
 GROWTH = 4
 # How much farther a package looks each time that its price reaches beyond its neighbourhood.
 REACH_GROWTH, REACH_MS_MIN = 4.0, 10_000.0
-# Pairs that cost so much too much are edges too, once their package gets any.
-NEARLY_MS = 60_000.0
+# Pairs that cost so much too much are edges too, once their package gets any; those that improve most come first.
+NEARLY_MS, NEW_EDGES_MAX = 60_000.0, 40
 # So few edges are solved at once: looking for components would take longer.
 ONE_COMPONENT_EDGES_MAX = 5_000
 # Packages that are left out look at every partner at once while that is at most so many pairs.
@@ -264,7 +264,8 @@ class Pipeline:
             better = ~pool.active & pool.exact & (pool.cost_ms < worth)
             touched[pool.package[better]] = True
             # What would nearly have been one of them may spare the package the next round.
-            pool.active |= pool.exact & (pool.cost_ms < worth + NEARLY_MS) & touched[pool.package]
+            nearly = np.flatnonzero(pool.exact & (pool.cost_ms < worth + NEARLY_MS) & touched[pool.package])
+            pool.active[least(pool.package, pool.cost_ms - worth, nearly, NEW_EDGES_MAX)] = True
             if not len(short) and len(likely) == vast.sum():
                 break
         self.build_s += self.clock_s() - started_s
