@@ -24,6 +24,7 @@ LOCKS: dict[str, tuple[str, ...] | None] = {
     "dev": None,
     "assignment": ("assignment",),
     "gateway": ("gateway",),
+    "relay": ("relay",),
     "cli": ("cli", "embedded"),
 }
 # Locks of environments of their own: what their only tool asks for does not go together with what we ask for.
