@@ -1,0 +1,74 @@
+"""A group's state in its streams: made, claimed, drained, rid of the dead."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import redis.asyncio as redis
+from redis.exceptions import ResponseError
+
+from libs.streams.names import STREAMS, StreamName
+
+Entry = tuple[bytes, dict[bytes, bytes]]
+CLAIM_PAGE = 1_000
+
+
+async def streams_by_city(client: redis.Redis) -> dict[str, list[StreamName]]:
+    """Return every event stream by its city, each city's oldest epoch first."""
+    found: dict[str, list[StreamName]] = {}
+    members: Any = await client.smembers(STREAMS)
+    for name in sorted(filter(None, (StreamName.parse(member.decode()) for member in members))):
+        found.setdefault(name.city_code, []).append(name)
+    return found
+
+
+async def ensure_group(client: redis.Redis, stream: str, group: str) -> None:
+    """Make the group, if it is not there, from the start of the stream; and the stream."""
+    try:
+        await client.xgroup_create(stream, group, id="0", mkstream=True)
+    except ResponseError as error:
+        if "BUSYGROUP" not in str(error):
+            raise
+
+
+async def claimed(
+    client: redis.Redis, stream: str, group: str, consumer: str, idle_ms_min: int
+) -> AsyncIterator[tuple[list[Entry], int]]:
+    """Take over what was delivered and never acknowledged; yield entries, oldest first, and how many are trimmed."""
+    cursor = b"0-0"
+    while True:
+        cursor, entries, gone = await client.xautoclaim(stream, group, consumer, idle_ms_min, cursor, count=CLAIM_PAGE)
+        yield entries, len(gone)
+        if cursor == b"0-0":
+            return
+
+
+async def delete_idle_consumers(client: redis.Redis, stream: str, group: str, kept: str | None) -> None:
+    """Delete the group's consumers that hold nothing, but for `kept`: whoever reads a stream is its only reader."""
+    for consumer in await client.xinfo_consumers(stream, group):
+        name = consumer["name"].decode()
+        if name != kept and not consumer["pending"]:
+            await client.xgroup_delconsumer(stream, group, name)
+
+
+async def progress(client: redis.Redis, stream: str) -> dict[str, dict[str, Any]]:
+    """Return each group's state in the stream: `pending`, `last-delivered-id`, and `unread` events, None if unknown."""
+    found = {}
+    for info in await client.xinfo_groups(stream):
+        info["unread"] = info.pop("lag")
+        found[info["name"].decode()] = info
+    return found
+
+
+async def is_drained(client: redis.Redis, stream: str, group: str) -> bool:
+    """Whether the group is done with everything that is in the stream."""
+    state = (await progress(client, stream)).get(group)
+    if state is None or state["pending"]:
+        return False
+    last = (await client.xinfo_stream(stream))["last-generated-id"]
+    return entry_order(state["last-delivered-id"]) >= entry_order(last)
+
+
+def entry_order(entry_id: bytes) -> tuple[int, int]:
+    """Return an entry's id as what ids are compared by."""
+    first, _, second = entry_id.partition(b"-")
+    return int(first), int(second or 0)
