@@ -1,0 +1,21 @@
+"""The one place where the relay is wired."""
+
+import asyncio
+
+import redis.asyncio as redis
+
+from libs.grpc_server.server import GrpcServer
+from libs.telemetry.metrics import serve_metrics
+from services.relay.relay import Relay
+from services.relay.settings import RelaySettings
+
+
+async def run_relay(settings: RelaySettings, stop: asyncio.Event) -> None:
+    """Publish events until `stop` is set. Raises an exception group with a RelayError when somebody has to decide."""
+    server = GrpcServer(f"{settings.host}:{settings.relay_port}", (), None, settings.relay_server)
+    timeout_s = settings.relay_publish.redis_timeout_s
+    async with redis.from_url(str(settings.redis_url), socket_timeout=timeout_s) as client:
+        with serve_metrics(settings.host, settings.relay_metrics_port):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(server.serve(stop))
+                await Relay(settings, client, server).run(stop)
