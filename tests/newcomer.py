@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import httpx
 
-from libs.embedded.stack import EmbeddedServers, free_ports
+from libs.embedded.stack import EmbeddedServers, RunningStack, free_ports
 
 SERVICE = "assignment"
 # All that a new consumer takes. It fails every eleventh event once, and takes effect once for each all the same.
@@ -57,10 +57,10 @@ GRANT USAGE ON SEQUENCE public.effects_place_seq TO assignment_api;
 """
 
 
-def install(folder: Path, name: str) -> None:
+def install(folder: Path, name: str, text: str = EFFECTS) -> None:
     """Put the consumer into `folder` as a package that is installed there."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.py").write_text(EFFECTS.format(name=name))
+    (folder / f"{name}.py").write_text(text.format(name=name))
     described = folder / f"{name}-1.dist-info"
     described.mkdir()
     (described / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
@@ -79,7 +79,7 @@ async def make_tables(servers: EmbeddedServers) -> None:
 class ConsumerProcess:
     """`python -m services.assignment consumer`, with what is installed in `folder`."""
 
-    def __init__(self, servers: EmbeddedServers, folder: Path, log: Path, **told: str) -> None:
+    def __init__(self, servers: EmbeddedServers | RunningStack, folder: Path, log: Path, **told: str) -> None:
         """`told` are settings without their prefix."""
         ports = free_ports(2)
         self._metrics_port = ports[1]
@@ -89,7 +89,11 @@ class ConsumerProcess:
             "PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")])),
             **{f"LASTMILE_{name.upper()}": value for name, value in told.items()},
         }
-        self._environment = os.environ | servers.service_environment | own
+        reached = {
+            "LASTMILE_ASSIGNMENT_DSN": servers.dsn("assignment_api"),
+            "LASTMILE_REDIS_URL": servers.redis_url,
+        }
+        self._environment = os.environ | reached | own
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 

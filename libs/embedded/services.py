@@ -103,7 +103,7 @@ def service_specs(
         spec(
             RELAY,
             ("services.relay",),
-            dsns("relay_dsn") | redis,
+            dsns("relay_dsn") | redis | public_key,
             (settings.relay_port, settings.relay_metrics_port),
             grpc_health(host, settings.relay_port, timeout_s),
         ),
@@ -172,6 +172,7 @@ def _addresses(settings: PlatformSettings) -> dict[str, str]:
         "LASTMILE_RELAY_PORT": str(settings.relay_port),
         "LASTMILE_RELAY_METRICS_PORT": str(settings.relay_metrics_port),
         "LASTMILE_ASSIGNMENT_TARGET": f"{settings.host}:{settings.assignment_port}",
+        "LASTMILE_RELAY_TARGET": f"{settings.host}:{settings.relay_port}",
         "LASTMILE_GATEWAY_TARGET": f"{settings.host}:{settings.gateway_grpc_port}",
         "LASTMILE_GATEWAY_URL": f"http://{settings.host}:{settings.gateway_http_port}",
     }

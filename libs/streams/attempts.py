@@ -7,8 +7,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_never, wait_random_exponential
 
 from libs.postgres.errors import UNREACHABLE
@@ -16,10 +14,11 @@ from libs.streams import metrics
 from libs.streams.codec import Event
 from libs.streams.handler import Handler, TryLaterError
 from libs.streams.limits import ConsumerLimits
+from libs.streams.outages import REDIS_AWAY
 
 log = logging.getLogger("streams")
 
-AWAY = (TryLaterError, RedisConnectionError, RedisTimeoutError, *UNREACHABLE)
+AWAY = (TryLaterError, *REDIS_AWAY, *UNREACHABLE)
 
 
 class HandlerTimeoutError(Exception):

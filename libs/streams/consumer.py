@@ -10,9 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 import redis.asyncio as redis
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import ResponseError
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from libs.ids import new_id_text
@@ -25,10 +23,9 @@ from libs.streams.lanes import Lanes
 from libs.streams.leases import CityLeases
 from libs.streams.limits import ConsumerLimits
 from libs.streams.names import FIELD, GROUPS, StreamName, replay_key
+from libs.streams.outages import REDIS_AWAY
 
 log = logging.getLogger("streams")
-
-REDIS_AWAY = (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OSError)
 
 
 class Consumer:

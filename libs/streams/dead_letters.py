@@ -60,16 +60,15 @@ async def count(client: redis.Redis, city_codes: Sequence[str], group: str) -> i
         return sum(await pipeline.execute())
 
 
-async def letters(client: redis.Redis, city_code: str, group: str) -> AsyncIterator[DeadLetter]:
-    """Yield the dead letters of a city and group, oldest first."""
-    after = "-"
+async def letters(client: redis.Redis, city_code: str, group: str, start: str = "-") -> AsyncIterator[DeadLetter]:
+    """Yield the dead letters of a city and group, oldest first; "(" and an id as `start` begins after that one."""
     while True:
-        page: Any = await client.xrange(dead_key(city_code, group), min=after, count=_PAGE)
+        page: Any = await client.xrange(dead_key(city_code, group), min=start, count=_PAGE)
         for letter_id, fields in page:
             yield _letter(city_code, letter_id.decode(), fields)
         if len(page) < _PAGE:
             return
-        after = f"({page[-1][0].decode()}"
+        start = f"({page[-1][0].decode()}"
 
 
 async def letter(client: redis.Redis, city_code: str, group: str, letter_id: str) -> DeadLetter | None:

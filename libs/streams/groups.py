@@ -6,7 +6,7 @@ from typing import Any
 import redis.asyncio as redis
 from redis.exceptions import ResponseError
 
-from libs.streams.names import STREAMS, StreamName
+from libs.streams.names import STREAMS, StreamName, alive_key
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 CLAIM_PAGE = 1_000
@@ -19,6 +19,17 @@ async def streams_by_city(client: redis.Redis) -> dict[str, list[StreamName]]:
     for name in sorted(filter(None, (StreamName.parse(member.decode()) for member in members))):
         found.setdefault(name.city_code, []).append(name)
     return found
+
+
+async def server_time_ms(client: redis.Redis) -> int:
+    """Return the server's clock: those of the processes' hosts may differ."""
+    seconds, microseconds = await client.time()
+    return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+async def processes_alive(client: redis.Redis, group: str) -> int:
+    """Return how many processes of the group live."""
+    return int(await client.zcount(alive_key(group), await server_time_ms(client), "+inf"))
 
 
 async def ensure_group(client: redis.Redis, stream: str, group: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import redis.asyncio as redis
 
+from libs.streams.groups import server_time_ms
 from libs.streams.limits import ConsumerLimits
 from libs.streams.names import alive_key, lease_key
 
@@ -67,13 +68,11 @@ class CityLeases:
         await self.client.zrem(alive_key(self.group), self.holder)
 
     async def _processes_alive(self) -> int:
-        # The server's clock: those of the processes' hosts may differ.
-        seconds, microseconds = await self.client.time()
-        now_ms = seconds * 1000 + microseconds // 1000
+        now_ms = await server_time_ms(self.client)
         key = alive_key(self.group)
         async with self.client.pipeline(transaction=False) as pipeline:
-            pipeline.zadd(key, {self.holder: now_ms})
-            pipeline.zremrangebyscore(key, "-inf", now_ms - int(self.limits.lease_ttl_s * 1000))
+            pipeline.zadd(key, {self.holder: now_ms + int(self.limits.lease_ttl_s * 1000)})
+            pipeline.zremrangebyscore(key, "-inf", now_ms)
             pipeline.zcard(key)
             return int((await pipeline.execute())[2])
 

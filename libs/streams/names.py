@@ -2,7 +2,7 @@
 
 lastmile:events:streams                       set: every stream that has events
 lastmile:events:groups                        set: every consumer group; what it has not read is not trimmed
-lastmile:events:alive:<group>                 sorted set: the group's processes, by when they were last heard of
+lastmile:events:alive:<group>                 sorted set: the group's processes, by until when they count as alive
 lastmile:events:{BLR}:<epoch>                 stream: a city's events, in the order of their commits
 lastmile:events:{BLR}:replay:<group>          stream: dead letters that one group is to see again
 lastmile:events:{BLR}:dead:<group>            stream: what one group could not handle
