@@ -38,7 +38,7 @@ def decode(stream: str, entry_id: str, raw: bytes | None) -> Event:
     if raw is None:
         raise UndecodableEventError("the entry has no field 'event'")
     try:
-        message = event_pb2.Event.FromString(base64.b64decode(json.loads(raw)["data_base64"], validate=True))
+        message = event_pb2.Event.FromString(base64.b64decode(json.loads(raw.decode())["data_base64"], validate=True))
     except (ValueError, KeyError, TypeError, RecursionError, binascii.Error, DecodeError) as error:
         raise UndecodableEventError(f"{type(error).__name__}: {error}") from error
     if not (message.id and message.type and message.subject):
@@ -49,7 +49,7 @@ def decode(stream: str, entry_id: str, raw: bytes | None) -> Event:
 def city_of(content: bytes) -> str:
     """Return the city code that an event's envelope names, empty for none; UndecodableEventError for no envelope."""
     try:
-        city_code = json.loads(content).get("citycode", "")
+        city_code = json.loads(content.decode()).get("citycode", "")
     except (ValueError, AttributeError, RecursionError) as error:
         raise UndecodableEventError(f"{type(error).__name__}: {error}") from error
     if not isinstance(city_code, str) or not city_code.replace("_", "").replace("-", "").isalnum():

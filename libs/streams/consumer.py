@@ -47,6 +47,9 @@ class Consumer:
         self._city_of: dict[str, str] = {}
         self._reading: dict[str, list[str]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        # Entries that are done and not acknowledged yet, by stream.
+        self._done: dict[str, list[str]] = {}
+        self._acknowledging = False
         self._busy = 0
         self._retries = asyncio.Semaphore(limits.retries_at_once_max)
         self._moved = asyncio.Event()
@@ -165,7 +168,7 @@ class Consumer:
                 unwanted.append(key)
             else:
                 self._lanes.put(event)
-        await self._acknowledge(unwanted)
+        self._acknowledge(unwanted)
         self._dispatch()
 
     def _dispatch(self) -> None:
@@ -176,7 +179,7 @@ class Consumer:
     async def _work(self, batch: list[Event]) -> None:
         try:
             done, failed = await self._attempts.batch(batch)
-            await self._acknowledge([(event.stream, event.entry_id) for event in done])
+            self._acknowledge([(event.stream, event.entry_id) for event in done])
             again: dict[str, list[Event]] = {}
             for event in failed:
                 again.setdefault(event.subject, []).append(event)
@@ -193,7 +196,7 @@ class Consumer:
             async for event, error in self._attempts.lane(events):
                 key = (event.stream, event.entry_id)
                 if error is None:
-                    await self._acknowledge([key])
+                    self._acknowledge([key])
                 else:
                     reason = f"{type(error).__name__}: {error}"
                     await self._bury(key, event.raw, reason, self._limits.attempts_max + 1)
@@ -216,24 +219,29 @@ class Consumer:
         metrics.DEAD.labels(self._group, reason.partition(":")[0]).inc()
         self._close([key])
 
-    async def _acknowledge(self, keys: Sequence[tuple[str, str]]) -> None:
-        by_stream: dict[str, list[str]] = {}
+    def _acknowledge(self, keys: Sequence[tuple[str, str]]) -> None:
+        """Have entries acknowledged, together with others that are done meanwhile."""
         for stream, entry_id in keys:
-            by_stream.setdefault(stream, []).append(entry_id)
-        try:
-            if len(by_stream) == 1:
-                ((stream, entry_ids),) = by_stream.items()
-                await self._client.xack(stream, self._group, *entry_ids)
-            elif by_stream:
+            self._done.setdefault(stream, []).append(entry_id)
+        if keys and not self._acknowledging:
+            self._acknowledging = True
+            self._start(self._send_acknowledgements())
+
+    async def _send_acknowledgements(self) -> None:
+        while self._done:
+            done, self._done = self._done, {}
+            try:
                 async with self._client.pipeline(transaction=False) as pipeline:
-                    for stream, entry_ids in by_stream.items():
+                    for stream, entry_ids in done.items():
                         pipeline.xack(stream, self._group, *entry_ids)
                     await pipeline.execute()
+            except REDIS_AWAY as error:
+                # They come again, and their ids tell that they have had their effect.
+                log.warning("not acknowledged", extra={"consumer": self._group, "error": repr(error)})
+            keys = [(stream, entry_id) for stream, entry_ids in done.items() for entry_id in entry_ids]
             metrics.HANDLED.labels(self._group).inc(len(keys))
-        except REDIS_AWAY as error:
-            # They come again, and their ids tell that they have had their effect.
-            log.warning("not acknowledged", extra={"consumer": self._group, "events": len(keys), "error": repr(error)})
-        self._close(keys)
+            self._close(keys)
+        self._acknowledging = False
 
     def _close(self, keys: Iterable[tuple[str, str]]) -> None:
         for key in keys:
