@@ -104,9 +104,14 @@ class ConsumerProcess:
                 env=self._environment, stdout=output, stderr=output,
             )  # fmt: skip
 
-    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+    def send(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send it and wait for the end."""
+        self.send(number)
+        assert self._process is not None
         self._process.wait(60)
 
     def stop(self) -> None:

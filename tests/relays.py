@@ -44,11 +44,14 @@ class RelayProcess:
                 [sys.executable, "-m", "services.relay"], env=self.environment, stdout=output, stderr=output
             )
 
-    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+    def send(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
-        if number in {signal.SIGKILL, signal.SIGTERM}:
-            self._process.wait(DEADLINE_S)
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send it and wait for the end."""
+        self.send(number)
+        self.exit_code()
 
     def exit_code(self) -> int:
         """Wait for its end."""
@@ -57,7 +60,7 @@ class RelayProcess:
 
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGCONT)
+            self.send(signal.SIGCONT)
             self.kill(signal.SIGTERM)
 
     @property

@@ -15,6 +15,7 @@ from libs.streams.codec import Event
 from libs.streams.handler import Handler, TryLaterError
 from libs.streams.limits import ConsumerLimits
 from libs.streams.outages import REDIS_AWAY
+from libs.telemetry import error_text
 
 log = logging.getLogger("streams")
 
@@ -77,7 +78,7 @@ class Attempts:
             await self._once(events)
         except AWAY as error:
             # tenacity costs more than most batches: entered only now.
-            log.warning("a batch waits", extra={"consumer": self._handler.name, "error": repr(error)})
+            log.warning("a batch waits", extra={"consumer": self._handler.name, "error": error_text(error)})
         else:
             return
         retrying = AsyncRetrying(
@@ -104,4 +105,4 @@ class Attempts:
 
     def _about(self, event: Event, error: Exception) -> dict[str, object]:
         known: dict[str, object] = {"consumer": self._handler.name, "event_id": event.id, "type": event.message.type}
-        return known | {"subject": event.subject, "entry": event.entry_id, "error": repr(error)}
+        return known | {"subject": event.subject, "entry": event.entry_id, "error": error_text(error)}

@@ -22,8 +22,9 @@ from libs.streams.handler import Handler
 from libs.streams.lanes import Lanes
 from libs.streams.leases import CityLeases
 from libs.streams.limits import ConsumerLimits
-from libs.streams.names import FIELD, GROUPS, StreamName, replay_key
+from libs.streams.names import FIELD, StreamName, replay_key
 from libs.streams.outages import REDIS_AWAY
+from libs.telemetry import error_text
 
 log = logging.getLogger("streams")
 
@@ -63,7 +64,7 @@ class Consumer:
                 try:
                     await self._step()
                 except REDIS_AWAY as error:
-                    log.warning("redis is away", extra={"consumer": self._group, "error": repr(error)})
+                    log.warning("redis is away", extra={"consumer": self._group, "error": error_text(error)})
                     # A reply may be lost, and with it what was delivered: everything is claimed again.
                     self._forget(set(self._city_of.values()))
                     with suppress(TimeoutError):
@@ -98,7 +99,7 @@ class Consumer:
             await self._admit(stream.decode(), entries)
 
     async def _renew(self) -> None:
-        await self._client.sadd(GROUPS, self._group)
+        await groups.register(self._client, self._group)
         known = await groups.streams_by_city(self._client)
         taken = await self._leases.renew(known, lambda city: not self._open_of[city])
         self._forget([city for city in self._reading if city not in self._leases.owned or city in taken])
@@ -198,8 +199,7 @@ class Consumer:
                 if error is None:
                     self._acknowledge([key])
                 else:
-                    reason = f"{type(error).__name__}: {error}"
-                    await self._bury(key, event.raw, reason, self._limits.attempts_max + 1)
+                    await self._bury(key, event.raw, error_text(error), self._limits.attempts_max + 1)
         self._lanes.done([events[0].subject])
         self._dispatch()
 
@@ -237,7 +237,7 @@ class Consumer:
                     await pipeline.execute()
             except REDIS_AWAY as error:
                 # They come again, and their ids tell that they have had their effect.
-                log.warning("not acknowledged", extra={"consumer": self._group, "error": repr(error)})
+                log.warning("not acknowledged", extra={"consumer": self._group, "error": error_text(error)})
             keys = [(stream, entry_id) for stream, entry_ids in done.items() for entry_id in entry_ids]
             metrics.HANDLED.labels(self._group).inc(len(keys))
             self._close(keys)
@@ -286,6 +286,6 @@ class Consumer:
                 await groups.delete_idle_consumers(self._client, stream, self._group, kept=None)
             await self._leases.leave()
         except REDIS_AWAY as error:
-            log.warning("left without a word", extra={"consumer": self._group, "error": repr(error)})
+            log.warning("left without a word", extra={"consumer": self._group, "error": error_text(error)})
             for task in list(self._tasks):
                 task.cancel()

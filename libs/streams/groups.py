@@ -4,12 +4,18 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import redis.asyncio as redis
-from redis.exceptions import ResponseError
 
-from libs.streams.names import STREAMS, StreamName, alive_key
+from libs.streams.names import GROUPS, STREAMS, StreamName, alive_key
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 CLAIM_PAGE = 1_000
+# They may run when Redis is full: it is the consumers that make room.
+_REGISTER = "#!lua flags=allow-oom\nreturn redis.call('SADD', KEYS[1], ARGV[1])"
+_CREATE = """#!lua flags=allow-oom
+local answer = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
+if answer.err and not string.find(answer.err, 'BUSYGROUP') then return answer end
+return 1
+"""
 
 
 async def streams_by_city(client: redis.Redis) -> dict[str, list[StreamName]]:
@@ -32,13 +38,14 @@ async def processes_alive(client: redis.Redis, group: str) -> int:
     return int(await client.zcount(alive_key(group), await server_time_ms(client), "+inf"))
 
 
+async def register(client: redis.Redis, group: str) -> None:
+    """Make the group one whose unread events are not trimmed."""
+    await client.eval(_REGISTER, 1, GROUPS, group)
+
+
 async def ensure_group(client: redis.Redis, stream: str, group: str) -> None:
     """Make the group, if it is not there, from the start of the stream; and the stream."""
-    try:
-        await client.xgroup_create(stream, group, id="0", mkstream=True)
-    except ResponseError as error:
-        if "BUSYGROUP" not in str(error):
-            raise
+    await client.eval(_CREATE, 1, stream, group)
 
 
 async def claimed(

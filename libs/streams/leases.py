@@ -11,18 +11,29 @@ from dataclasses import dataclass, field
 
 import redis.asyncio as redis
 
-from libs.streams.groups import server_time_ms
 from libs.streams.limits import ConsumerLimits
 from libs.streams.names import alive_key, lease_key
 
+# The scripts may run when Redis is full: it is the consumers that make room.
 # Renewed is 1, taken is 2, somebody else's is 0.
-_HOLD = """
+_HOLD = """#!lua flags=allow-oom
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 2 end
 return 0
 """
-_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
-_RENEWED, _TAKEN = 1, 2
+_RELEASE = """#!lua flags=allow-oom
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+# By the server's clock: those of the processes' hosts may differ.
+_LIVE = """#!lua flags=allow-oom
+local now = redis.call('TIME')
+local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
+redis.call('ZADD', KEYS[1], now_ms + ARGV[2], ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now_ms)
+return redis.call('ZCARD', KEYS[1])
+"""
+_TAKEN = 2
 
 
 @dataclass
@@ -68,13 +79,8 @@ class CityLeases:
         await self.client.zrem(alive_key(self.group), self.holder)
 
     async def _processes_alive(self) -> int:
-        now_ms = await server_time_ms(self.client)
-        key = alive_key(self.group)
-        async with self.client.pipeline(transaction=False) as pipeline:
-            pipeline.zadd(key, {self.holder: now_ms + int(self.limits.lease_ttl_s * 1000)})
-            pipeline.zremrangebyscore(key, "-inf", now_ms)
-            pipeline.zcard(key)
-            return int((await pipeline.execute())[2])
+        lifetime_ms = int(self.limits.lease_ttl_s * 1000)
+        return int(await self.client.eval(_LIVE, 1, alive_key(self.group), self.holder, lifetime_ms))
 
     async def _evaluate(self, script: str, cities: list[str], *arguments: int) -> list[int]:
         if not cities:

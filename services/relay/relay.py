@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from libs.grpc_server.server import GrpcServer
 from libs.postgres.event_slot import EventSlot, find_slots, has_begun, record_begun
 from libs.postgres.outages import NOT_ANSWERED
+from libs.telemetry import error_text
 from services.relay import metrics
 from services.relay.errors import SlotLostError, StreamsLostError
 from services.relay.publishing.appender import Appender
@@ -50,7 +51,7 @@ class Relay:
                 try:
                     await self._session(stop)
                 except OUTAGES as error:
-                    log.warning("a server does not answer", extra={"error": repr(error)})
+                    log.warning("a server does not answer", extra={"error": error_text(error)})
                     await self._server.set_serving(False)
                     await _wait(stop, self._publish.outage_wait_s)
                 finally:
@@ -146,7 +147,7 @@ class Relay:
                         extra={"retained_bytes": slot.retained_bytes, "wal_status": slot.wal_status},
                     )
             except OUTAGES as error:
-                log.warning("the slot cannot be looked at", extra={"error": repr(error)})
+                log.warning("the slot cannot be looked at", extra={"error": error_text(error)})
             await asyncio.sleep(self._retention.watch_every_s)
 
     async def _trim_forever(self) -> None:
@@ -157,7 +158,7 @@ class Relay:
             try:
                 metrics.TRIMMED.inc(await trim(self._client, self._retention.stream_events_kept))
             except (RedisError, OSError) as error:
-                log.warning("the streams cannot be trimmed", extra={"error": repr(error)})
+                log.warning("the streams cannot be trimmed", extra={"error": error_text(error)})
 
 
 async def _acknowledge(reader: SlotReader, appender: Appender, held: deque[tuple[int, float]], before_s: float) -> None:

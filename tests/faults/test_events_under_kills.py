@@ -1,10 +1,11 @@
-"""kill -9 of the relay, of Redis with the end of its file cut off, and of consumers, in a seeded order, under load.
+"""Relays and consumers are killed or stalled, Redis dies and loses the end of its file, in a seeded order, under load.
 
 Every event is in its stream once; every consumer takes effect for it once, in the order of its aggregate.
 """
 
 import asyncio
 import random
+import signal
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,8 +26,8 @@ pytestmark = pytest.mark.timeout(600)
 SEED = 20_261_125
 CONSUMERS = ("effects_one", "effects_two")
 CITIES, DELIVERIES_EACH = 4, 40
-KILLS = 12
-COMMITS_BETWEEN_KILLS = 500
+FAULTS = ["relay", "redis", "consumer", "redis", "stalled relay", "stalled consumer"] * 2
+COMMITS_BETWEEN_FAULTS = 500
 WRITERS = 4
 DEADLINE_S = 180.0
 
@@ -85,20 +86,30 @@ class Stage:
         for process in (*self.relays, *self.consumers):
             process.start()
         self.cut = 0
+        self._stalled: list[RelayProcess | ConsumerProcess] = []
 
-    def kill(self, what: str, chance: random.Random) -> None:
+    def harm(self, what: str, chance: random.Random) -> None:
+        """Do it. What stalls goes on at the next fault, long after others took its work over."""
+        while self._stalled:
+            self._stalled.pop().send(signal.SIGCONT)
         if what == "redis":
             with redis.Redis.from_url(self.servers.redis_url) as client:
                 until(lambda: _answers(client))
             self.servers.kill("valkey")
             self.cut += self.file.cut()
             return
-        process = chance.choice(self.relays if what == "relay" else self.consumers)
-        process.kill()
-        process.start()
+        process: RelayProcess | ConsumerProcess = chance.choice(self.relays if "relay" in what else self.consumers)
+        if "stalled" in what:
+            process.send(signal.SIGSTOP)
+            self._stalled.append(process)
+        else:
+            process.kill()
+            process.start()
 
     def stop(self) -> None:
         self.file.close()
+        while self._stalled:
+            self._stalled.pop().send(signal.SIGCONT)
         for process in (*self.consumers, *self.relays):
             process.stop()
 
@@ -133,20 +144,25 @@ async def test_every_event_takes_effect_once_and_in_order_whatever_is_killed(
     servers: EmbeddedServers, tmp_path: Path
 ) -> None:
     await make_tables(servers)
+    connection = await asyncpg.connect(servers.dsn())
+    # A leader that stalls is given up after this.
+    await connection.execute("ALTER SYSTEM SET wal_sender_timeout = '2s'")
+    await connection.execute("SELECT pg_reload_conf()")
+    await connection.close()
     chance = random.Random(SEED)
     cities = [new_city() for _ in range(CITIES)]
     load, stage = Load(servers.dsn(), cities), Stage(servers, tmp_path)
     try:
-        kills = chance.sample(["relay", "redis", "consumer"] * (KILLS // 3), KILLS)
         writing = asyncio.create_task(load.run())
-        for what in kills:
+        for what in chance.sample(FAULTS, len(FAULTS)):
             before = load.committed
-            while load.committed < before + COMMITS_BETWEEN_KILLS:
+            while load.committed < before + COMMITS_BETWEEN_FAULTS:
                 assert not writing.done()
                 await asyncio.sleep(0.01)
-            await asyncio.to_thread(stage.kill, what, chance)
+            await asyncio.to_thread(stage.harm, what, chance)
         load.stop.set()
         await writing
+        stage.harm("redis", chance)
         async with asyncio.timeout(DEADLINE_S):
             while not await all_took_effect(servers, load.committed):
                 await asyncio.sleep(0.2)

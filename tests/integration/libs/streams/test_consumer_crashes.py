@@ -40,6 +40,21 @@ async def _pending(client: redis.Redis, stream: str, group: str, count: int) -> 
     return state is not None and state["pending"] == count
 
 
+async def test_a_full_redis_is_consumed_by_a_process_that_starts(
+    client: redis.Redis, writer: Writer, group: str
+) -> None:
+    await writer.append_interleaved(subjects=20, events_each=2)
+    kept = (await client.config_get("maxmemory"))["maxmemory"]
+    await client.config_set("maxmemory", 1)
+    try:
+        handler = Recorder(group)
+        async with consuming(client, handler):
+            await until(lambda: drained(client, writer.stream, group))
+    finally:
+        await client.config_set("maxmemory", kept)
+    assert handler.sequences() == {f"deliveries/{n}": [1, 2] for n in range(20)}
+
+
 async def test_a_group_that_was_destroyed_is_made_again(client: redis.Redis, writer: Writer, group: str) -> None:
     await writer.append(event_bytes("deliveries/1", 1, writer.city_code))
     handler = Recorder(group)

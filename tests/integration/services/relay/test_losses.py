@@ -1,6 +1,7 @@
 """What the relay survives, and what it refuses to go on with."""
 
 import asyncio
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -51,6 +52,44 @@ async def test_a_redis_that_lost_its_last_second_is_filled_again(
         until(lambda: len(entries(client, city)) == 301, lambda: relay.log_text)
         assert spelled(events(client, city)) == [("deliveries/1", n) for n in range(1, 302)]
     servers.wait_ready()
+
+
+async def test_a_full_redis_gets_nothing_out_of_order_and_everything_once_it_has_room(
+    client: redis.Redis, primary: asyncpg.Connection, servers: EmbeddedServers, tmp_path: Path
+) -> None:
+    city = new_city()
+    limits = {"relay_publish__batch_events_max": "50", "relay_publish__outage_wait_s": "0.1"}
+    with relaying(servers, tmp_path / "relay.log", **limits) as relay:
+        await commit(primary, event_bytes("deliveries/1", 1, city))
+        until(lambda: len(entries(client, city)) == 1)
+        kept = client.config_get("maxmemory")["maxmemory"]
+        # Room for a part of what comes.
+        client.config_set("maxmemory", client.info("memory")["used_memory"] + 300_000)
+        for start in range(2, 2_002, 100):
+            await commit(primary, *(event_bytes("deliveries/1", n, city) for n in range(start, start + 100)))
+        until(lambda: "maxmemory" in relay.log_text)
+        assert len(entries(client, city)) < 2_001
+        assert not relay.is_healthy()
+        client.config_set("maxmemory", kept)
+        until(lambda: len(entries(client, city)) == 2_001, lambda: relay.log_text)
+        assert spelled(events(client, city)) == [("deliveries/1", n) for n in range(1, 2_002)]
+
+
+async def test_a_redis_that_hangs_is_left_and_met_again(
+    client: redis.Redis, primary: asyncpg.Connection, servers: EmbeddedServers, tmp_path: Path
+) -> None:
+    city = new_city()
+    with relaying(servers, tmp_path / "relay.log", relay_publish__redis_timeout_s="0.5") as relay:
+        await commit(primary, event_bytes("deliveries/1", 1, city))
+        until(lambda: len(entries(client, city)) == 1)
+        servers.kill("valkey", signal.SIGSTOP)
+        try:
+            await commit(primary, event_bytes("deliveries/1", 2, city))
+            until(lambda: "does not answer" in relay.log_text)
+        finally:
+            servers.kill("valkey", signal.SIGCONT)
+        until(lambda: len(entries(client, city)) == 2, lambda: relay.log_text)
+        assert spelled(events(client, city)) == [("deliveries/1", 1), ("deliveries/1", 2)]
 
 
 async def test_an_outage_of_postgresql_and_of_redis_ends_by_itself(

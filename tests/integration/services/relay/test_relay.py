@@ -111,11 +111,13 @@ async def test_the_standby_takes_over_from_a_leader_that_dies_or_stalls(
         until(lambda: "standing by" in standby.log_text, lambda: standby.log_text)
         assert standby.is_healthy()
         await commit(primary, event_bytes("deliveries/1", 1, city))
-        relay.kill(number)
+        relay.send(number)
+        if number is signal.SIGKILL:
+            relay.exit_code()
         await commit(primary, event_bytes("deliveries/1", 2, city))
         until(lambda: "leading" in standby.log_text, lambda: standby.log_text)
         if number is signal.SIGSTOP:
-            relay.kill(signal.SIGCONT)
+            relay.send(signal.SIGCONT)
         for sequence in range(3, 200):
             await commit(primary, event_bytes("deliveries/1", sequence, city))
         until(lambda: len(entries(client, city)) == 199)
