@@ -103,7 +103,8 @@ class Consumer:
         known = await groups.streams_by_city(self._client)
         taken = await self._leases.renew(known, lambda city: not self._open_of[city])
         self._forget([city for city in self._reading if city not in self._leases.owned or city in taken])
-        for city in self._leases.owned:
+        # A Redis that lost its last second may have lost the name of a stream: the relay says it again.
+        for city in self._leases.owned & known.keys():
             if city not in self._reading:
                 await self._adopt(city, known[city])
             elif len(known[city]) > 1:

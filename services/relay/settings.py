@@ -23,7 +23,7 @@ class PublishLimits(BaseModel):
     acknowledge_every_s: float = Field(0.25, gt=0, description="Time between acknowledgements to PostgreSQL")
     redis_timeout_s: float = Field(10.0, gt=0, description="Redis is away when it answers later than this")
     connect_timeout_s: int = Field(5, ge=1, description="PostgreSQL is away when it takes longer to connect")
-    standby_poll_s: float = Field(0.5, gt=0, description="Time between a standby's tries to become the leader")
+    standby_poll_s: float = Field(1.0, gt=0, description="Time between a standby's tries to become the leader")
     outage_wait_s: float = Field(0.5, gt=0, description="Wait after a failure of a server, before the next try")
 
 
