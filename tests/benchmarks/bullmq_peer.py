@@ -32,7 +32,7 @@ asyncio.run(main())
 """
 
 
-def jobs_per_s(redis_url: str, jobs: int, at_once: int, content: str) -> float:
+def jobs_per_s(redis_url: str, jobs: int, content: str, at_once: int) -> float:
     """Return how many jobs a second one worker process does, with this many at once."""
     python = peer_python("bench-queue", "bullmq")
     command = [str(python), "-c", PROGRAM, redis_url, str(jobs), str(at_once), content]
