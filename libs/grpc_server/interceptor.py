@@ -8,7 +8,7 @@ import logging
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 from google.protobuf import descriptor_pool, message_factory
@@ -110,7 +110,6 @@ class CallInterceptor(ServerInterceptor):
             started = time.perf_counter()
             metadata = {str(key): value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
             call = Call(method, _request_id(metadata), None, traceparent=metadata.get("traceparent", ""))
-            code = "OK"
             try:
                 call.caller = None if access.anonymous else self._authenticate(metadata, access)
                 call.idempotency_key = _checked(metadata, "idempotency-key", _IDEMPOTENCY_KEY)
@@ -118,29 +117,33 @@ class CallInterceptor(ServerInterceptor):
                 with answering(call):
                     response = await handler(request, context)
             except ServiceError as error:
-                code = error.code.name
                 _set_trailing(context, call)
-                await _abort(context, error.status())
-            except Exception as error:
-                known = self._translate(error)
-                code = (known or ServiceError).code.name
-                fields = {"method": method, "request_id": call.request_id}
-                if known:
-                    log.warning("call could not be answered", extra={**fields, "code": code, "error": repr(error)})
-                else:
-                    log.exception("call failed", extra=fields)
-                    known = ServiceError(f"internal error; quote request id {call.request_id}")
-                await _abort(context, known.status())
+                code, status = error.code.name, error.status()
+            except Exception as error:  # noqa: BLE001 - logged by _known, and answered
+                known = self._known(error, call)
+                code, status = known.code.name, known.status()
             else:
                 _set_trailing(context, call)
+                _log_call(call, "OK", started)
                 return response
-            finally:
-                elapsed_ms = round((time.perf_counter() - started) * 1000, 2)
-                if log.isEnabledFor(logging.DEBUG):
-                    said = {"method": method, "request_id": call.request_id, "code": code, "elapsed_ms": elapsed_ms}
-                    log.debug("call", extra=said)
+            _log_call(call, code, started)
+            # What aborts a call and the call's context keep each other until a full collection. They must not keep the
+            # request too, by this frame or by those of the error: so both are given up before.
+            del request
+            return await _abort(context, status)
 
         return answer
+
+    def _known(self, error: Exception, call: Call) -> ServiceError:
+        """Return an error of our tree for any other, which is logged."""
+        known = self._translate(error)
+        fields = {"method": call.method, "request_id": call.request_id}
+        if known:
+            said = {**fields, "code": known.code.name, "error": repr(error)}
+            log.warning("call could not be answered", extra=said)
+            return known
+        log.error("call failed", extra=fields, exc_info=error)
+        return ServiceError(f"internal error; quote request id {call.request_id}")
 
     def _authenticate(self, metadata: Mapping[str, str], access: MethodAccess) -> Principal:
         scheme, _, token = metadata.get("authorization", "").partition(" ")
@@ -176,9 +179,17 @@ def _checked(metadata: Mapping[str, str], name: str, pattern: re.Pattern[str]) -
     return value
 
 
-async def _abort(context: Any, status: status_pb2.Status) -> None:
+def _log_call(call: Call, code: str, started_s: float) -> None:
+    if log.isEnabledFor(logging.DEBUG):
+        elapsed_ms = round((time.perf_counter() - started_s) * 1000, 2)
+        said = {"method": call.method, "request_id": call.request_id, "code": code, "elapsed_ms": elapsed_ms}
+        log.debug("call", extra=said)
+
+
+async def _abort(context: Any, status: status_pb2.Status) -> NoReturn:
     # `context: Any`: the published stubs do not know abort_with_status.
     await context.abort_with_status(rpc_status.to_status(status))
+    raise AssertionError("abort_with_status has returned")
 
 
 def _set_trailing(context: Context, call: Call) -> None:

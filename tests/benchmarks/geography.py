@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from services.assignment.matching.geography import zone_columns
 from services.assignment.matching.problem import (
     ANY_VEHICLE,
     Packages,
@@ -11,7 +12,6 @@ from services.assignment.matching.problem import (
     Policy,
     Problem,
     RuleConfig,
-    zone_columns,
 )
 from services.assignment.matching.routes import Routes
 from services.assignment.matching.travel import SPEED_M_PER_S, Travel, steady

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 
+from services.assignment.matching.asking import RuleFaultError
 from services.assignment.matching.explain import Explanation, explain
 from services.assignment.matching.match import MatchResult, match
 from services.assignment.matching.problem import Problem
-from services.assignment.matching.rulebook import RuleBook, RuleFaultError
+from services.assignment.matching.rulebook import RuleBook
 from services.assignment.matching.rules.registry import rule_book
 
 

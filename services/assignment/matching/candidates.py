@@ -1,108 +1,216 @@
 """Which partners may matter to a package: the nearest ones, from a spatial index of each vehicle's partners.
 
-A pair never costs less than the way from the partner to the pickup at its vehicle's best speed. So `reach_ms` bounds
-from below what any partner beyond a package's neighbourhood would cost.
+A pair never costs less than the way from the partner to the pickup at its vehicle's best speed and what the partner
+costs wherever the package is. So `reach_ms` bounds from below what anyone beyond a package's neighbourhood would cost.
 """
 
 from dataclasses import dataclass
 from itertools import chain
+from typing import Protocol
 
 import numpy as np
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 
-from services.assignment.matching.geography import Floats, Ints, embedded_m, straight_m
+from services.assignment.matching.geography import Floats, Ints, straight_m
 from services.assignment.matching.problem import Problem
-from services.assignment.matching.rulebook import MS
+from services.assignment.matching.rulebook import MS, RuleBook
 
 # What rounding may take off: half a millisecond of the cost, and the index's own arithmetic.
 _SLACK_MS = 1.0
 _BALLS_AT_ONCE_MAX = 2_000
+# Up to so many pairs are written down; beyond, the trees are quicker, and far smaller.
+TABLE_CELLS_MAX = 1_000_000
+_CELLS_AT_ONCE = 130_000
+_SAMPLED = 8
+_ROUNDED_DOWN = 1.0 - 2.0**-22
+_NEVER_MS = 1e30
+_NOBODY = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Pairs (package, partner) of shape (e,), by package; reach_ms: (queried packages,) +inf where all are there."""
+    """Pairs (package, partner) of shape (e,), and what each costs at least by its way and its partner, least_ms.
+
+    reach_ms: (queried packages,) every pair whose least_ms is not above it is there, if the rules that compare columns
+    leave it; +inf where all of them are. screened: those rules have been asked.
+    """
 
     package: Ints
     partner: Ints
+    least_ms: Floats
     reach_ms: Floats
+    screened: bool
+
+
+@dataclass(frozen=True)
+class _Class:
+    """The partners with one vehicle: `partner`, (k,) their indices, in the order of the tree's points."""
+
+    tree: cKDTree
+    partner: Ints
+    speed_m_per_s: float
+    floor_ms: float
+
+
+class Nearby(Protocol):
+    """Finds the partners that may matter to packages. neighbours_first: so many to begin with are found quickest."""
+
+    neighbours_first: int
+
+    def nearest(self, packages: Ints, count: int) -> Neighbours:
+        """Return for each of `packages` about `count` partners who cost least, and how far they reach."""
+        ...
+
+    def within(self, packages: Ints, reach_ms: Floats) -> Neighbours:
+        """Return for each of `packages` the partners who cost at least no more than `reach_ms`, (packages,)."""
+        ...
+
+
+def nearby(problem: Problem, book: RuleBook, partner_floor_ms: Floats) -> Nearby:
+    """Return what finds a problem's partners fastest.
+
+    partner_floor_ms: (m,) what each partner costs at least, +inf for those who do not count.
+    """
+    able = int(np.isfinite(partner_floor_ms).sum())
+    kind = PairTable if len(problem.packages) * able <= TABLE_CELLS_MAX else SpatialIndex
+    return kind(problem, book, partner_floor_ms)
+
+
+class PairTable:
+    """What every pair costs at least, where there are few enough pairs to write them all down.
+
+    In single precision, rounded down: it is read many times, and only decides which pairs are looked at.
+    """
+
+    neighbours_first = 16
+
+    def __init__(self, problem: Problem, book: RuleBook, partner_floor_ms: Floats) -> None:
+        n = len(problem.packages)
+        self._partner = np.flatnonzero(np.isfinite(partner_floor_ms))
+        pickup, place = problem.embedded[0], problem.embedded_places[self._partner]
+        speed_m_per_s = problem.fastest_m_per_s[problem.partners.vehicle[self._partner]]
+        limit_m, floor_ms = _limit_m(problem), partner_floor_ms[self._partner]
+        self._least_ms = np.empty((n, len(self._partner)), dtype=np.float32)
+        # In pieces that stay in the processor's cache.
+        step = max(1, _CELLS_AT_ONCE // max(1, len(self._partner)))
+        for start in range(0, n, step):
+            rows = np.arange(start, min(start + step, n))
+            straight = cdist(pickup[rows], place)
+            impossible = straight > limit_m
+            impossible |= ~book.screened(problem, rows, self._partner)
+            least_ms = _way_ms(straight, speed_m_per_s, book.travel_weight)
+            least_ms += floor_ms
+            least_ms *= _ROUNDED_DOWN
+            # Quicker than to set them.
+            least_ms += impossible * _NEVER_MS
+            self._least_ms[rows] = least_ms
+        self._dearest_ms = _dearest_ms(problem, book.travel_weight, partner_floor_ms)
+
+    def nearest(self, packages: Ints, count: int) -> Neighbours:
+        """Return for each of `packages` about `count` partners who cost least, and how far they reach.
+
+        How far that is, every eighth partner tells.
+        """
+        sample_ms, wanted = self._least_ms[:, ::_SAMPLED], count // _SAMPLED
+        if wanted >= sample_ms.shape[1]:
+            return self.within(packages, np.full(len(packages), np.inf))
+        return self.within(packages, np.partition(sample_ms[packages], wanted, axis=1)[:, wanted].astype(np.float64))
+
+    def within(self, packages: Ints, reach_ms: Floats) -> Neighbours:
+        """Return for each of `packages` the partners who cost at least no more than `reach_ms`, (packages,)."""
+        asked_ms = np.nextafter(np.minimum(reach_ms, self._dearest_ms).astype(np.float32), np.float32(np.inf))
+        least_ms = self._least_ms if len(packages) == len(self._least_ms) else self._least_ms[packages]
+        cell = np.flatnonzero(least_ms <= asked_ms[:, None])
+        row, column = np.divmod(cell, max(1, len(self._partner)))
+        reach_ms = np.where(reach_ms >= self._dearest_ms, np.inf, asked_ms.astype(np.float64))
+        found_ms = least_ms.ravel()[cell].astype(np.float64)
+        return Neighbours(packages[row], self._partner[column], found_ms, reach_ms, screened=True)
 
 
 class SpatialIndex:
-    """The partners of a problem by vehicle and place: those who may get a package, or everyone."""
+    """The partners of a problem by vehicle and place, each vehicle's in a tree."""
 
-    def __init__(self, problem: Problem, travel_weight: float, *, everyone: bool = False) -> None:
-        self._pickup = embedded_m(problem.travel.metric, problem.packages.pickup)
-        self._metric = problem.travel.metric
-        self._travel_weight = travel_weight
-        self._limit_m = float(
-            straight_m(self._metric, np.array(problem.policy.pickup_distance_m_max * (1 + 1e-9) + 1e-3))
-        )
-        partners = problem.partners
-        able = np.flatnonzero((partners.units_max > 0) | everyone)
-        place = embedded_m(self._metric, partners.place[able])
-        speeds = problem.fastest_m_per_s
+    neighbours_first = 6
+
+    def __init__(self, problem: Problem, book: RuleBook, partner_floor_ms: Floats) -> None:
+        self._place, self._pickup = problem.embedded_places, problem.embedded[0]
+        self._travel_weight, self._floor_ms = book.travel_weight, partner_floor_ms
+        self._limit_m = _limit_m(problem)
+        able = np.flatnonzero(np.isfinite(partner_floor_ms))
+        self._vehicle, self._speeds = problem.partners.vehicle, problem.fastest_m_per_s
         self._classes = []
-        for vehicle in np.unique(partners.vehicle[able]):
-            mine = np.flatnonzero(partners.vehicle[able] == vehicle)
+        for vehicle in np.unique(self._vehicle[able]):
+            mine = able[self._vehicle[able] == vehicle]
             # Not balanced: building takes a third of the time, and clustered places are found as fast.
-            tree = cKDTree(place[mine], balanced_tree=False, compact_nodes=False)
-            self._classes.append((tree, able[mine], float(speeds[vehicle])))
-        # Whoever reaches as far as the slowest vehicle's limit takes, has seen everybody.
-        self._slowest_limit_s = self._limit_m / min((speed for _, _, speed in self._classes), default=np.inf)
+            tree = cKDTree(self._place[mine], balanced_tree=False, compact_nodes=False)
+            self._classes.append(_Class(tree, mine, float(self._speeds[vehicle]), float(partner_floor_ms[mine].min())))
+        self._dearest_ms = _dearest_ms(problem, book.travel_weight, partner_floor_ms)
 
     def nearest(self, packages: Ints, count: int) -> Neighbours:
-        """Return for each of `packages` the partners who could be there first, at least `count` where there are."""
-        parts = [self._of_class(place, packages, count) for place in range(len(self._classes))]
-        if not parts:
-            nobody = np.zeros(0, dtype=np.int64)
-            return Neighbours(nobody, nobody, np.full(len(packages), np.inf))
-        bound = np.concatenate([part[0] for part in parts], axis=1)
-        partner = np.concatenate([part[1] for part in parts], axis=1)
-        # Each class is known up to its own reach, all of them up to the shortest.
-        reach = np.min([part[2] for part in parts], axis=0)
-        if len(parts) > 1 and bound.shape[1] > count:
-            reach = np.minimum(reach, np.partition(bound, count - 1, axis=1)[:, count - 1])
-        kept = (bound <= reach[:, None]) & np.isfinite(bound)
-        row, column = np.nonzero(kept)
-        known = np.isfinite(reach)
-        way_ms = np.where(known, reach, 0.0) * MS * self._travel_weight
-        reach_ms = np.where(known, np.maximum(0.0, way_ms - _SLACK_MS), np.inf)
-        return Neighbours(packages[row], partner[row, column], reach_ms)
+        """Return for each of `packages` about `count` partners who cost least, and how far they reach."""
+        row, partner, reach_ms = [_NOBODY], [_NOBODY], np.full(len(packages), np.inf)
+        for kind in self._classes:
+            k = min(count + 1, kind.tree.n)
+            found = kind.tree.query(
+                self._pickup[packages], k=np.arange(1, k + 1), distance_upper_bound=self._limit_m * (1 + 1e-12)
+            )
+            straight, index = np.asarray(found[0]), np.asarray(found[1])
+            if k < kind.tree.n:
+                # Others may be just as far as the last one that was found.
+                last_ms = _way_ms(straight[:, -1], kind.speed_m_per_s, self._travel_weight) + kind.floor_ms
+                reach_ms = np.minimum(reach_ms, last_ms - _SLACK_MS)
+            there = np.isfinite(straight)
+            row.append(np.nonzero(there)[0])
+            partner.append(kind.partner[index[there]])
+        # Each vehicle's partners are known up to their own reach, all of them up to the shortest.
+        return self._kept(packages, np.concatenate(row), np.concatenate(partner), reach_ms)
 
     def within(self, packages: Ints, reach_ms: Floats) -> Neighbours:
-        """Return for each of `packages` the partners whose way costs at most `reach_ms`, (packages,)."""
-        # Somewhat farther than asked: what is just at the border is then surely inside.
-        reach_s = (
-            (reach_ms + 2 * _SLACK_MS) / MS / self._travel_weight
-            if self._travel_weight
-            else np.full(len(packages), np.inf)
-        )
-        found_package: list[Ints] = [np.zeros(0, dtype=np.int64)]
-        found_partner: list[Ints] = [np.zeros(0, dtype=np.int64)]
-        for tree, partner, speed in self._classes:
-            radius_m = np.minimum(reach_s * speed, self._limit_m)
+        """Return for each of `packages` the partners who cost at least no more than `reach_ms`, (packages,)."""
+        row, partner = [_NOBODY], [_NOBODY]
+        for kind in self._classes:
+            # Somewhat farther than asked: what is just at the border is then surely inside.
+            way_ms = np.maximum(reach_ms - kind.floor_ms, 0.0) + 2 * _SLACK_MS
+            radius_m = np.full(len(packages), self._limit_m)
+            if self._travel_weight:
+                radius_m = np.minimum(way_ms / MS / self._travel_weight * kind.speed_m_per_s, radius_m)
             for start in range(0, len(packages), _BALLS_AT_ONCE_MAX):
-                some = packages[start : start + _BALLS_AT_ONCE_MAX]
-                lists = tree.query_ball_point(self._pickup[some], radius_m[start : start + len(some)])
+                some = np.arange(start, min(start + _BALLS_AT_ONCE_MAX, len(packages)))
+                lists = kind.tree.query_ball_point(self._pickup[packages[some]], radius_m[some])
                 lengths = np.array([len(found) for found in lists], dtype=np.int64)
-                found_package.append(np.repeat(some, lengths))
-                found_partner.append(
-                    partner[np.fromiter(chain.from_iterable(lists), dtype=np.int64, count=int(lengths.sum()))]
-                )
-        everything = self._slowest_limit_s <= reach_s
-        return Neighbours(
-            np.concatenate(found_package), np.concatenate(found_partner), np.where(everything, np.inf, reach_ms)
-        )
+                index = np.fromiter(chain.from_iterable(lists), dtype=np.int64, count=int(lengths.sum()))
+                row.append(np.repeat(some, lengths))
+                partner.append(kind.partner[index])
+        all_ms = np.where(reach_ms >= self._dearest_ms, np.inf, reach_ms)
+        return self._kept(packages, np.concatenate(row), np.concatenate(partner), all_ms)
 
-    def _of_class(self, place: int, packages: Ints, count: int) -> tuple[Floats, Ints, Floats]:
-        """Return (bound_s (p, k), partner (p, k), reach_s (p,)) of the partners with one vehicle."""
-        tree, partner, speed = self._classes[place]
-        k = min(count, tree.n)
-        found = tree.query(self._pickup[packages], k=np.arange(1, k + 1), distance_upper_bound=self._limit_m)
-        straight, index = np.asarray(found[0]), np.asarray(found[1])
-        # The straight line is never longer than the way.
-        bound = straight / speed
-        index = np.minimum(index, tree.n - 1)
-        reach = np.full(len(packages), np.inf) if k == tree.n else bound[:, -1]
-        return bound, partner[index], reach
+    def _kept(self, packages: Ints, row: Ints, partner: Ints, reach_ms: Floats) -> Neighbours:
+        """Return those of the found pairs, (e,) rows of `packages` and partners, that lie within reach."""
+        # However a pair was found, this is what it costs at least, to the last bit.
+        offset_m = self._pickup.take(packages[row], axis=0) - self._place.take(partner, axis=0)
+        straight_way_m = np.sqrt(np.einsum("ij,ij->i", offset_m, offset_m))
+        speed_m_per_s = self._speeds[self._vehicle[partner]]
+        least_ms = _way_ms(straight_way_m, speed_m_per_s, self._travel_weight) + self._floor_ms[partner]
+        kept = least_ms <= reach_ms[row]
+        return Neighbours(packages[row[kept]], partner[kept], least_ms[kept], reach_ms, screened=False)
+
+
+def _limit_m(problem: Problem) -> float:
+    """Return the straight line beyond which nobody is sent to a pickup."""
+    farthest_m = np.array(problem.policy.pickup_distance_m_max * (1 + 1e-9) + 1e-3)
+    return float(straight_m(problem.travel.metric, farthest_m))
+
+
+def _dearest_ms(problem: Problem, travel_weight: float, partner_floor_ms: Floats) -> float:
+    """Return what no pair costs more than by its way and its partner: whoever reaches that far has seen everybody."""
+    slowest_s = _limit_m(problem) / float(problem.fastest_m_per_s.min())
+    dearest = partner_floor_ms[np.isfinite(partner_floor_ms)].max(initial=0.0)
+    return slowest_s * MS * travel_weight + float(dearest)
+
+
+def _way_ms(straight: Floats, speed_m_per_s: Floats | float, travel_weight: float) -> Floats:
+    """Return what the ways cost at least that are `straight` metres as the crow flies."""
+    least_ms: Floats = straight * (MS * travel_weight / speed_m_per_s)
+    least_ms -= _SLACK_MS
+    return least_ms

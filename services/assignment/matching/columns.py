@@ -55,6 +55,25 @@ def check_columns(
             raise ProblemError(name, row, f"must be a finite number and not negative, is {column[row]}")
 
 
+def check_laid_out(
+    name: str, offsets: Ints, columns: Mapping[str, Any], owners: int, infinite: tuple[str, ...]
+) -> None:
+    """Raise ProblemError unless `offsets`, called `name`, lay out columns of numbers; it names the row of the owner.
+
+    Owner j's are rows offsets[j]:offsets[j+1] of each column. Those named in `infinite` may be so.
+    """
+    if len(offsets) != owners + 1 or offsets[0] != 0 or np.any(np.diff(offsets) < 0):
+        raise ProblemError(name, None, "must rise from 0 to the length of what it lays out")
+    for column_name, column in columns.items():
+        if len(column) != offsets[-1]:
+            raise ProblemError(column_name, None, f"has {len(column)} rows, {name} lay out {offsets[-1]}")
+        bad = np.isnan(column) if column_name in infinite else ~np.isfinite(column)
+        if bad.any():
+            place = int(np.argmax(bad.reshape(len(column), -1).any(axis=1)))
+            owner = int(np.searchsorted(offsets, place, side="right")) - 1
+            raise ProblemError(column_name, owner, f"must be a finite number, is {column[place]}")
+
+
 def check_degrees(places: Floats, name: str) -> None:
     """Raise ProblemError for a latitude or longitude that is none."""
     bad = (np.abs(places) > np.array([90.0, 180.0])).any(axis=1)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.assignment.matching.again import Again, Budget, BudgetSpentError
+from services.assignment.matching.asking import RuleFaultError
 from services.assignment.matching.assignment import UNASSIGNED
 from services.assignment.matching.changes import (
     COLUMN_CHANGES,
@@ -38,7 +39,6 @@ from services.assignment.matching.remedies import (
     place_remedy,
     vehicles_remedy,
 )
-from services.assignment.matching.rulebook import RuleFaultError
 
 # How many amounts are tried where a larger one need not help: later shifts, farther partners, places with partners.
 LISTED_MAX = 6

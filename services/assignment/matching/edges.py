@@ -2,7 +2,9 @@
 
 from functools import cached_property
 
-from services.assignment.matching.geography import Floats, Ints
+import numpy as np
+
+from services.assignment.matching.geography import Floats, Ints, apart_m
 from services.assignment.matching.insertion import Insertion, insertions
 from services.assignment.matching.problem import Bools, Problem
 
@@ -18,6 +20,11 @@ class Edges:
     def __len__(self) -> int:
         return len(self.package)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the shape of what is said of the pairs: (e,)."""
+        return np.broadcast_shapes(self.package.shape, self.partner.shape)
+
     def taken(self, rows: Bools | Ints) -> "Edges":
         """Return some of the pairs, with what is known of them."""
         some = Edges(self.problem, self.package[rows], self.partner[rows])
@@ -31,7 +38,10 @@ class Edges:
     def distance_m(self) -> Floats:
         """Return (e,): metres from the partner's place to the pickup."""
         problem = self.problem
-        return problem.travel.distance_m(problem.partners.place[self.partner], problem.packages.pickup[self.package])
+        # Several times as fast as indexing rows.
+        places = problem.embedded_places.take(self.partner, axis=0)
+        pickups = problem.embedded[0].take(self.package, axis=0)
+        return apart_m(problem.travel.metric, places, pickups)
 
     @cached_property
     def insertion(self) -> Insertion:

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from services.assignment.matching.asking import feasible_by
 from services.assignment.matching.assignment import UNASSIGNED
-from services.assignment.matching.candidates import SpatialIndex
+from services.assignment.matching.candidates import nearby
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.match import MatchResult
-from services.assignment.matching.problem import Problem
+from services.assignment.matching.problem import Bools, Problem
 from services.assignment.matching.routes import least
-from services.assignment.matching.rulebook import MS, RuleBook, feasible_by
+from services.assignment.matching.rulebook import MS, RuleBook
+from services.assignment.matching.rules.base import Rule, broadcasts
 
 ALTERNATIVES_MAX = 3
 ASSIGNED, NO_PARTNERS, NO_FEASIBLE_PARTNER, OUTCOMPETED = (
@@ -21,7 +23,7 @@ ASSIGNED, NO_PARTNERS, NO_FEASIBLE_PARTNER, OUTCOMPETED = (
 )  # fmt: skip
 # A partner who is not at work, as `absent` counts it.
 OFFLINE = "OFFLINE"
-PAIRS_AT_ONCE_MAX = 1_000_000
+PAIRS_AT_ONCE_MAX = 300_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +92,27 @@ def count_lost(problem: Problem, book: RuleBook, packages: Ints) -> tuple[list[C
     step = max(1, PAIRS_AT_ONCE_MAX // max(1, m))
     for start in range(0, len(packages), step):
         rows = packages[start : start + step]
-        place, partner = np.repeat(np.arange(len(rows)), m), np.tile(np.arange(m), len(rows))
+        alive = np.ones((len(rows), m), dtype=bool)
+        left = alive.sum(axis=1)
         for weighed in book.rules:
-            if weighed.rule.reason is None or not len(place):
+            if weighed.rule.reason is None or not left.any():
                 continue
-            gone = ~feasible_by(weighed.rule, problem, Edges(problem, rows[place], partner))
-            for index, count in enumerate(np.bincount(place[gone], minlength=len(rows))):
-                if count:
-                    lost[start + index][weighed.rule.reason] += int(count)
-            place, partner = place[~gone], partner[~gone]
-        feasible[start : start + len(rows)] = np.bincount(place, minlength=len(rows))
+            _rule_out(weighed.rule, problem, rows, alive)
+            before, left = left, alive.sum(axis=1)
+            for index in np.flatnonzero(left < before):
+                lost[start + index][weighed.rule.reason] += int(before[index] - left[index])
+        feasible[start : start + len(rows)] = left
     return lost, feasible
+
+
+def _rule_out(rule: Rule, problem: Problem, rows: Ints, alive: Bools) -> None:
+    """Take those pairs out of `alive`, (rows, m), that the rule rules out."""
+    if broadcasts(rule):
+        alive &= feasible_by(rule, problem, Edges(problem, rows[:, None], np.arange(alive.shape[1])[None]))
+        return
+    cells = np.flatnonzero(alive)
+    place, partner = np.divmod(cells, alive.shape[1])
+    alive.ravel()[cells[~feasible_by(rule, problem, Edges(problem, rows[place], partner))]] = False
 
 
 def cheapest(problem: Problem, book: RuleBook, packages: Ints, count: int) -> Ints:
@@ -108,7 +120,7 @@ def cheapest(problem: Problem, book: RuleBook, packages: Ints, count: int) -> In
 
     Neighbourhoods grow until no partner beyond them can be cheaper than those found. Ties go by the partner's index.
     """
-    index = SpatialIndex(problem, book.travel_weight, everyone=True)
+    index = nearby(problem, book, np.zeros(len(problem.partners)))
     floor_ms = book.floor_ms(problem)
     best = np.full((len(packages), count), UNASSIGNED, dtype=np.int64)
     open_places, looked_at = np.arange(len(packages)), 4 * count
@@ -137,10 +149,10 @@ def _least_priced(problem: Problem, book: RuleBook, edges: Edges, place: Ints, c
 
     place: (e,) whose pair it is.
     """
-    bound_ms, cost_ms = book.bound_ms(problem, edges), np.full(len(edges), np.inf)
+    (quick_ms, bound_ms), cost_ms = book.bound_ms(problem, edges), np.full(len(edges), np.inf)
     possible = np.flatnonzero(np.isfinite(bound_ms))
     first = least(place, bound_ms, possible, count)
-    cost_ms[first] = book.price(problem, edges.taken(first)).cost_ms
+    cost_ms[first] = book.sharpened_ms(problem, edges.taken(first), quick_ms[first])
     dearest_ms = np.full(int(place.max(initial=0)) + 1, -np.inf)
     np.maximum.at(dearest_ms, place[first], cost_ms[first])
     # With fewer than `count` known, anyone may still be one of them.
@@ -148,7 +160,7 @@ def _least_priced(problem: Problem, book: RuleBook, edges: Edges, place: Ints, c
     cheap = bound_ms <= dearest_ms[place]
     cheap[first] = False
     rest = possible[cheap[possible]]
-    cost_ms[rest] = book.price(problem, edges.taken(rest)).cost_ms
+    cost_ms[rest] = book.sharpened_ms(problem, edges.taken(rest), quick_ms[rest])
     return cost_ms
 
 

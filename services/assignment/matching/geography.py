@@ -4,6 +4,7 @@ A place is two numbers: latitude and longitude in degrees (WGS 84), or x and y i
 of precision p is the first 5p bits of interleaved longitude and latitude.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import numpy as np
@@ -46,6 +47,16 @@ def embedded_m(metric: Metric, places: Floats) -> Floats:
     return EARTH_RADIUS_M * np.column_stack([np.cos(phi) * np.cos(theta), np.cos(phi) * np.sin(theta), np.sin(phi)])
 
 
+def apart_m(metric: Metric, one: Floats, other: Floats) -> Floats:
+    """Return distances in metres between embedded places of shapes (..., d): as distance_m, without its angles."""
+    offset = one - other
+    straight: Floats = np.sqrt(np.einsum("...i,...i->...", offset, offset))
+    if metric is Metric.EUCLIDEAN:
+        return straight
+    result: Floats = 2 * EARTH_RADIUS_M * np.arcsin(np.minimum(1.0, straight / (2 * EARTH_RADIUS_M)))
+    return result
+
+
 def straight_m(metric: Metric, distance: Floats) -> Floats:
     """Return the straight-line distance between embedded places that are `distance` metres apart."""
     if metric is Metric.EUCLIDEAN:
@@ -76,7 +87,15 @@ def zone_cell(prefix: str) -> int:
     return cell
 
 
-def shortened(cell: Ints, precision: Ints) -> Ints:
-    """Return cells of ZONE_PRECISION_MAX cut to `precision` characters."""
-    result: Ints = cell >> (5 * (ZONE_PRECISION_MAX - precision))
-    return result
+def bits_cut(precision: Ints) -> Ints:
+    """Return how many bits a cell of `precision` characters lacks of one of ZONE_PRECISION_MAX."""
+    return 5 * (ZONE_PRECISION_MAX - precision)
+
+
+def zone_columns(zones: Sequence[Sequence[str]]) -> tuple[Ints, Ints, Ints]:
+    """Return (offsets, cells, precisions) of each partner's geohash prefixes."""
+    offsets = np.zeros(len(zones) + 1, dtype=np.int64)
+    np.cumsum([len(z) for z in zones], out=offsets[1:])
+    flat = [prefix for z in zones for prefix in z]
+    prefixes = np.array([zone_cell(prefix) for prefix in flat], dtype=np.int64)
+    return offsets, prefixes, np.array([min(len(p), ZONE_PRECISION_MAX) for p in flat], dtype=np.int64)

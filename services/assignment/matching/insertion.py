@@ -1,23 +1,30 @@
 """The cheapest feasible insertion of packages into partners' routes, vectorized over pairs.
 
-Every place for the pickup and, not before it, for the drop is tried (Solomon 1987, doi:10.1287/opre.35.2.254, for the
-insertion; Jaw et al. 1986, doi:10.1016/0191-2615(86)90020-2, for pickups with drops): the order of the stops that a
-partner has already stays. The SCHEDULED_MAX insertions that fit the vehicle and add least time on the road are then
-timed stop by stop, with dwells and goods that are not ready, and the best of them is kept: least extra time on the road
-plus lateness, of the package and of those on board. On a route so short that all its insertions are timed, that is the
-optimum.
+Every place for the pickup and, not before it, for the drop is considered (Solomon 1987, doi:10.1287/opre.35.2.254, for
+the insertion; Jaw et al. 1986, doi:10.1016/0191-2615(86)90020-2, for pickups with drops): the order of the stops that a
+partner has already stays. The SCHEDULED_MAX insertions that fit the vehicle and add least time on the road compete, and
+the best of them is kept: least extra time on the road plus lateness, of the package and of those on board, with dwells
+and goods that are not ready. On a route so short that all its insertions compete, that is the optimum.
+
+They are timed in the order of their extra time, until the next one's is no less than all that the best one costs: where
+nobody becomes late, the first. Which that is takes time linear in the stops: extra time is the pickup's and the drop's,
+so each place of the pickup goes with the cheapest drop behind it.
 """
 
 from dataclasses import dataclass, fields
 
 import numpy as np
 
-from services.assignment.matching.geography import Floats, Ints
+from services.assignment.matching.geography import Floats, Ints, apart_m
 from services.assignment.matching.problem import Bools, Problem
+from services.assignment.matching.schedule import handed_over_s, whole_ticks
 
 # All insertions into a route of up to two stops.
 SCHEDULED_MAX = 6
-CHUNK_CELLS_MAX = 500_000
+CHUNK_CELLS_MAX = 100_000
+# So few cells go together, padded or not: pieces have their price too.
+TOGETHER_CELLS_MAX = 2_000
+_LOADS = (("parcels", "parcels_left"), ("weight_g", "weight_g_left"), ("volume_cm3", "volume_cm3_left"))
 
 
 @dataclass(frozen=True)
@@ -54,8 +61,10 @@ def insertions(problem: Problem, ride_m: Floats, package: Ints, partner: Ints) -
     idle, stop = int(np.searchsorted(lengths[order], 0, side="right")), e
     while stop > 0:
         widest = int(lengths[order[stop - 1]])
-        start = max(0, stop - max(1, CHUNK_CELLS_MAX // _cells(widest)))
-        if widest:
+        start = max(0, stop - max(1, CHUNK_CELLS_MAX // (widest + 1)))
+        if stop * (widest + 1) <= TOGETHER_CELLS_MAX:
+            start = idle = 0
+        elif widest:
             # Who has nothing to do yet is not padded to the others' stops.
             start = max(start, idle)
         if start > idle:
@@ -69,162 +78,216 @@ def insertions(problem: Problem, ride_m: Floats, package: Ints, partner: Ints) -
     return result
 
 
-def _cells(length: int) -> int:
-    return (length + 1) * (length + 2) // 2 + SCHEDULED_MAX * (length + 2)
-
-
 class _Piece:
     """g pairs; each partner's route is padded to the longest one, of `width` stops."""
 
     def __init__(self, problem: Problem, ride_m: Floats, package: Ints, partner: Ints) -> None:
-        self.packages, self.partners, self.travel = problem.packages, problem.partners, problem.travel
-        self.package, self.partner = package, partner
+        self.problem, self.packages, self.partners = problem, problem.packages, problem.partners
+        self.package, self.partner, self.schedule = package, partner, problem.schedule
         self.vehicle = self.partners.vehicle[partner]
         self.start_s = np.maximum(problem.now_s, self.partners.free_at_s[partner])
-        routes = self.partners.routes
-        self.length = routes.lengths[partner]
+        self.first, self.length = self.schedule.first[partner], self.partners.routes.lengths[partner]
         self.width = int(self.length.max())
-        # Behind a route's end its last row stands again, if there is any; whoever reads it throws it away.
-        row = routes.offsets[partner][:, None] + np.minimum(np.arange(self.width), self.length[:, None] - 1)
-        self.stop = np.clip(row, 0, max(0, len(routes.place) - 1))
-        stops = routes.place[self.stop] if self.width else np.zeros((len(package), 0, 2))
-        self.places = np.concatenate([self.partners.place[partner][:, None], stops], axis=1)
+        self.place = np.arange(self.width + 1)
+        # Behind a route's end its last place stands again.
+        self.row = self.first[:, None] + np.minimum(self.place, self.length[:, None])
         self.ride_s = self._time_s(ride_m[package])
         self.chain_s = self._time_s(self.packages.chain_m[package]) + self.packages.chain_service_s[package]
-        self.to_pickup, self.to_drop, self.from_exit = (
-            self._time_s(self.travel.distance_m(self.places, place[package][:, None]))
-            for place in (self.packages.pickup, self.packages.drop, self.packages.exit)
-        )
-        self.legs = self._time_s(self.travel.distance_m(self.places[:, :-1], self.places[:, 1:]))
+        at, (pickup_m, drop_m, exit_m) = self.schedule.at[self.row], problem.embedded
+        self.to_pickup, self.to_drop = self._way_s(at, pickup_m), self._way_s(at, drop_m)
+        parted = (exit_m[package] != drop_m[package]).any()
+        self.from_exit = self._way_s(at, exit_m) if parted else self.to_drop
+        self._weigh()
 
     def _time_s(self, distance: Floats) -> Floats:
         """Return (g, ...) seconds for (g, ...) metres, at the speed of the hour in which the partner starts."""
         shape = (-1,) + (1,) * (distance.ndim - 1)
-        return self.travel.time_s(distance, self.vehicle.reshape(shape), self.start_s.reshape(shape))
+        return whole_ticks(
+            self.problem.travel.time_s(distance, self.vehicle.reshape(shape), self.start_s.reshape(shape))
+        )
 
-    def best(self) -> Insertion:
-        before, after = np.triu_indices(self.width + 1)
-        extra = self._extra(before, after)
-        extra[~self._fits(before, after)] = np.inf
-        count = min(SCHEDULED_MAX, len(before))
-        # By extra time, then by position, so that every machine tries the same ones.
-        tried = np.argsort(extra, axis=1, kind="stable")[:, :count]
-        tried_extra = np.take_along_axis(extra, tried, axis=1)
-        pickup_at, dropped_at, late_others = self._timed(before[tried], after[tried])
-        delay = np.maximum(0.0, late_others - self._lateness()[:, None])
-        late = np.maximum(0.0, dropped_at - self.packages.due_at_s[self.package][:, None])
-        rows = np.arange(len(self.package))
-        chosen = np.argmin(tried_extra + late + delay, axis=1)
-        possible = np.isfinite(tried_extra[rows, chosen])
+    def _way_s(self, at: Floats, places: Floats) -> Floats:
+        return self._time_s(apart_m(self.problem.travel.metric, at, places[self.package][:, None]))
 
-        def kept(values: Floats) -> Floats:
-            return np.where(possible, values[rows, chosen], np.inf)
-
-        detour = np.maximum(0.0, kept(tried_extra) - self.ride_s - self.chain_s)
-        # Who has nothing else to do makes no detour.
-        detour = np.where(possible & (self.length == 0), 0.0, detour)
-        picked = tried[rows, chosen]
-        return Insertion(before[picked], after[picked], kept(pickup_at), kept(dropped_at), detour, kept(delay))
-
-    def _extra(self, before: Ints, after: Ints) -> Floats:
-        """Return (g, k): extra seconds on the road of each insertion, +inf behind the route's end."""
-        last = (np.arange(self.width + 1) == self.length[:, None]) | (np.arange(self.width + 1) == self.width)
+    def _weigh(self) -> None:
+        """Set the extra seconds, (g, width + 1), of pickups and of drops behind each place, and of both together."""
+        last = self.place >= self.length[:, None]
         edge = np.zeros((len(self.package), 1))
 
         def onward(to: Floats) -> Floats:
             """Return what it takes to the stop after each place; nothing after the last one."""
             return np.where(last, 0.0, np.concatenate([to[:, 1:], edge], axis=1))
 
-        leg = np.where(last, 0.0, np.concatenate([self.legs, edge], axis=1))
+        leg = self.schedule.leg_s[self.row]
         home = self.chain_s[:, None] + onward(self.from_exit)
-        together = self.to_pickup + self.ride_s[:, None] + home - leg
-        pickup = self.to_pickup + onward(self.to_pickup) - leg
-        drop = self.to_drop + home - leg
-        extra = np.where(before == after, together[:, after], pickup[:, before] + drop[:, after])
-        return np.where(after > self.length[:, None], np.inf, extra)
+        behind = self.place > self.length[:, None]
+        self.together = np.where(behind, np.inf, self.to_pickup + self.ride_s[:, None] + home - leg)
+        self.picking = self.to_pickup + onward(self.to_pickup) - leg
+        self.dropping = np.where(behind, np.inf, self.to_drop + home - leg)
+        loads = [name for name, _ in _LOADS if getattr(self.partners.routes, name).any()]
+        self.loading = bool(loads)
+        fits = np.ones(len(self.package), dtype=bool)
+        for name, left in _LOADS:
+            if name not in loads:
+                fits &= getattr(self.packages, name)[self.package] <= getattr(self.partners, left)[self.partner]
+        self.together[~fits], self.dropping[~fits] = np.inf, np.inf
 
-    def _fits(self, before: Ints, after: Ints) -> Bools:
-        """Return (g, k): whether the vehicle has room from the pickup to the drop."""
-        routes, fits = self.partners.routes, np.ones((len(self.package), len(before)), dtype=bool)
-        for column, left in (
-            ("parcels", self.partners.parcels_left),
-            ("weight_g", self.partners.weight_g_left),
-            ("volume_cm3", self.partners.volume_cm3_left),
-        ):
-            own = getattr(self.packages, column)[self.package][:, None]
-            if not getattr(routes, column).any():
-                fits &= own <= left[self.partner][:, None]
-                continue
-            loaded = np.cumsum(getattr(routes, column)[self.stop], axis=1)
-            loaded = np.concatenate([np.zeros((len(loaded), 1), dtype=loaded.dtype), loaded], axis=1)
-            peak = np.concatenate(
-                [np.maximum.accumulate(loaded[:, start:], axis=1) for start in range(self.width + 1)], axis=1
+    def best(self) -> Insertion:
+        """Return each pair's best insertion."""
+        every, least = np.arange(len(self.package)), self._least()
+        before = np.argmin(least, axis=1)
+        extras = self._extras(every, before)
+        after = np.argmin(extras, axis=1)
+        found = self._timed(every, before, after, extras[every, after])
+        # Where nobody is late, no insertion with more extra time can be better.
+        late = np.flatnonzero(found.score_s > found.extra_s)
+        if len(late):
+            self._compete(found, late, least[late])
+        possible = np.isfinite(found.extra_s)
+
+        def kept(values: Floats) -> Floats:
+            return np.where(possible, values, np.inf)
+
+        detour = np.maximum(0.0, kept(found.extra_s) - self.ride_s - self.chain_s)
+        # Who has nothing else to do makes no detour.
+        detour = np.where(possible & (self.length == 0), 0.0, detour)
+        return Insertion(
+            found.before, found.after, kept(found.pickup_at_s), kept(found.dropped_at_s), detour, kept(found.delay_s)
+        )
+
+    def _compete(self, found: "_Timed", rows: Ints, least: Floats) -> None:
+        """Put better insertions in the place of those found for some rows; least: (rows, width + 1) as of _least()."""
+        # The least SCHEDULED_MAX of all insertions are among those of as many pickups.
+        before = np.sort(np.argsort(least, axis=1, kind="stable")[:, :SCHEDULED_MAX], axis=1)
+        pickups, places = before.shape[1], self.width + 1
+        extras = self._extras(np.repeat(rows, pickups), before.ravel()).reshape(len(rows), pickups * places)
+        cell = np.argmin(extras, axis=1)
+        for _ in range(SCHEDULED_MAX - 1):
+            # By extra time, then by position, so that every machine tries the same ones.
+            extras[np.arange(len(rows)), cell] = np.inf
+            cell = np.argmin(extras, axis=1)
+            extra = extras[np.arange(len(rows)), cell]
+            going = extra < found.score_s[rows]
+            rows, before, extras, cell, extra = rows[going], before[going], extras[going], cell[going], extra[going]
+            if not len(rows):
+                return
+            pickup, after = np.divmod(cell, places)
+            tried = self._timed(rows, before[np.arange(len(rows)), pickup], after, extra)
+            better = tried.score_s < found.score_s[rows]
+            for field in fields(_Timed):
+                getattr(found, field.name)[rows[better]] = getattr(tried, field.name)[better]
+
+    def _least(self) -> Floats:
+        """Return (g, width + 1): the extra seconds of each place for the pickup with the best one for the drop."""
+        if self.loading:
+            every = np.arange(len(self.package))
+            return np.stack([self._extras(every, np.full(len(every), b)).min(axis=1) for b in self.place], axis=1)
+        behind = np.full_like(self.dropping, np.inf)
+        for place in range(self.width - 1, -1, -1):
+            behind[:, place] = np.minimum(behind[:, place + 1], self.dropping[:, place + 1])
+        return np.minimum(self.together, self.picking + behind)
+
+    def _extras(self, row: Ints, before: Ints) -> Floats:
+        """Return (r, width + 1): extra seconds of the pickups of some rows with each place for the drop."""
+        extra = np.where(self.place > before[:, None], self.picking[row, before][:, None] + self.dropping[row], np.inf)
+        extra[np.arange(len(row)), before] = self.together[row, before]
+        if self.loading:
+            extra[~self._fits(row, before)] = np.inf
+        return extra
+
+    def _fits(self, row: Ints, before: Ints) -> Bools:
+        """Return (r, width + 1): whether the vehicle has room from the pickup to each place for the drop."""
+        routes, fits = self.partners.routes, np.ones((len(row), self.width + 1), dtype=bool)
+        stop = self.row[row, 1:] - self.partner[row][:, None] - 1
+        for name, left in _LOADS:
+            own = getattr(self.packages, name)[self.package[row]][:, None]
+            loaded = np.zeros(fits.shape, dtype=np.int64)
+            np.cumsum(getattr(routes, name)[np.maximum(stop, 0)], axis=1, out=loaded[:, 1:])
+            loaded[self.place < before[:, None]] = np.iinfo(np.int64).min // 2
+            fits &= (
+                own + np.maximum.accumulate(loaded, axis=1) <= getattr(self.partners, left)[self.partner[row]][:, None]
             )
-            fits &= own + peak <= left[self.partner][:, None]
         return fits
 
-    def _lateness(self) -> Floats:
-        """Return (g,): lateness of the route's parcels as it is."""
-        late, clock, routes = np.zeros(len(self.package)), _Clock(self.start_s), self.partners.routes
-        for place in range(self.width):
-            stop = self.stop[:, place]
-            done = clock.visit(
-                self.legs[:, place], routes.service_s[stop], routes.ready_at_s[stop], routes.pickup[stop]
-            )
-            late += np.where(place < self.length, np.maximum(0.0, done - routes.due_at_s[stop]), 0.0)
-        return late
-
-    def _timed(self, before: Ints, after: Ints) -> tuple[Floats, Floats, Floats]:
-        """Return (g, c) arrival at the pickup, hand-over at the drop, and lateness of the others.
-
-        before, after: (g, c) how many of the route's stops come before the pickup and before the drop.
-        """
-        packages, routes, width = self.packages, self.partners.routes, self.width
-        rows = np.arange(len(self.package))[:, None]
-        package = self.package[:, None]
-        clock, late = _Clock(self.start_s[:, None]), np.zeros(before.shape)
-        pickup_at, dropped_at = np.zeros(before.shape), np.zeros(before.shape)
-        for step in range(width + 2):
-            is_pickup, is_drop = np.equal(before, step), np.equal(after + 1, step)
-            own, from_pickup, from_drop = is_pickup | is_drop, step - 1 == before, step - 1 == after + 1
-            # How many of the route's stops are behind, which is also the place that one comes from.
-            done_before = np.clip(step - (step > before) - (step > after + 1), 0, width)
-            way = np.where(
-                is_pickup,
-                self.to_pickup[rows, done_before],
-                np.where(from_pickup, self.ride_s[:, None], self.to_drop[rows, done_before]),
-            )
-            service = np.where(is_pickup, packages.pickup_service_s[package], packages.drop_service_s[package])
-            ready = np.where(is_pickup, packages.ready_at_s[package], -np.inf)
-            picks, due = is_pickup.astype(np.int64), np.full(before.shape, np.inf)
-            if width:
-                index = np.minimum(done_before, width - 1)
-                stop = self.stop[rows, index]
-                onward = np.where(from_pickup, self.to_pickup[rows, index + 1], self.from_exit[rows, index + 1])
-                onward = np.where(from_pickup | from_drop, onward, self.legs[rows, index])
-                way, service = np.where(own, way, onward), np.where(own, service, routes.service_s[stop])
-                ready, picks = np.where(own, ready, routes.ready_at_s[stop]), np.where(own, picks, routes.pickup[stop])
-                due = np.where(own | (done_before >= self.length[:, None]), np.inf, routes.due_at_s[stop])
-            arrived = clock.now_s + way
-            done = clock.visit(way, service, ready, picks)
-            clock.now_s = clock.now_s + np.where(is_drop, self.chain_s[:, None], 0.0)
-            pickup_at, dropped_at = np.where(is_pickup, arrived, pickup_at), np.where(is_drop, done, dropped_at)
-            late += np.maximum(0.0, done - due)
-        return pickup_at, dropped_at, late
+    def _timed(self, row: Ints, before: Ints, after: Ints, extra: Floats) -> "_Timed":
+        """Return what becomes of some rows, (r,), with the pickup and the drop behind `before` and `after` stops."""
+        return _Timing(self, row, before, after).timed(extra)
 
 
-class _Clock:
-    """The time at which partners leave their last stop."""
+@dataclass(frozen=True)
+class _Timed:
+    """Insertions, (r,) each; score_s: extra time and all lateness that an insertion brings."""
 
-    def __init__(self, start_s: Floats) -> None:
-        self.now_s = start_s
-        self._picked: Ints = np.zeros(1, dtype=np.int64)
+    before: Ints
+    after: Ints
+    extra_s: Floats
+    pickup_at_s: Floats
+    dropped_at_s: Floats
+    delay_s: Floats
+    score_s: Floats
 
-    def visit(self, way_s: Floats, service_s: Floats, ready_at_s: Floats, picks: Ints) -> Floats:
+
+class _Timing:
+    """Drives r insertions from the pickup on, as far along the routes as they make a difference."""
+
+    def __init__(self, piece: _Piece, row: Ints, before: Ints, after: Ints) -> None:
+        self.piece, self.row, self.before, self.after = piece, row, before, after
+        self.first, self.package = piece.first[row], piece.package[row]
+        start = self.first + before
+        self.now_s, self.picked = piece.schedule.leaves_s[start], piece.schedule.picks[start]
+        self.gained_s = np.zeros(len(row))
+
+    def timed(self, extra: Floats) -> _Timed:
+        """Return the insertions, whose extra seconds are given, with their times."""
+        piece, packages, row, before, after = self.piece, self.piece.packages, self.row, self.before, self.after
+        way = piece.to_pickup[row, before]
+        pickup_at = self.now_s + way
+        pickup_dwell, ready = packages.pickup_service_s[self.package], packages.ready_at_s[self.package]
+        self._visit(slice(None), way, pickup_dwell, ready, np.ones(len(row), dtype=np.int64))
+        self._pass_stops_between()
+        way = np.where(before == after, piece.ride_s[row], piece.to_drop[row, after])
+        drop_dwell, nothing = packages.drop_service_s[self.package], np.zeros(len(row), dtype=np.int64)
+        dropped_at = self._visit(slice(None), way, drop_dwell, np.full(len(row), -np.inf), nothing)
+        self.now_s += piece.chain_s[row]
+        self._pass_stops_behind()
+        delay = np.maximum(0.0, self.gained_s)
+        late = np.maximum(0.0, dropped_at - packages.due_at_s[self.package])
+        return _Timed(before, after, extra, pickup_at, dropped_at, delay, extra + late + delay)
+
+    def _pass_stops_between(self) -> None:
+        some = np.flatnonzero(self.before < self.after)
+        place = self.before[some] + 1
+        way = self.piece.to_pickup[self.row[some], place]
+        while len(some):
+            self._pass(some, self.first[some] + place, way)
+            going = place < self.after[some]
+            some, place = some[going], place[going] + 1
+            way = self.piece.schedule.leg_s[self.first[some] + place - 1]
+
+    def _pass_stops_behind(self) -> None:
+        schedule, last = self.piece.schedule, self.piece.length[self.row]
+        some = np.flatnonzero(self.after < last)
+        place = self.after[some] + 1
+        way = self.piece.from_exit[self.row[some], place]
+        while len(some):
+            stop = self.first[some] + place
+            later = self._pass(some, stop, way)
+            late_behind = schedule.late_behind_s[stop] > 0
+            matters = (later > schedule.slack_s[stop]) | ((later < 0) & late_behind)
+            going = matters & (place < last[some])
+            some, place = some[going], place[going] + 1
+            way = schedule.leg_s[stop[going]]
+
+    def _pass(self, some: Ints, stop: Ints, way: Floats) -> Floats:
+        """Visit a stop of the route, whose row in the schedule is `stop`; return how much later than without this."""
+        schedule = self.piece.schedule
+        done = self._visit(some, way, schedule.service_s[stop], schedule.ready_at_s[stop], schedule.picks[stop])
+        was, due = schedule.done_s[stop], schedule.due_at_s[stop]
+        self.gained_s[some] += np.maximum(0.0, done - due) - np.maximum(0.0, was - due)
+        return done - was
+
+    def _visit(self, some: Ints | slice, way: Floats, service: Floats, ready: Floats, picks: Ints) -> Floats:
         """Go to the next stop; return when its parcel changes hands."""
-        half = service_s / 2
-        # A pickup where one has just picked up: the same visit goes on.
-        shared: Bools = (self._picked == 1) & (picks == 1) & (way_s == 0)
-        done: Floats = np.maximum(np.where(shared, self.now_s - half, self.now_s + way_s + half), ready_at_s)
-        self.now_s, self._picked = done + half, picks
+        _, done = handed_over_s(self.now_s[some], self.picked[some], way, service, ready, picks)
+        self.now_s[some], self.picked[some] = done + service / 2, picks
         return done

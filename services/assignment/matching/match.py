@@ -2,18 +2,18 @@
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from services.assignment.matching.asking import RuleFaultError
 from services.assignment.matching.assignment import UNASSIGNED
 from services.assignment.matching.certificate import Certificate
-from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.loads import fitting, loaded
-from services.assignment.matching.pipeline import Solved, solve
+from services.assignment.matching.pipeline import Pipeline
 from services.assignment.matching.problem import Problem
-from services.assignment.matching.rulebook import MS, RuleBook, RuleFaultError
+from services.assignment.matching.rulebook import MS, RuleBook
 from services.assignment.matching.rules.registry import rule_book
 
 REPAIR_ROUNDS_MAX = 20
@@ -67,41 +67,32 @@ def match(
     ProblemError for a configuration that names no rule, or not its parameters.
     """
     book = rule_book(problem.policy) if book is None else book
-    solved, book = _without_faults(problem, book, executor, clock_s)
-    partner, cost_ms = solved.partner, solved.cost_ms
-    build_ms, solve_ms, priced = solved.build_ms, solved.solve_ms, solved.edges_priced
-    fits = fitting(problem.packages, problem.partners, partner, cost_ms)
-    repaired, hopeless = bool((~fits & (partner != UNASSIGNED)).any()), solved.hopeless
-    for _ in range(REPAIR_ROUNDS_MAX if repaired else 0):
-        partner, cost_ms = np.where(fits, partner, UNASSIGNED), np.where(fits, cost_ms, 0.0)
-        again = np.flatnonzero(~fits & ~hopeless)
-        rest = replace(
-            problem,
-            packages=problem.packages.taken(again),
-            partners=loaded(problem.packages, problem.partners, partner),
-        )
-        solved_again, book = _without_faults(rest, book, executor, clock_s)
-        build_ms, solve_ms = build_ms + solved_again.build_ms, solve_ms + solved_again.solve_ms
-        priced += solved_again.edges_priced
-        fits_again = fitting(rest.packages, rest.partners, solved_again.partner, solved_again.cost_ms)
-        kept = again[fits_again]
-        partner[kept] = solved_again.partner[fits_again]
-        # What a pair costs may depend on who else is matched, and all of them are.
-        cost_ms[kept] = book.price(problem, Edges(problem, kept, partner[kept])).cost_ms
-        fits = partner != UNASSIGNED
-        if not (~fits_again & (solved_again.partner != UNASSIGNED)).any():
-            break
-    return MatchResult(partner, cost_ms / MS, solved.certificate, repaired, book, priced, build_ms, solve_ms)
-
-
-def _without_faults(
-    problem: Problem, book: RuleBook, executor: Executor | None, clock_s: Callable[[], float]
-) -> tuple[Solved, RuleBook]:
-    """Solve with every rule that works; each broken one ends a try, so there are at most as many tries as rules."""
     while True:
         try:
-            return solve(problem, book, executor, clock_s), book
+            return _matched(problem, book, executor, clock_s)
         except RuleFaultError as fault:
             if fault.rule not in {weighed.rule.name for weighed in book.rules}:
                 raise
+            # Each broken rule ends a try, so there are at most as many tries as rules.
             book = book.without(fault)
+
+
+def _matched(problem: Problem, book: RuleBook, executor: Executor | None, clock_s: Callable[[], float]) -> MatchResult:
+    pipeline = Pipeline(problem, book, executor, clock_s)
+    solved = pipeline.run()
+    partner, cost_ms = solved.partner, solved.cost_ms
+    build_ms, solve_ms, priced = solved.build_ms, solved.solve_ms, solved.edges_priced
+    fits = fitting(problem.packages, problem.partners, partner, cost_ms)
+    repaired = bool((~fits & (partner != UNASSIGNED)).any())
+    for _ in range(REPAIR_ROUNDS_MAX if repaired else 0):
+        partner, cost_ms = np.where(fits, partner, UNASSIGNED), np.where(fits, cost_ms, 0.0)
+        partners = loaded(problem.packages, problem.partners, partner)
+        again = pipeline.again(np.flatnonzero(~fits & ~solved.hopeless), partners)
+        build_ms, solve_ms = build_ms + again.build_ms, solve_ms + again.solve_ms
+        priced += again.edges_priced
+        fits_again = fitting(problem.packages, partners, again.partner, again.cost_ms)
+        partner, cost_ms = np.where(fits_again, again.partner, partner), np.where(fits_again, again.cost_ms, cost_ms)
+        fits = partner != UNASSIGNED
+        if not (~fits_again & (again.partner != UNASSIGNED)).any():
+            break
+    return MatchResult(partner, cost_ms / MS, solved.certificate, repaired, book, priced, build_ms, solve_ms)

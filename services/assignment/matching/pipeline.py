@@ -14,23 +14,25 @@ more than any rearrangement of 250,000 packages could save. All sums that decide
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from services.assignment.matching.assignment import UNASSIGNED, Graph, assign, components
-from services.assignment.matching.candidates import SpatialIndex
+from services.assignment.matching.assignment import UNASSIGNED, Earlier, Graph, assign, components
+from services.assignment.matching.candidates import Neighbours, nearby
 from services.assignment.matching.certificate import Certificate, bound_ms, exact_sum_ms
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.prices import package_prices, prices_of
-from services.assignment.matching.problem import Bools, Problem
+from services.assignment.matching.problem import Bools, Partners, Problem
 from services.assignment.matching.routes import least
 from services.assignment.matching.rulebook import MS, RuleBook
 
 LEFT_OUT_MS = float(2**49)
-NEIGHBOURS_FIRST, POSSIBLE_FIRST = 6, 4
+POSSIBLE_FIRST, EDGES_FIRST = 4, 6
 GROWTH = 4
+# So few edges are solved at once: looking for components would take longer.
+ONE_COMPONENT_EDGES_MAX = 5_000
 # Packages that are left out look at every partner at once while that is at most so many pairs.
 AT_ONCE_PAIRS_MAX = 300_000
 # Pairs of such a package that are priced before the next round.
@@ -58,76 +60,97 @@ class Solved:
 def solve(
     problem: Problem, book: RuleBook, executor: Executor | None = None, clock_s: Callable[[], float] = float
 ) -> Solved:
-    """Return the optimal matching by slots; RuleFaultError when a rule is broken.
-
-    Components are solved by `executor`, where one is given; the answer is the same. `clock_s` measures the stages and
-    decides nothing.
-    """
-    return _Pipeline(problem, book, executor, clock_s).run()
+    """Return the optimal matching by slots, as Pipeline does."""
+    return Pipeline(problem, book, executor, clock_s).run()
 
 
 class _Pool:
-    """Every pair that was looked at, ordered by package and partner; `active` ones are edges.
+    """Every pair that was looked at and may be possible; `active` ones are edges.
 
-    Where a pair is not `exact`, its cost is a lower bound.
+    Where a pair is not `exact`, its cost is a lower bound; quick_ms is what it costs without the slow rules.
     """
 
-    def __init__(self, partners: int) -> None:
-        self._partners = max(1, partners)
-        self.key = np.zeros(0, dtype=np.int64)
-        self.cost_ms = np.zeros(0)
-        self.active = np.zeros(0, dtype=bool)
+    def __init__(self) -> None:
+        self.package = np.zeros(0, dtype=np.int64)
+        self.partner = np.zeros(0, dtype=np.int64)
+        self.cost_ms, self.quick_ms = np.zeros(0), np.zeros(0)
         self.exact = np.zeros(0, dtype=bool)
+        self.active = np.zeros(0, dtype=bool)
 
-    def unknown(self, package: Ints, partner: Ints) -> Bools:
-        """Say which pairs are not in the pool."""
-        key = package * self._partners + partner
-        at = np.minimum(np.searchsorted(self.key, key), max(0, len(self.key) - 1))
-        return self.key[at] != key if len(self.key) else np.ones(len(key), dtype=bool)
-
-    def add(self, package: Ints, partner: Ints, cost_ms: Floats, *, active: bool) -> None:
+    def add(self, package: Ints, partner: Ints, quick_ms: Floats, bound_ms: Floats) -> None:
         """Take in pairs that it does not have."""
-        key = np.concatenate([self.key, package * self._partners + partner])
-        order = np.argsort(key, kind="stable")
-        self.key = key[order]
-        self.cost_ms = np.concatenate([self.cost_ms, cost_ms])[order]
-        self.active = np.concatenate([self.active, np.isfinite(cost_ms) & active])[order]
-        self.exact = np.concatenate([self.exact, np.isposinf(cost_ms) | active])[order]
+        nothing = np.zeros(len(package), dtype=bool)
+        self.package = np.concatenate([self.package, package])
+        self.partner = np.concatenate([self.partner, partner])
+        self.quick_ms, self.cost_ms = np.append(self.quick_ms, quick_ms), np.append(self.cost_ms, bound_ms)
+        self.exact = np.concatenate([self.exact, nothing])
+        self.active = np.concatenate([self.active, nothing])
 
-    @property
-    def package(self) -> Ints:
-        """Return (e,)."""
-        return self.key // self._partners
-
-    @property
-    def partner(self) -> Ints:
-        """Return (e,)."""
-        return self.key % self._partners
+    def keep(self, rows: Bools) -> None:
+        """Forget all other pairs."""
+        for name in ("package", "partner", "quick_ms", "cost_ms", "exact", "active"):
+            setattr(self, name, getattr(self, name)[rows])
 
 
-class _Pipeline:
+class Pipeline:
+    """Finds the optimal matching by slots, and remembers the pairs that it has looked at.
+
+    Raises RuleFaultError when a rule is broken. Components are solved by `executor`, where one is given; the answer is
+    the same. `clock_s` measures the stages and decides nothing.
+    """
+
     def __init__(
-        self, problem: Problem, book: RuleBook, executor: Executor | None, clock_s: Callable[[], float]
+        self,
+        problem: Problem,
+        book: RuleBook,
+        executor: Executor | None = None,
+        clock_s: Callable[[], float] = float,
     ) -> None:
         n, m = len(problem.packages), len(problem.partners)
         self.problem, self.book, self.executor = problem, book, executor
         started_s = clock_s()
-        self.index = SpatialIndex(problem, book.travel_weight)
+        self.index = nearby(problem, book, book.partner_floor_ms(problem))
         self.floor_ms = book.floor_ms(problem)
         self.left_out_ms = np.minimum(np.rint(problem.packages.left_out_cost_s * MS), LEFT_OUT_MS)
-        self.pool = _Pool(m)
-        self.count = np.zeros(n, dtype=np.int64)
-        self.reach_ms = np.zeros(n)
+        self.pool = _Pool()
+        self.count = np.full(n, self.index.neighbours_first)
+        self.reach_ms = np.full(n, -np.inf)
         self.edge = np.full(n, UNASSIGNED, dtype=np.int64)
         self.matched_partner = self.edge
         self.partner_ms = np.zeros(m)
-        self.clock_s = clock_s
+        self.clock_s, self.repairing = clock_s, False
         self.priced, self.build_s, self.solve_s = 0, clock_s() - started_s, 0.0
 
     def run(self) -> Solved:
-        n = len(self.problem.packages)
+        """Match all packages."""
         self._look_first()
-        touched, rounds = np.ones(n, dtype=bool), 0
+        return self._optimum()
+
+    def again(self, packages: Ints, partners: Partners) -> Solved:
+        """Match some of the packages once more, by their indices, now that the partners have less room left.
+
+        What a pair costs changes only with its partner's room.
+        """
+        started_s = self.clock_s()
+        n, pool = len(self.problem.packages), self.pool
+        asked = np.zeros(n, dtype=bool)
+        asked[packages] = True
+        changed = partners.units_max != self.problem.partners.units_max
+        self.problem, self.repairing = replace(self.problem, partners=partners), True
+        pool.keep(asked[pool.package] & (partners.units_max[pool.partner] > 0))
+        known = changed[pool.partner]
+        self.edge, self.left_out_ms = np.full(n, UNASSIGNED, dtype=np.int64), np.where(asked, self.left_out_ms, 0.0)
+        self.matched_partner, self.partner_ms = self.edge, np.zeros(len(partners))
+        edges = Edges(self.problem, pool.package[known], pool.partner[known])
+        pool.quick_ms[known], pool.cost_ms[known] = self.book.bound_ms(self.problem, edges)
+        pool.exact[known] = False
+        pool.keep(np.isfinite(pool.cost_ms))
+        self._choose_first()
+        self.build_s, self.solve_s, self.priced = self.clock_s() - started_s, 0.0, len(edges)
+        return self._optimum()
+
+    def _optimum(self) -> Solved:
+        touched, rounds = np.ones(len(self.problem.packages), dtype=bool), 0
         while rounds == 0 or touched.any():
             rounds += 1
             self._solve(touched)
@@ -135,70 +158,72 @@ class _Pipeline:
         return self._solved(rounds)
 
     def _look_first(self) -> None:
-        """Make edges of each package's nearest partners, some more where the rules leave few of them."""
+        """Make edges of each package's likeliest partners, having looked farther where the rules leave few of them."""
         started_s = self.clock_s()
-        n, count, few = len(self.problem.packages), NEIGHBOURS_FIRST, np.arange(len(self.problem.packages))
-        while len(few) and count <= NEIGHBOURS_FIRST * GROWTH**2:
-            found = self.index.nearest(few, count)
-            self.count[few], self.reach_ms[few] = count, found.reach_ms
-            new = self.pool.unknown(found.package, found.partner)
-            edges = Edges(self.problem, found.package[new], found.partner[new])
-            self.priced += len(edges)
-            self.pool.add(edges.package, edges.partner, self.book.price(self.problem, edges).cost_ms, active=True)
-            possible = np.bincount(self.pool.package[self.pool.active], minlength=n)
-            few = few[(possible[few] < POSSIBLE_FIRST) & np.isfinite(self.reach_ms[few])]
-            count *= GROWTH
+        n = len(self.problem.packages)
+        few = np.arange(n)
+        while len(few) and self.count[few[0]] <= self.index.neighbours_first * GROWTH**2:
+            self._take_in(few, self.index.nearest(few, int(self.count[few[0]])))
+            possible = np.bincount(self.pool.package, minlength=n)
+            few = few[(possible[few] < POSSIBLE_FIRST) & (self.reach_ms[few] < np.inf)]
+            self.count[few] *= GROWTH
+        self._choose_first()
         self.build_s += self.clock_s() - started_s
 
-    def _look_on(self, short: Ints, worth_ms: Floats) -> None:
-        """Take in more partners of the packages `short`: as many as their prices `worth_ms`, (short,), reach to.
+    def _choose_first(self) -> None:
+        """Make edges of each package's likeliest partners."""
+        pool = self.pool
+        first = least(pool.package, pool.cost_ms, np.arange(len(pool.package)), EDGES_FIRST)
+        self._sharpen(first[~pool.exact[first]])
+        pool.active = pool.exact & np.isfinite(pool.cost_ms)
 
-        What is new in the pool has a lower bound of its cost; it may do for ever.
-        """
-        started_s = self.clock_s()
+    def _take_in(self, packages: Ints, found: Neighbours) -> None:
+        """Take those of the found pairs into the pool that are new and may be possible."""
+        new = found.least_ms > self.reach_ms[found.package]
+        new &= self.problem.partners.units_max[found.partner] > 0
+        edges = Edges(self.problem, found.package[new], found.partner[new])
+        self.priced += len(edges)
+        screened = found.screened and not self.repairing
+        quick_ms, bound_ms = self.book.bound_ms(self.problem, edges, screened=screened)
+        possible = np.isfinite(bound_ms)
+        self.pool.add(edges.package[possible], edges.partner[possible], quick_ms[possible], bound_ms[possible])
+        self.reach_ms[packages] = found.reach_ms
+
+    def _look_on(self, short: Ints, worth_ms: Floats) -> None:
+        """Take in more partners of the packages `short`: as many as their prices `worth_ms`, (short,), reach to."""
         # A price that stems from a package left out says nothing of how far to look: some more partners may do.
         vast = worth_ms > LEFT_OUT_MS / 4
         vast &= ~((self.edge[short] == UNASSIGNED) & (vast.sum() * len(self.problem.partners) <= AT_ONCE_PAIRS_MAX))
         near, far = short[~vast], short[vast]
-        reach_ms = np.minimum(worth_ms[~vast] - self.floor_ms[near], LEFT_OUT_MS)
-        found = [self.index.within(near, reach_ms)]
-        self.reach_ms[near] = found[0].reach_ms
-        for count in np.unique(self.count[far]) * GROWTH:
-            rows = far[self.count[far] * GROWTH == count]
-            found.append(self.index.nearest(rows, int(count)))
-            self.reach_ms[rows] = found[-1].reach_ms
+        self._take_in(near, self.index.within(near, np.minimum(worth_ms[~vast] - self.floor_ms[near], LEFT_OUT_MS)))
         self.count[far] *= GROWTH
-        package = np.concatenate([part.package for part in found])
-        partner = np.concatenate([part.partner for part in found])
-        new = self.pool.unknown(package, partner)
-        edges = Edges(self.problem, package[new], partner[new])
-        self.priced += len(edges)
-        self.pool.add(edges.package, edges.partner, self.book.bound_ms(self.problem, edges), active=False)
-        self.build_s += self.clock_s() - started_s
+        for count in np.unique(self.count[far]):
+            rows = far[self.count[far] == count]
+            self._take_in(rows, self.index.nearest(rows, int(count)))
 
-    def _make_exact(self, rows: Ints) -> None:
-        started_s = self.clock_s()
+    def _sharpen(self, rows: Ints) -> None:
         pool = self.pool
         edges = Edges(self.problem, pool.package[rows], pool.partner[rows])
-        pool.cost_ms[rows] = self.book.price(self.problem, edges).cost_ms
+        pool.cost_ms[rows] = self.book.sharpened_ms(self.problem, edges, pool.quick_ms[rows])
         pool.exact[rows] = True
-        self.build_s += self.clock_s() - started_s
 
     def _solve(self, touched: Bools) -> None:
         """Solve the components in which a package is touched, and their prices, on the active edges."""
         started_s = self.clock_s()
         pool, problem = self.pool, self.problem
         active = np.flatnonzero(pool.active)
+        active = active[np.argsort(pool.package[active] * len(problem.partners) + pool.partner[active])]
         offsets = np.searchsorted(pool.package[active], np.arange(len(problem.packages) + 1))
         self.graph = Graph(
             offsets, pool.partner[active], pool.cost_ms[active], self.left_out_ms, problem.partners.units_max
         )
-        component = components(self.graph)
+        few = len(active) <= ONE_COMPONENT_EDGES_MAX
+        component = np.zeros(len(problem.packages), dtype=np.int64) if few else components(self.graph)
         wanted = np.zeros(component.max(initial=-1) + 1, dtype=bool)
         wanted[component[touched]] = True
         again = np.flatnonzero(wanted[component])
         before = self.matched_partner
-        self.edge = assign(self.graph, component, wanted, self.executor)
+        self.edge = assign(self.graph, component, wanted, self.executor, Earlier(before, self.partner_ms))
         self._keep(before, np.flatnonzero(~wanted[component]))
         self.partner_ms = prices_of(self.graph, self.edge, again, self.partner_ms)
         taken = np.append(self.graph.partner, UNASSIGNED)
@@ -214,24 +239,27 @@ class _Pipeline:
 
     def _improve(self) -> Bools:
         """Make edges of pairs that could improve the matching; return (n,) the packages that got any."""
+        started_s = self.clock_s()
         n, pool = len(self.problem.packages), self.pool
         u = package_prices(self.graph, self.edge, np.arange(n), self.partner_ms)
         touched = np.zeros(n, dtype=bool)
         while not touched.any():
-            short = np.flatnonzero(np.isfinite(self.reach_ms) & (self.reach_ms + self.floor_ms < u))
+            short = np.flatnonzero((self.reach_ms < np.inf) & (self.reach_ms + self.floor_ms < u))
             if len(short):
                 self._look_on(short, u[short])
-            package, worth = pool.package, u[pool.package] + self.partner_ms[pool.partner]
+            worth = u[pool.package] + self.partner_ms[pool.partner]
             open_rows = np.flatnonzero(~pool.exact & (pool.cost_ms < worth))
             # A price that stems from a package left out makes every pair worth a look; the likeliest come first.
-            vast = u[package[open_rows]] > LEFT_OUT_MS / 4
-            likely = least(package, pool.cost_ms, open_rows[vast], PRICED_OF_VAST_MAX)
-            self._make_exact(np.concatenate([open_rows[~vast], likely]))
+            vast = u[pool.package[open_rows]] > LEFT_OUT_MS / 4
+            likely = least(pool.package, pool.cost_ms, open_rows[vast], PRICED_OF_VAST_MAX)
+            self._sharpen(np.concatenate([open_rows[~vast], likely]))
             better = ~pool.active & pool.exact & (pool.cost_ms < worth)
-            touched[package[better]] = True
-            pool.active |= better
+            touched[pool.package[better]] = True
+            # What is known of a package anyway may spare it the next round.
+            pool.active |= pool.exact & np.isfinite(pool.cost_ms) & touched[pool.package]
             if not len(short) and len(likely) == vast.sum():
                 break
+        self.build_s += self.clock_s() - started_s
         return touched
 
     def _solved(self, rounds: int) -> Solved:

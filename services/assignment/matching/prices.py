@@ -35,7 +35,7 @@ def prices_of(graph: Graph, edge: Ints, packages: Ints, known_ms: Floats) -> Flo
     known_ms: (m,) keeps the prices of all others. Raises NotOptimalError where a cheaper assignment exists.
     """
     partner_ms = known_ms.copy()
-    lengths = np.diff(graph.offsets)
+    lengths = graph.lengths
     partner_ms[graph.partner[_edges_of(graph, packages, lengths[packages])]] = 0.0
     holders = packages[edge[packages] != UNASSIGNED]
     holder_of = _by_partner(graph.partner[edge[holders]], holders, len(graph.slots))
@@ -50,7 +50,8 @@ def prices_of(graph: Graph, edge: Ints, packages: Ints, known_ms: Floats) -> Flo
             return partner_ms
         np.minimum.at(partner_ms, partner[better], offered[better])
         fallen = np.unique(partner[better])
-        starts, counts = holder_of[0][fallen], np.diff(holder_of[0])[fallen]
+        starts = holder_of[0][fallen]
+        counts = holder_of[0][fallen + 1] - starts
         changed = holder_of[1][np.repeat(starts, counts) + within(counts)]
     raise NotOptimalError("the partners' prices have no lower bound")
 

@@ -18,11 +18,14 @@ from services.assignment.matching.columns import (
     check_columns,
     check_degrees,
     check_ids,
+    check_laid_out,
     check_pairs,
     filled,
 )
-from services.assignment.matching.geography import ZONE_PRECISION_MAX, Floats, Ints, Metric, cells, zone_cell
+from services.assignment.matching.geography import Floats, Ints, Metric, cells, embedded_m
+from services.assignment.matching.memo import Memo
 from services.assignment.matching.routes import Routes
+from services.assignment.matching.schedule import Schedule, scheduled
 from services.assignment.matching.travel import VEHICLES, Travel
 
 Bools = npt.NDArray[np.bool_]
@@ -33,6 +36,7 @@ RATING_MAX = 5.0
 # What a partner without a rating counts as: enough for valuable parcels, behind those who have earned more.
 UNRATED = 4.0
 UNLIMITED = np.iinfo(np.int64).max // 4
+_NO_PAIRS = np.zeros((0, 2), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ class Packages:
             ),
             **dict.fromkeys(("due_at_s", "left_out_cost_s"), lambda: np.full(n, np.inf)),
             "vehicle_mask": lambda: np.full(n, ANY_VEHICLE),
-            "declined": lambda: np.zeros((0, 2), dtype=np.int64),
+            "declined": lambda: _NO_PAIRS,
         }
         return cls(ids=ids, pickup=pickup, drop=drop, **filled(neutral, columns))
 
@@ -196,12 +200,8 @@ class Partners:
             **dict.fromkeys(("slot_offsets", "zone_offsets"), lambda: np.zeros(m + 1, dtype=np.int64)),
             **dict.fromkeys(("slot_start_s", "slot_end_s"), lambda: np.zeros(0)),
             **dict.fromkeys(("zone_cell", "zone_precision"), lambda: np.zeros(0, dtype=np.int64)),
-            **dict.fromkeys(("merchants_denied", "merchants_allowed"), lambda: np.zeros((0, 2), dtype=np.int64)),
-            "merchants_choosing": lambda: (
-                np.unique(columns["merchants_allowed"][:, 1])
-                if "merchants_allowed" in columns
-                else np.zeros(0, dtype=np.int64)
-            ),
+            **dict.fromkeys(("merchants_denied", "merchants_allowed"), lambda: _NO_PAIRS),
+            "merchants_choosing": lambda: np.unique(columns.get("merchants_allowed", _NO_PAIRS)[:, 1]),
             "routes": lambda: Routes.none(m),
         }
         return cls(ids=ids, place=place, **filled(neutral, columns))
@@ -214,13 +214,11 @@ class Partners:
         check_columns(self, m, PARTNER_PLACES, ("ids", "routes", "merchants_choosing", *laid_out, *pairs), ())
         if m and (self.vehicle.min() < 0 or self.vehicle.max() >= len(VEHICLES)):
             raise ProblemError("vehicle", None, f"must index {VEHICLES}")
-        for offsets, column, name in (
-            (self.slot_offsets, self.slot_start_s, "slot_offsets"),
-            (self.zone_offsets, self.zone_cell, "zone_offsets"),
-            (self.routes.offsets, self.routes.place, "routes"),
-        ):
-            if len(offsets) != m + 1 or offsets[0] != 0 or offsets[-1] != len(column) or np.any(np.diff(offsets) < 0):
-                raise ProblemError(name, None, "must rise from 0 to the length of what it lays out")
+        slots, zones = ("slot_start_s", "slot_end_s"), ("zone_cell", "zone_precision")
+        check_laid_out("slot_offsets", self.slot_offsets, {name: getattr(self, name) for name in slots}, m, slots)
+        check_laid_out("zone_offsets", self.zone_offsets, {name: getattr(self, name) for name in zones}, m, ())
+        stops = {f"routes.{f.name}": getattr(self.routes, f.name) for f in fields(Routes) if f.name != "offsets"}
+        check_laid_out("routes", self.routes.offsets, stops, m, ("routes.ready_at_s", "routes.due_at_s"))
         for name in pairs:
             check_pairs(getattr(self, name), name, m, None)
 
@@ -233,7 +231,7 @@ PARTNER_PLACES = ("place",)
 
 
 @dataclass(frozen=True)
-class Problem:
+class Problem(Memo):
     """What is matched, at the moment `now_s`, and how."""
 
     packages: Packages
@@ -259,10 +257,20 @@ class Problem:
                 for name in names:
                     check_degrees(getattr(table, name), name)
 
+    def room(self, column: str) -> Ints:
+        """Return (m,): the most of parcels, weight_g or volume_cm3 that fits somewhere in each partner's route."""
+        left: Ints = getattr(self.partners, f"{column}_left")
+        return self.once(self, column, lambda: self.partners.routes.roomiest(left, column))
+
     @cached_property
     def fastest_m_per_s(self) -> Floats:
         """Return (vehicles,) speeds that no partner exceeds on the way to a pickup."""
         return self.travel.fastest_m_per_s(self.now_s, max(self.now_s, self.partners.free_at_s.max(initial=0.0)))
+
+    @cached_property
+    def embedded_places(self) -> Floats:
+        """Return (m, d) coordinates of the partners' places, as `embedded_m` gives them."""
+        return embedded_m(self.travel.metric, self.partners.place)
 
     @cached_property
     def ride_m(self) -> Floats:
@@ -270,15 +278,18 @@ class Problem:
         return self.travel.distance_m(self.packages.pickup, self.packages.drop)
 
     @cached_property
+    def schedule(self) -> Schedule:
+        """Return when the partners are where on their routes."""
+        partners, start_s = self.partners, np.maximum(self.now_s, self.partners.free_at_s)
+        return scheduled(partners.routes, partners.place, partners.vehicle, start_s, self.travel)
+
+    @cached_property
+    def embedded(self) -> tuple[Floats, Floats, Floats]:
+        """Return (n, d) coordinates of the pickups, the drops and the exits, as `embedded_m` gives them."""
+        pickup, drop, leave = (embedded_m(self.travel.metric, getattr(self.packages, name)) for name in PACKAGE_PLACES)
+        return pickup, drop, leave
+
+    @cached_property
     def pickup_cell(self) -> Ints:
         """Return (n,): each pickup's geohash cell."""
         return cells(self.packages.pickup[:, 0], self.packages.pickup[:, 1])
-
-
-def zone_columns(zones: Sequence[Sequence[str]]) -> tuple[Ints, Ints, Ints]:
-    """Return (offsets, cells, precisions) of each partner's geohash prefixes."""
-    offsets = np.zeros(len(zones) + 1, dtype=np.int64)
-    np.cumsum([len(z) for z in zones], out=offsets[1:])
-    flat = [prefix for z in zones for prefix in z]
-    prefixes = np.array([zone_cell(prefix) for prefix in flat], dtype=np.int64)
-    return offsets, prefixes, np.array([min(len(p), ZONE_PRECISION_MAX) for p in flat], dtype=np.int64)

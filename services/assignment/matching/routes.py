@@ -78,24 +78,31 @@ COLUMNS = tuple(field.name for field in fields(Routes) if field.name != "offsets
 
 
 def among(keys: Ints, known: Ints) -> npt.NDArray[np.bool_]:
-    """Return (k,): which of `keys` stand in `known`, which is short."""
+    """Return (k,): which of `keys` stand in `known`, which is sorted."""
     if not len(known):
         return np.zeros(len(keys), dtype=bool)
-    known = np.sort(known)
     found: npt.NDArray[np.bool_] = known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] == keys
     return found
 
 
 def least(group: Ints, value: Floats, rows: Ints, count: int) -> Ints:
     """Return those of `rows` that have the `count` least values of their group, the first where values are equal."""
-    order = rows[np.lexsort((rows, value[rows], group[rows]))]
-    firsts = np.flatnonzero(np.diff(group[order], prepend=-1))
-    rank = np.arange(len(order)) - np.repeat(firsts, np.diff(np.append(firsts, len(order))))
-    return order[rank < count]
+    order = rows[np.argsort(value[rows], kind="stable")]
+    order = order[grouped(group[order])]
+    lengths = np.bincount(group[order])
+    return order[within(lengths) < count]
+
+
+def grouped(group: Ints) -> Ints:
+    """Return the stable order by small integers, group (k,)."""
+    # Short integers are sorted by their digits, several times as fast.
+    short = group.astype(np.int16) if group.max(initial=0) < np.iinfo(np.int16).max else group
+    return np.argsort(short, kind="stable")
 
 
 def within(lengths: Ints) -> Ints:
     """Return 0..lengths[0]-1, 0..lengths[1]-1, ... in one array: places within groups of these lengths."""
-    ends = np.cumsum(lengths)
-    result: Ints = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths, lengths)
+    ends = lengths.cumsum()
+    count = int(ends[-1]) if len(ends) else 0
+    result: Ints = np.arange(count) - (ends - lengths).repeat(lengths)
     return result

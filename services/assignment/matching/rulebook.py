@@ -2,37 +2,37 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from services.assignment.matching.asking import (
+    RuleFaultError,
+    bound_s,
+    checked,
+    fault,
+    feasible_by,
+    floor_s,
+    partner_floor_s,
+)
 from services.assignment.matching.edges import Edges
-from services.assignment.matching.geography import Floats
+from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.problem import Bools, Problem
-from services.assignment.matching.rules.base import COST_S_MAX, FlooredRule, Rule, is_bounded, is_floored, is_quick
+from services.assignment.matching.rules.base import (
+    COST_S_MAX,
+    Rule,
+    RulesOut,
+    broadcasts,
+    costs_its_floors,
+    is_bounded,
+    is_floored,
+    is_partner_floored,
+    is_slow,
+)
 from services.assignment.matching.rules.pickup_travel import PickupTravel
 
 POSSIBLE = -1
 MS = 1000.0
-FAULT_CHARS_MAX = 500
-_Array = TypeVar("_Array", Floats, Bools)
-# What rounding may take off a floor.
-FLOOR_SLACK_S = 1e-6
-
-
-class RuleFaultError(Exception):
-    """A rule is broken: its name, what it did, and the package and partner where, if at one pair."""
-
-    def __init__(self, rule: str, problem: str, package: str = "", partner: str = "") -> None:
-        self.rule, self.problem, self.package, self.partner = rule, problem, package, partner
-        at = [f"{what} {which!r}" for what, which in (("package", package), ("partner", partner)) if which]
-        super().__init__(f"rule {rule}: {problem}{' for ' if at else ''}{' and '.join(at)}")
-
-    def row(self) -> dict[str, str]:
-        """Return the fault as it is stored and sent, which it can be whatever the rule has said."""
-        problem = self.problem.encode("utf-8", "replace").decode().replace("\0", " ")[:FAULT_CHARS_MAX]
-        return {"rule": self.rule, "problem": problem, "package_id": self.package, "partner_id": self.partner}
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,70 @@ class RuleBook:
 
     def price(self, problem: Problem, edges: Edges) -> Priced:
         """Return what the pairs cost; RuleFaultError for the first broken rule."""
-        return self._evaluate(problem, edges, checked)
+        cost_ms = np.full(len(edges), np.inf)
+        lost_to = np.full(len(edges), POSSIBLE, dtype=np.int16)
+        left, so_far_ms = np.arange(len(edges)), np.zeros(len(edges))
+        for place, weighed in enumerate(self.rules):
+            own_ms = _weighed_ms(weighed, checked(weighed.rule, problem, edges))
+            so_far_ms += own_ms
+            if weighed.rule.reason is not None and np.isposinf(own_ms).any():
+                stay = np.isfinite(own_ms)
+                lost_to[left[~stay]] = place
+                left, so_far_ms, edges = left[stay], so_far_ms[stay], edges.taken(stay)
+        self._check_sum(problem, edges, so_far_ms)
+        cost_ms[left] = so_far_ms
+        return Priced(cost_ms, lost_to)
 
-    def bound_ms(self, problem: Problem, edges: Edges) -> Floats:
-        """Return (e,): a lower bound of each pair's cost that is quick to find, +inf where it is impossible."""
-        return self._evaluate(problem, edges, _bound).cost_ms
+    def screened(self, problem: Problem, packages: Ints, partners: Ints) -> Bools:
+        """Return (packages, partners): the pairs of some packages and partners that comparisons of columns leave."""
+        pairs = Edges(problem, packages[:, None], partners[None])
+        possible = np.ones(pairs.shape, dtype=bool)
+        for weighed in self.rules:
+            if broadcasts(weighed.rule):
+                possible &= feasible_by(weighed.rule, problem, pairs)
+        return possible
+
+    def bound_ms(self, problem: Problem, edges: Edges, *, screened: bool = False) -> tuple[Floats, Floats]:
+        """Return (e,) what each pair costs without the slow rules, and (e,) what it costs at least with them.
+
+        Both are +inf where a pair is known to be impossible. Asks each rule about the pairs that none before it has
+        ruled out: the first are cheap and leave little. Pairs that have been `screened` are not asked about again.
+        """
+        floors = problem.once(self, "floors", lambda: self._floors(problem))
+        quick_ms, bound_ms = np.full(len(edges), np.inf), np.full(len(edges), np.inf)
+        left, so_far_ms = np.arange(len(edges)), floors.partner_ms[edges.partner] + floors.package_ms[edges.package]
+        for weighed in self.rules if len(edges) else ():
+            rule = weighed.rule
+            if is_slow(rule) or costs_its_floors(rule) or (screened and broadcasts(rule)):
+                continue
+            if isinstance(rule, RulesOut):
+                stay = feasible_by(rule, problem, edges)
+            else:
+                so_far_ms += _weighed_ms(weighed, checked(rule, problem, edges))
+                stay = np.isfinite(so_far_ms)
+            if not stay.all():
+                left, so_far_ms, edges = left[stay], so_far_ms[stay], edges.taken(stay)
+        quick_ms[left] = so_far_ms
+        so_far_ms = so_far_ms + floors.slow_ms[edges.package]
+        for weighed in self.rules:
+            if is_bounded(weighed.rule):
+                so_far_ms += _weighed_ms(weighed, bound_s(weighed.rule, problem, edges))
+        bound_ms[left] = so_far_ms
+        return quick_ms, bound_ms
+
+    def sharpened_ms(self, problem: Problem, edges: Edges, quick_ms: Floats) -> Floats:
+        """Return (e,): what pairs cost whose cost without the slow rules is `quick_ms`."""
+        cost_ms = np.full(len(edges), np.inf)
+        left, so_far_ms = np.arange(len(edges)), quick_ms.copy()
+        for weighed in self.rules:
+            if is_slow(weighed.rule):
+                so_far_ms += _weighed_ms(weighed, checked(weighed.rule, problem, edges))
+                stay = np.isfinite(so_far_ms)
+                if not stay.all():
+                    left, so_far_ms, edges = left[stay], so_far_ms[stay], edges.taken(stay)
+        self._check_sum(problem, edges, so_far_ms)
+        cost_ms[left] = so_far_ms
+        return cost_ms
 
     def feasible(self, problem: Problem, edges: Edges) -> Bools:
         """Return (e,): which pairs no rule rules out. Much quicker than price() where routes are long."""
@@ -96,25 +155,15 @@ class RuleBook:
         possible[left] = True
         return possible
 
-    def _evaluate(self, problem: Problem, edges: Edges, ask: Callable[[Rule, Problem, Edges], Floats]) -> Priced:
-        """Ask each rule about the pairs that no rule before it has ruled out: the first are cheap and leave little."""
-        cost_ms = np.full(len(edges), np.inf)
-        lost_to = np.full(len(edges), POSSIBLE, dtype=np.int16)
-        left, so_far_ms = np.arange(len(edges)), np.zeros(len(edges))
-        for place, weighed in enumerate(self.rules):
-            own_ms = _weighed_ms(weighed, ask(weighed.rule, problem, edges))
-            so_far_ms += own_ms
-            if weighed.rule.reason is not None and np.isposinf(own_ms).any():
-                stay = np.isfinite(own_ms)
-                lost_to[left[~stay]] = place
-                left, so_far_ms, edges = left[stay], so_far_ms[stay], edges.taken(stay)
-        if (so_far_ms > COST_S_MAX * MS).any():
-            row = int(np.argmax(so_far_ms))
-            costs = {w.rule.name: w.weight * float(ask(w.rule, problem, edges)[row]) for w in self.rules}
+    def _check_sum(self, problem: Problem, edges: Edges, cost_ms: Floats) -> None:
+        """Refuse what costs more than all rules together may: the dearest rule is the broken one."""
+        too_dear = cost_ms > COST_S_MAX * MS
+        if too_dear.any():
+            row = int(np.argmax(too_dear))
+            pair = edges.taken(np.array([row]))
+            costs = {w.rule.name: w.weight * float(checked(w.rule, problem, pair)[0]) for w in self.rules}
             dearest = max(costs, key=lambda name: costs[name])
-            raise _fault(dearest, f"costs {costs[dearest]:g} s with its weight", edges, row)
-        cost_ms[left] = so_far_ms
-        return Priced(cost_ms, lost_to)
+            raise fault(dearest, f"costs {costs[dearest]:g} s with its weight", pair, 0)
 
     def terms_s(self, problem: Problem, edges: Edges) -> dict[str, Floats]:
         """Return each rule's weighed cost of the pairs, (e,), by its name, where it costs any of them something."""
@@ -126,100 +175,41 @@ class RuleBook:
         floor_ms = np.zeros(len(problem.packages))
         for weighed in self.rules:
             if is_floored(weighed.rule):
-                floor_ms += np.floor(weighed.weight * MS * _floor_s(weighed.rule, problem))
+                floor_ms += np.floor(weighed.weight * MS * floor_s(weighed.rule, problem))
         return floor_ms
 
+    def partner_floor_ms(self, problem: Problem) -> Floats:
+        """Return (m,): what a partner costs at least, wherever its package is; +inf where it can take none."""
+        floor_ms = np.where(problem.partners.units_max > 0, 0.0, np.inf)
+        for weighed in self.rules:
+            if is_partner_floored(weighed.rule):
+                floor_ms += _weighed_ms(weighed, partner_floor_s(weighed.rule, problem), np.floor)
+        return floor_ms
 
-def _weighed_ms(weighed: Weighed, cost_s: Floats) -> Floats:
+    def _floors(self, problem: Problem) -> "_Floors":
+        floors = _Floors(*(np.zeros(len(side)) for side in (problem.packages, problem.partners, problem.packages)))
+        for weighed in self.rules:
+            rule = weighed.rule
+            if costs_its_floors(rule):
+                floors.package_ms[:] += _weighed_ms(weighed, floor_s(rule, problem)) if is_floored(rule) else 0.0
+                if is_partner_floored(rule):
+                    floors.partner_ms[:] += _weighed_ms(weighed, partner_floor_s(rule, problem))
+            elif is_slow(rule) and is_floored(rule):
+                floors.slow_ms[:] += _weighed_ms(weighed, floor_s(rule, problem), np.floor)
+        return floors
+
+
+@dataclass(frozen=True)
+class _Floors:
+    """package_ms (n,), partner_ms (m,): of rules that cost just their floors; slow_ms (n,): floors of slow ones."""
+
+    package_ms: Floats
+    partner_ms: Floats
+    slow_ms: Floats
+
+
+def _weighed_ms(weighed: Weighed, cost_s: Floats, rounded: Callable[[Floats], Floats] = np.rint) -> Floats:
     """Return whole milliseconds, +inf where impossible, whatever the weight."""
-    possible = np.isfinite(cost_s)
-    result: Floats = np.where(possible, np.rint(weighed.weight * MS * np.where(possible, cost_s, 0.0)), np.inf)
-    return result
-
-
-def _called(name: str, function: Callable[..., _Array], *arguments: object) -> _Array:
-    try:
-        return function(*arguments)
-    except Exception as error:
-        raise RuleFaultError(name, f"raised {_told(error)}") from error
-
-
-def _told(error: Exception) -> str:
-    try:
-        return repr(error)
-    except Exception:  # noqa: BLE001 - an error of a rule may be as broken as the rule
-        return type(error).__name__
-
-
-def _floor_s(rule: FlooredRule, problem: Problem) -> Floats:
-    """Return (n,): the rule's floor; RuleFaultError unless it is a bound of what a rule may return."""
-    n = len(problem.packages)
-    values, row = _lower(rule.name, "floor", n, _called(rule.name, rule.floor, problem) if n else np.zeros(0))
-    if row is not None:
-        raise RuleFaultError(rule.name, f"its floor is {values[row]}", problem.packages.ids[row])
-    return values
-
-
-def _lower(name: str, what: str, count: int, values: Floats) -> tuple[Floats, int | None]:
-    """Return lower bounds of shape (count,), and the first place where there is none."""
-    if not isinstance(values, np.ndarray) or values.shape != (count,) or not np.issubdtype(values.dtype, np.floating):
-        raise RuleFaultError(name, f"its {what} is no array of floating-point numbers of shape ({count},)")
-    values = np.asarray(values, dtype=np.float64)
-    allowed = (values >= 0) & (values <= COST_S_MAX)
-    return values, None if allowed.all() else int(np.argmin(allowed))
-
-
-def checked(rule: Rule, problem: Problem, edges: Edges) -> Floats:
-    """Return the rule's costs; RuleFaultError unless they are what a rule may return.
-
-    Of no pairs it is not asked: an array without numbers is where many a rule would fail for nothing.
-    """
-    if not len(edges):
-        return np.zeros(0)
-    values = _called(rule.name, rule, problem, edges)
-    if not isinstance(values, np.ndarray) or values.shape != (len(edges),):
-        shape = values.shape if isinstance(values, np.ndarray) else type(values).__name__
-        raise RuleFaultError(rule.name, f"returned {shape} instead of an array of shape ({len(edges)},)")
-    if not np.issubdtype(values.dtype, np.floating):
-        raise RuleFaultError(rule.name, f"returned {values.dtype} instead of floating-point numbers")
-    # Neither a mask nor another precision goes any further.
-    values = np.asarray(values, dtype=np.float64)
-    allowed = (values >= 0) & (values <= COST_S_MAX)
-    if rule.reason is not None:
-        allowed |= np.isposinf(values)
-    if not allowed.all():
-        row = int(np.argmin(allowed))
-        said = f"returned {values[row]:g}, not a cost from 0 to {COST_S_MAX:g} s"
-        raise _fault(rule.name, said if rule.reason else f"{said}, and it has no reason for +inf", edges, row)
-    if is_floored(rule):
-        below = values < _floor_s(rule, problem)[edges.package] - FLOOR_SLACK_S
-        if below.any():
-            raise _fault(rule.name, "costs less than its floor", edges, int(np.argmax(below)))
-    return values
-
-
-def _bound(rule: Rule, problem: Problem, edges: Edges) -> Floats:
-    """Return the rule's own lower bound, or its costs where it has none."""
-    if is_bounded(rule) and len(edges):
-        values, row = _lower(rule.name, "bound", len(edges), _called(rule.name, rule.bound, problem, edges))
-        if row is not None:
-            raise _fault(rule.name, f"its bound is {values[row]}", edges, row)
-        return values
-    return checked(rule, problem, edges)
-
-
-def feasible_by(rule: Rule, problem: Problem, edges: Edges) -> Bools:
-    """Return (e,): which pairs the rule does not rule out, without their costs where it can tell."""
-    if not is_quick(rule) or not len(edges):
-        return ~np.isposinf(checked(rule, problem, edges))
-    possible = _called(rule.name, rule.possible, problem, edges)
-    if not isinstance(possible, np.ndarray) or possible.shape != (len(edges),) or possible.dtype != np.bool_:
-        raise RuleFaultError(rule.name, f"its possible pairs are no booleans of shape ({len(edges)},)")
-    return np.asarray(possible)
-
-
-def _fault(rule: str, said: str, edges: Edges, row: int) -> RuleFaultError:
-    problem = edges.problem
-    return RuleFaultError(
-        rule, said, problem.packages.ids[edges.package[row]], problem.partners.ids[edges.partner[row]]
-    )
+    if not weighed.weight:
+        return np.where(np.isposinf(cost_s), np.inf, 0.0)
+    return rounded(weighed.weight * MS * cost_s)

@@ -7,11 +7,13 @@ explanation says why. A rule that breaks in any round, or in the explanations, i
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from services.assignment.matching.answer import answer
+from services.assignment.matching.asking import RuleFaultError
 from services.assignment.matching.assignment import UNASSIGNED
 from services.assignment.matching.bundling import Bundled, BundleLimits, bundled
 from services.assignment.matching.explain import Explanation, PartnerCost, explain
@@ -20,7 +22,7 @@ from services.assignment.matching.loads import loaded
 from services.assignment.matching.match import MatchResult, match
 from services.assignment.matching.planning import Plan, Ranks, planned
 from services.assignment.matching.problem import UNLIMITED, Packages, Partners, Problem
-from services.assignment.matching.rulebook import RuleBook, RuleFaultError
+from services.assignment.matching.rulebook import RuleBook
 from services.assignment.matching.rules.registry import rule_book
 
 BUNDLE_ROUNDS_MAX = 4
@@ -65,16 +67,18 @@ def match_window(
     clock_s: Callable[[], float] = float,
     *,
     book: RuleBook | None = None,
+    executor: Executor | None = None,
 ) -> WindowMatch:
     """Match a window's packages, in bundles where `limits` are given; ranks are those of the partners' stops.
 
+    Components are solved by `executor`, where one is given; the answer is the same.
     A rule that breaks, at whichever pair, takes no part: then all is matched again without it.
     """
     book = rule_book(problem.policy) if book is None else book
     units = bundled(problem, limits) if limits is not None else None
     while True:
         try:
-            return _matched(problem, ranks, units, absent, clock_s, book)
+            return _matched(problem, ranks, units, absent, clock_s, book, executor)
         except RuleFaultError as fault:
             if fault.rule not in {weighed.rule.name for weighed in book.rules}:
                 raise
@@ -88,16 +92,17 @@ def _matched(
     absent: Mapping[str, int],
     clock_s: Callable[[], float],
     book: RuleBook,
+    executor: Executor | None,
 ) -> WindowMatch:
     n = len(problem.packages)
     if units is None or len(units.members) >= (1 - BUNDLED_SHARE_MIN) * n:
-        result, explanations = answer(problem, clock_s, book=book, absent=absent)
+        result, explanations = answer(problem, clock_s, book=book, absent=absent, executor=executor)
         plan = planned(problem, ranks, result.partner, result.cost_s)
         rest = Rest(problem, result, np.arange(n))
         return WindowMatch(
             result.partner, result.cost_s, plan, explanations, rest, result.book, 0, result.build_ms, result.solve_ms
         )
-    return _in_bundles(_Rounds(problem, ranks, absent, clock_s, book), units)
+    return _in_bundles(_Rounds(problem, ranks, absent, clock_s, book, executor), units)
 
 
 def under_pressure(problem: Problem, packages_per_partner: float) -> bool:
@@ -109,11 +114,17 @@ class _Rounds:
     """A window that is matched unit by unit: what each of its packages got, and how the partners stand by now."""
 
     def __init__(
-        self, problem: Problem, ranks: Ranks, absent: Mapping[str, int], clock_s: Callable[[], float], book: RuleBook
+        self,
+        problem: Problem,
+        ranks: Ranks,
+        absent: Mapping[str, int],
+        clock_s: Callable[[], float],
+        book: RuleBook,
+        executor: Executor | None,
     ) -> None:
         n = len(problem.packages)
         self.problem, self.partners, self.ranks = problem, problem.partners, ranks
-        self.absent, self.clock_s, self.book = absent, clock_s, book
+        self.absent, self.clock_s, self.book, self.executor = absent, clock_s, book, executor
         self.partner, self.cost_s = np.full(n, UNASSIGNED, dtype=np.int64), np.zeros(n)
         self.pickup_rank, self.drop_rank = np.full(n, np.nan), np.full(n, np.nan)
         self.explanations: dict[int, Explanation] = {}
@@ -126,7 +137,7 @@ class _Rounds:
         """
         units_max = np.minimum(self.partners.units_max, units_each)
         problem = self._problem(packages, replace(self.partners, units_max=units_max))
-        result = match(problem, self.clock_s, book=self.book)
+        result = match(problem, self.clock_s, book=self.book, executor=self.executor)
         known = len(self.book.faults)
         if self.explanations and len(result.book.faults) > known:
             raise result.book.faults[known]

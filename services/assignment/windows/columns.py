@@ -6,8 +6,8 @@ from uuid import UUID
 import asyncpg
 import numpy as np
 
-from services.assignment.matching.geography import Ints
-from services.assignment.matching.problem import ANY_VEHICLE, Packages, Partners, zone_columns
+from services.assignment.matching.geography import Ints, zone_columns
+from services.assignment.matching.problem import ANY_VEHICLE, Packages, Partners
 from services.assignment.matching.travel import VEHICLES
 from services.assignment.partners.positions import Position
 from services.assignment.windows.standing import Column

@@ -27,6 +27,7 @@ from services.assignment.offers.store import transition
 from services.assignment.partners.positions import PositionBook
 from services.assignment.windows import store
 from services.assignment.windows.settings import MatcherSettings
+from services.assignment.windows.solvers import SolverProcesses
 from services.assignment.windows.window import Lease, WindowRunner
 
 log = logging.getLogger("matcher")
@@ -157,10 +158,10 @@ async def run_matcher(settings: MatcherSettings, stop: asyncio.Event) -> None:
         redis.from_url(str(settings.redis_url)) as positions_store,
     ):
         positions = PositionBook(positions_store, settings.assignment_positions)
-        matcher = Matcher(primary, WindowRunner(primary, positions, settings), settings, server)
-        log.info(
-            "matcher started", extra={"matcher": str(matcher.id), "after_s": round(time.monotonic() - started_s, 2)}
-        )
-        async with asyncio.TaskGroup() as group:
-            group.create_task(server.serve(stop))
-            await matcher.run(stop)
+        with SolverProcesses(settings.matcher_solver_processes) as solvers:
+            matcher = Matcher(primary, WindowRunner(primary, positions, settings, solvers), settings, server)
+            after_s = round(time.monotonic() - started_s, 2)
+            log.info("matcher started", extra={"matcher": str(matcher.id), "after_s": after_s})
+            async with asyncio.TaskGroup() as group:
+                group.create_task(server.serve(stop))
+                await matcher.run(stop)

@@ -21,9 +21,9 @@ from services.assignment.matching.answer import answer
 from services.assignment.matching.columns import ProblemError
 from services.assignment.matching.counterfactual import Remedies, remedies
 from services.assignment.matching.explain import Explanation
-from services.assignment.matching.geography import Floats, Ints
+from services.assignment.matching.geography import Floats, Ints, zone_columns
 from services.assignment.matching.match import MatchResult
-from services.assignment.matching.problem import NO_DUE_S, Packages, Partners, Problem, zone_columns
+from services.assignment.matching.problem import NO_DUE_S, Packages, Partners, Problem
 from services.assignment.matching.travel import VEHICLES as VEHICLE_NAMES
 from services.assignment.timestamps import from_timestamp
 from services.assignment.windows.columns import vehicle_mask

@@ -6,6 +6,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from libs.grpc_server.server import ServerLimits
 from libs.postgres.pool import PoolLimits
 from services.assignment.partners.positions import PositionLimits
+from services.assignment.windows.solvers import default_processes
 
 
 class MatcherSettings(BaseSettings):
@@ -26,6 +27,15 @@ class MatcherSettings(BaseSettings):
     matcher_windows_at_once_max: int = Field(4, gt=0, description="Cities whose windows run at once")
     matcher_partners_max: int = Field(20_000, gt=0, description="Partners of one window")
     matcher_pairs_max: int = Field(4_000_000, gt=0, description="Package-partner pairs of one window")
+    matcher_solver_processes: int = Field(
+        default_factory=default_processes,
+        ge=0,
+        le=256,
+        description="Processes that solve a large window side by side, started by the first one; 0 or 1: none",
+    )
+    matcher_solver_pairs_min: int = Field(
+        1_000_000, ge=0, description="Package-partner pairs from which a window is solved by several processes"
+    )
     matcher_pickup_service_s: float = Field(60.0, ge=0, description="Dwell of a partner at a pickup")
     matcher_drop_service_s: float = Field(60.0, ge=0, description="Dwell of a partner at a drop")
     matcher_route_stops_max: int = Field(40, gt=0, description="A partner with more stops to come gets no more for now")

@@ -5,6 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -73,12 +74,19 @@ class _Matched:
 
 
 class WindowRunner:
-    """Runs windows."""
+    """Runs windows; large ones with the help of `solvers`, where there are any."""
 
-    def __init__(self, primary: asyncpg.Pool, positions: PositionBook, settings: MatcherSettings) -> None:
+    def __init__(
+        self,
+        primary: asyncpg.Pool,
+        positions: PositionBook,
+        settings: MatcherSettings,
+        solvers: Executor | None = None,
+    ) -> None:
         self._primary = primary
         self._positions = positions
         self._settings = settings
+        self._solvers = solvers
         self._standing = StandingReader(settings)
         self._remedies = RemedySearch(primary, settings)
 
@@ -120,7 +128,9 @@ class WindowRunner:
         if settings.matcher_bundle_parcels_max > 1 and under_pressure(problem, settings.matcher_bundle_pressure):
             limits = BundleLimits(parcels_max=settings.matcher_bundle_parcels_max)
         book = rule_book(problem.policy, lenient=True)
-        found = match_window(problem, ranks, limits, read.absent, time.perf_counter, book=book)
+        large = len(problem.packages) * len(problem.partners) >= settings.matcher_solver_pairs_min
+        executor = self._solvers if large else None
+        found = match_window(problem, ranks, limits, read.absent, time.perf_counter, book=book, executor=executor)
         for fault in found.book.faults:
             log.error("matching rule switched off", extra={"rule": fault.rule, "fault": str(fault)})
         return _Matched(read.deliveries, read.partners, found)

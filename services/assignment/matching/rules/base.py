@@ -2,12 +2,15 @@
 
 from typing import ClassVar, Protocol, TypeGuard
 
+import numpy as np
+
 from services.assignment.matching.edges import Edges
-from services.assignment.matching.geography import Floats
+from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.problem import Bools, Problem
 
 # No finite cost of a pair may be above this: 11 days. It keeps every sum exact; see pipeline.py.
 COST_S_MAX = 1e6
+_SHORT_MAX = np.iinfo(np.int32).max
 
 
 class Rule(Protocol):
@@ -15,8 +18,9 @@ class Rule(Protocol):
 
     name: what its cost is called in explanations and its configuration. reason: what a pair that it rules out is lost
     to; None for a rule that only costs. weight: what a second of its cost weighs where the city says nothing. rank: a
-    pair that several rules rule out is lost to the one of lowest rank. A rule may also say `required: ClassVar[bool] =
-    True`: then no city can switch it off.
+    pair that several rules rule out is lost to the one of lowest rank. A rule may also say, as ClassVar[bool] = True:
+    `required`, then no city can switch it off; `slow`, then only pairs are asked about that other rules and its floors
+    leave a chance; `costs_its_floors`, where a pair costs just the sum of them.
     """
 
     name: ClassVar[str]
@@ -45,6 +49,41 @@ class QuickRule(Rule, Protocol):
         ...
 
 
+class PartnerFlooredRule(Rule, Protocol):
+    """A rule that knows a lower bound of its cost for each partner, whatever it takes; it makes the search smaller."""
+
+    def partner_floor(self, problem: Problem) -> Floats:
+        """Return (m,): no pair of the partner costs less by this rule; +inf for one that can take no package."""
+        ...
+
+
+class RulesOut:
+    """Base of rules that only rule pairs out: they say which are possible, and those cost nothing.
+
+    One that does nothing but compare columns says that it `broadcasts`: then it is also asked about all pairs of some
+    packages and partners at once, as edges whose package has shape (n, 1) and whose partner has shape (1, m).
+    """
+
+    broadcasts: ClassVar[bool] = False
+
+    def possible(self, problem: Problem, edges: Edges) -> Bools:
+        """Return (e,): False for a pair that is ruled out."""
+        raise NotImplementedError
+
+    def __call__(self, problem: Problem, edges: Edges) -> Floats:
+        """Return 0 or +inf."""
+        return np.where(self.possible(problem, edges), 0.0, np.inf)
+
+
+def fits(needed: Ints, room: Ints, edges: Edges) -> Bools:
+    """Return which pairs' packages need no more, (n,), than their partners have room for, (m,)."""
+    if edges.package.ndim > 1 and needed.max(initial=0) < _SHORT_MAX:
+        # Many pairs at once: short integers are compared in half the time.
+        needed, room = needed.astype(np.int32), np.minimum(room, _SHORT_MAX).astype(np.int32)
+    possible: Bools = needed[edges.package] <= room[edges.partner]
+    return possible
+
+
 class FlooredRule(Rule, Protocol):
     """A rule that knows a lower bound of its cost for each package, whoever takes it; it makes the search smaller."""
 
@@ -66,3 +105,23 @@ def is_quick(rule: Rule) -> TypeGuard[QuickRule]:
 def is_floored(rule: Rule) -> TypeGuard[FlooredRule]:
     """Say whether a rule has a floor."""
     return hasattr(rule, "floor")
+
+
+def is_partner_floored(rule: Rule) -> TypeGuard[PartnerFlooredRule]:
+    """Say whether a rule has a floor for partners."""
+    return hasattr(rule, "partner_floor")
+
+
+def is_slow(rule: Rule) -> bool:
+    """Say whether a rule is only asked about pairs that its floors, or its bound where it has one, leave a chance."""
+    return bool(getattr(rule, "slow", False)) or is_bounded(rule)
+
+
+def costs_its_floors(rule: Rule) -> bool:
+    """Say whether a pair costs just the sum of the rule's floors."""
+    return bool(getattr(rule, "costs_its_floors", False))
+
+
+def broadcasts(rule: Rule) -> bool:
+    """Say whether a rule only compares columns, and may be asked about many pairs at once."""
+    return isinstance(rule, RulesOut) and rule.broadcasts

@@ -3,23 +3,21 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from services.assignment.matching.edges import Edges
-from services.assignment.matching.geography import Floats
-from services.assignment.matching.problem import Problem
+from services.assignment.matching.problem import Bools, Problem
+from services.assignment.matching.rules.base import RulesOut, fits
 
 
 @dataclass(frozen=True)
-class Cash:
+class Cash(RulesOut):
     """Rules out partners who would hold more cash-on-delivery money than they may."""
 
     name: ClassVar[str] = "cash"
     reason: ClassVar[str | None] = "CASH_LIMIT"
     weight: ClassVar[float] = 1.0
     rank: ClassVar[int] = 100
+    broadcasts: ClassVar[bool] = True
 
-    def __call__(self, problem: Problem, edges: Edges) -> Floats:
-        """Return 0 or +inf."""
-        fits = problem.packages.cash_on_delivery_paise[edges.package] <= problem.partners.cash_paise_left[edges.partner]
-        return np.where(fits, 0.0, np.inf)
+    def possible(self, problem: Problem, edges: Edges) -> Bools:
+        """Return (e,)."""
+        return fits(problem.packages.cash_on_delivery_paise, problem.partners.cash_paise_left, edges)

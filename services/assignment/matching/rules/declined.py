@@ -6,13 +6,13 @@ from typing import ClassVar
 import numpy as np
 
 from services.assignment.matching.edges import Edges
-from services.assignment.matching.geography import Floats
-from services.assignment.matching.problem import Problem
+from services.assignment.matching.problem import Bools, Problem
 from services.assignment.matching.routes import among
+from services.assignment.matching.rules.base import RulesOut
 
 
 @dataclass(frozen=True)
-class Declined:
+class Declined(RulesOut):
     """Rules out pairs whose offer was declined, or expired, before."""
 
     name: ClassVar[str] = "declined"
@@ -20,8 +20,8 @@ class Declined:
     weight: ClassVar[float] = 1.0
     rank: ClassVar[int] = 70
 
-    def __call__(self, problem: Problem, edges: Edges) -> Floats:
-        """Return 0 or +inf."""
+    def possible(self, problem: Problem, edges: Edges) -> Bools:
+        """Return (e,)."""
         m = max(1, len(problem.partners))
-        declined = problem.packages.declined @ np.array([m, 1])
-        return np.where(among(edges.package * m + edges.partner, declined), np.inf, 0.0)
+        declined = problem.once(self, "declined", lambda: np.sort(problem.packages.declined @ np.array([m, 1])))
+        return ~among(edges.package * m + edges.partner, declined)

@@ -18,6 +18,7 @@ class Detour:
     reason: ClassVar[str | None] = None
     weight: ClassVar[float] = 1.0
     rank: ClassVar[int] = 200
+    slow: ClassVar[bool] = True
 
     def __call__(self, problem: Problem, edges: Edges) -> Floats:
         """Return seconds; 0 for a partner without a route."""
@@ -26,7 +27,3 @@ class Detour:
         detour_s = edges.insertion.detour_s
         # Where nothing fits, another rule says so.
         return np.where(np.isfinite(detour_s), detour_s, 0.0)
-
-    def bound(self, problem: Problem, edges: Edges) -> Floats:
-        """Return 0: a package may lie on the way."""
-        return np.zeros(len(edges))

@@ -19,6 +19,7 @@ class Lateness:
     reason: ClassVar[str | None] = None
     weight: ClassVar[float] = 2.0
     rank: ClassVar[int] = 210
+    slow: ClassVar[bool] = True
 
     def __call__(self, problem: Problem, edges: Edges) -> Floats:
         """Return seconds, at most a day: beyond that, later is no worse."""
@@ -33,12 +34,12 @@ class Lateness:
             late_s = np.maximum(0.0, self._dropped_at_s(problem, edges) - due_s)
         return np.minimum(np.where(np.isfinite(late_s), late_s, 0.0), DAY_S)
 
-    def bound(self, problem: Problem, edges: Edges) -> Floats:
-        """Return the package's floor."""
-        return self.floor(problem)[edges.package]
-
     def floor(self, problem: Problem) -> Floats:
         """Return (n,): how late each package is with a partner who stands at the pickup and has the fastest vehicle."""
+        return problem.once(self, "packages", lambda: self._least_s(problem))
+
+    @staticmethod
+    def _least_s(problem: Problem) -> Floats:
         packages, routes, dwell_s = problem.packages, problem.partners.routes, problem.packages.pickup_service_s
         # Who picks something up there anyway has only that visit's dwell.
         shared_s = routes.service_s[routes.pickup == 1].min(initial=np.inf)

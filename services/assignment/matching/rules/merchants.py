@@ -6,13 +6,14 @@ from typing import ClassVar
 import numpy as np
 
 from services.assignment.matching.edges import Edges
-from services.assignment.matching.geography import Floats
-from services.assignment.matching.problem import Problem
+from services.assignment.matching.geography import Ints
+from services.assignment.matching.problem import Bools, Problem
 from services.assignment.matching.routes import among
+from services.assignment.matching.rules.base import RulesOut
 
 
 @dataclass(frozen=True)
-class Merchants:
+class Merchants(RulesOut):
     """Rules out partners that the merchant denies, and those it does not name where it insists on some."""
 
     name: ClassVar[str] = "merchants"
@@ -20,14 +21,30 @@ class Merchants:
     weight: ClassVar[float] = 1.0
     rank: ClassVar[int] = 80
 
-    def __call__(self, problem: Problem, edges: Edges) -> Floats:
-        """Return 0 or +inf."""
-        partners, merchant = problem.partners, problem.packages.merchant[edges.package]
-        denied, allowed, choosing = partners.merchants_denied, partners.merchants_allowed, partners.merchants_choosing
-        if not len(denied) and not len(choosing):
-            return np.zeros(len(edges))
-        base = 1 + int(max(merchant.max(initial=0), denied[:, 1].max(initial=0), allowed[:, 1].max(initial=0)))
-        pair, key = edges.partner * base + merchant, np.array([base, 1])
-        refused = among(pair, denied @ key)
-        refused |= among(merchant, choosing) & ~among(pair, allowed @ key)
-        return np.where(refused, np.inf, 0.0)
+    def possible(self, problem: Problem, edges: Edges) -> Bools:
+        """Return (e,)."""
+        known = problem.once(self, "merchants", lambda: _Lists.of(problem))
+        pair = edges.partner * known.merchants + problem.packages.merchant[edges.package]
+        possible = ~among(pair, known.denied)
+        chooses = np.flatnonzero(known.chooses[edges.package])
+        possible[chooses] &= among(pair[chooses], known.allowed)
+        return possible
+
+
+@dataclass(frozen=True)
+class _Lists:
+    """denied, allowed: sorted keys partner * merchants + merchant; chooses: (n,) packages whose merchant insists."""
+
+    merchants: int
+    denied: Ints
+    allowed: Ints
+    chooses: Bools
+
+    @classmethod
+    def of(cls, problem: Problem) -> "_Lists":
+        partners, merchant = problem.partners, problem.packages.merchant
+        denied, allowed = partners.merchants_denied, partners.merchants_allowed
+        merchants = 1 + max(int(column.max(initial=0)) for column in (merchant, denied[:, 1], allowed[:, 1]))
+        key = np.array([merchants, 1])
+        chooses = among(merchant, np.sort(partners.merchants_choosing))
+        return cls(merchants, np.sort(denied @ key), np.sort(allowed @ key), chooses)

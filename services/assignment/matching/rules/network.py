@@ -20,8 +20,15 @@ class Network:
     reason: ClassVar[str | None] = "NETWORK_DOWN"
     weight: ClassVar[float] = 1.0
     rank: ClassVar[int] = 90
+    costs_its_floors: ClassVar[bool] = True
 
     def __call__(self, problem: Problem, edges: Edges) -> Floats:
         """Return seconds, or +inf."""
-        health = np.minimum(problem.partners.network_health[edges.partner], 1.0)
-        return np.where(health <= 0.0, np.inf, self.penalty_s * (1.0 - health))
+        return self.partner_floor(problem)[edges.partner]
+
+    def partner_floor(self, problem: Problem) -> Floats:
+        """Return (m,): the same for every package."""
+        return problem.once(self, "partners", lambda: self._of_health(problem.partners.network_health))
+
+    def _of_health(self, health: Floats) -> Floats:
+        return np.where(health <= 0.0, np.inf, self.penalty_s * (1.0 - np.minimum(health, 1.0)))

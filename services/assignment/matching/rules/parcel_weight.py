@@ -3,25 +3,22 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from services.assignment.matching.edges import Edges
-from services.assignment.matching.geography import Floats
-from services.assignment.matching.problem import Problem
+from services.assignment.matching.problem import Bools, Problem
+from services.assignment.matching.rules.base import RulesOut, fits
 
 
 @dataclass(frozen=True)
-class ParcelWeight:
+class ParcelWeight(RulesOut):
     """Rules out partners who have too little room at every point of their route."""
 
     name: ClassVar[str] = "parcel_weight"
     reason: ClassVar[str | None] = "TOO_HEAVY"
     weight: ClassVar[float] = 1.0
     rank: ClassVar[int] = 40
+    broadcasts: ClassVar[bool] = True
     required: ClassVar[bool] = True
 
-    def __call__(self, problem: Problem, edges: Edges) -> Floats:
-        """Return 0 or +inf."""
-        partners = problem.partners
-        room = partners.routes.roomiest(partners.weight_g_left, "weight_g")
-        return np.where(problem.packages.weight_g[edges.package] <= room[edges.partner], 0.0, np.inf)
+    def possible(self, problem: Problem, edges: Edges) -> Bools:
+        """Return (e,)."""
+        return fits(problem.packages.weight_g, problem.room("weight_g"), edges)

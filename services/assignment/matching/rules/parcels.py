@@ -7,21 +7,25 @@ import numpy as np
 
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats
-from services.assignment.matching.problem import Problem
+from services.assignment.matching.problem import Bools, Problem
+from services.assignment.matching.rules.base import RulesOut, fits
 
 
 @dataclass(frozen=True)
-class Parcels:
+class Parcels(RulesOut):
     """Rules out partners who have too little room at every point of their route."""
 
     name: ClassVar[str] = "parcels"
     reason: ClassVar[str | None] = "NO_PARCELS_LEFT"
     weight: ClassVar[float] = 1.0
     rank: ClassVar[int] = 30
+    broadcasts: ClassVar[bool] = True
     required: ClassVar[bool] = True
 
-    def __call__(self, problem: Problem, edges: Edges) -> Floats:
-        """Return 0 or +inf."""
-        partners = problem.partners
-        room = partners.routes.roomiest(partners.parcels_left, "parcels")
-        return np.where(problem.packages.parcels[edges.package] <= room[edges.partner], 0.0, np.inf)
+    def possible(self, problem: Problem, edges: Edges) -> Bools:
+        """Return (e,)."""
+        return fits(problem.packages.parcels, problem.room("parcels"), edges)
+
+    def partner_floor(self, problem: Problem) -> Floats:
+        """Return (m,): +inf for whoever has no room for a single one."""
+        return np.where(problem.room("parcels") < 1, np.inf, 0.0)

@@ -37,6 +37,11 @@ class PickupTravel:
             return start_s - problem.now_s + travel_s
         return edges.insertion.pickup_at_s - problem.now_s
 
+    def partner_floor(self, problem: Problem) -> Floats:
+        """Return (m,): the seconds until each partner can leave its place."""
+        wait_s: Floats = np.maximum(0.0, problem.partners.free_at_s - problem.now_s - SLACK_S)
+        return wait_s
+
     def bound(self, problem: Problem, edges: Edges) -> Floats:
         """Return the seconds of the straight way at the vehicle's best speed."""
         wait_s = np.maximum(0.0, problem.partners.free_at_s[edges.partner] - problem.now_s)

@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from services.assignment.matching.edges import Edges
-from services.assignment.matching.geography import Floats
-from services.assignment.matching.problem import Problem
+from services.assignment.matching.problem import Bools, Problem
+from services.assignment.matching.rules.base import RulesOut
 
 
 @dataclass(frozen=True)
-class Reach:
+class Reach(RulesOut):
     """Rules out partners farther from the pickup than the policy's pickup_distance_m_max."""
 
     name: ClassVar[str] = "reach"
@@ -20,6 +18,7 @@ class Reach:
     rank: ClassVar[int] = 115
     required: ClassVar[bool] = True
 
-    def __call__(self, problem: Problem, edges: Edges) -> Floats:
-        """Return 0 or +inf."""
-        return np.where(edges.distance_m > problem.policy.pickup_distance_m_max, np.inf, 0.0)
+    def possible(self, problem: Problem, edges: Edges) -> Bools:
+        """Return (e,)."""
+        near: Bools = edges.distance_m <= problem.policy.pickup_distance_m_max
+        return near

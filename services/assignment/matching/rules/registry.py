@@ -13,9 +13,10 @@ from types import ModuleType
 from typing import Any, cast
 
 from services.assignment.matching import rules as own_rules
+from services.assignment.matching.asking import RuleFaultError
 from services.assignment.matching.columns import ProblemError
 from services.assignment.matching.problem import Policy, RuleConfig
-from services.assignment.matching.rulebook import RuleBook, RuleFaultError, Weighed
+from services.assignment.matching.rulebook import RuleBook, Weighed
 from services.assignment.matching.rules.base import Rule
 
 ENTRY_POINTS = "lastmile.matching_rules"

@@ -3,23 +3,21 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from services.assignment.matching.edges import Edges
-from services.assignment.matching.geography import Floats
-from services.assignment.matching.problem import Problem
+from services.assignment.matching.problem import Bools, Problem
+from services.assignment.matching.rules.base import RulesOut, fits
 
 
 @dataclass(frozen=True)
-class Side:
+class Side(RulesOut):
     """Rules out partners whose box is shorter than the parcel's longest side."""
 
     name: ClassVar[str] = "side"
     reason: ClassVar[str | None] = "TOO_LONG"
     weight: ClassVar[float] = 1.0
     rank: ClassVar[int] = 20
+    broadcasts: ClassVar[bool] = True
 
-    def __call__(self, problem: Problem, edges: Edges) -> Floats:
-        """Return 0 or +inf."""
-        fits = problem.packages.side_mm[edges.package] <= problem.partners.side_mm_max[edges.partner]
-        return np.where(fits, 0.0, np.inf)
+    def possible(self, problem: Problem, edges: Edges) -> Bools:
+        """Return (e,)."""
+        return fits(problem.packages.side_mm, problem.partners.side_mm_max, edges)

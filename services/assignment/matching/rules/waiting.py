@@ -24,6 +24,7 @@ class Waiting:
     reason: ClassVar[str | None] = None
     weight: ClassVar[float] = 1.0
     rank: ClassVar[int] = 240
+    costs_its_floors: ClassVar[bool] = True
 
     def __call__(self, problem: Problem, edges: Edges) -> Floats:
         """Return seconds."""
@@ -31,6 +32,9 @@ class Waiting:
 
     def floor(self, problem: Problem) -> Floats:
         """Return (n,): the same for every partner."""
+        return problem.once(self, "packages", lambda: self._younger_s(problem))
+
+    def _younger_s(self, problem: Problem) -> Floats:
         waited_s = np.clip(problem.now_s - problem.packages.placed_at_s, 0.0, self.patience_s)
         younger_s: Floats = waited_s.max(initial=0.0) - waited_s
         return younger_s

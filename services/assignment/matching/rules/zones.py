@@ -6,8 +6,8 @@ from typing import ClassVar
 import numpy as np
 
 from services.assignment.matching.edges import Edges
-from services.assignment.matching.geography import Floats, shortened
-from services.assignment.matching.problem import Problem
+from services.assignment.matching.geography import Floats, Ints, bits_cut
+from services.assignment.matching.problem import Bools, Partners, Problem
 from services.assignment.matching.routes import within
 
 
@@ -27,9 +27,28 @@ class OutsideZones:
         partners = problem.partners
         if not len(partners.zone_cell):
             return np.zeros(len(edges))
-        lengths = np.diff(partners.zone_offsets)[edges.partner]
-        row = np.repeat(np.arange(len(edges)), lengths)
-        zone = np.repeat(partners.zone_offsets[edges.partner], lengths) + within(lengths)
-        pickup = shortened(problem.pickup_cell[edges.package[row]], partners.zone_precision[zone])
-        inside = np.bincount(row[pickup == partners.zone_cell[zone]], minlength=len(edges)) > 0
-        return np.where((lengths > 0) & ~inside, self.penalty_s, 0.0)
+        known = problem.once(self, "zones", lambda: _zones(partners))
+        pickup, outside = problem.pickup_cell[edges.package], known.prefers[edges.partner]
+        for cell, cut in known.zones:
+            outside &= pickup >> cut[edges.partner] != cell[edges.partner]
+        return np.where(outside, self.penalty_s, 0.0)
+
+
+@dataclass(frozen=True)
+class _Zones:
+    """prefers: (m,) who prefers any zone; zones: everyone's first one, everyone's second, and so on.
+
+    Of each: (m,) its cell, and (m,) how many bits of a pickup's cell it lacks. Where there is none, no pickup is in it.
+    """
+
+    prefers: Bools
+    zones: list[tuple[Ints, Ints]]
+
+
+def _zones(partners: Partners) -> _Zones:
+    lengths = np.diff(partners.zone_offsets)
+    shape = (int(lengths.max(initial=0)), len(partners))
+    cell, cut = np.full(shape, -1), np.zeros(shape, dtype=np.int64)
+    place, owner = within(lengths), np.repeat(np.arange(len(partners)), lengths)
+    cell[place, owner], cut[place, owner] = partners.zone_cell, bits_cut(partners.zone_precision)
+    return _Zones(lengths > 0, list(zip(cell, cut, strict=True)))

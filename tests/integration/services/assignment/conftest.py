@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import grpc
 import pytest
 import redis.asyncio as redis
@@ -15,6 +16,7 @@ from lastmile.assignment.v1 import city_pb2
 from libs.embedded.stack import EmbeddedServers, free_ports
 from libs.grpc_server.call import Call, answering
 from libs.grpc_server.identity import Principal, Role, TokenSigner
+from libs.ids import new_id
 from libs.postgres.pool import PoolLimits, create_pool
 from libs.postgres.replica import QueryPool, ReplicaLimits
 from services.assignment.app import serve_api
@@ -27,6 +29,7 @@ from services.assignment.partners.servicer import PartnerServicer
 from services.assignment.settings import ApiSettings
 from services.assignment.windows.matcher import run_matcher
 from services.assignment.windows.settings import MatcherSettings
+from services.assignment.windows.window import Lease
 from tests.assignment_api import AssignmentApi
 
 Answer = Callable[..., Awaitable[Any]]
@@ -109,11 +112,26 @@ async def city_code(database: Database, directory: CityDirectory, answer: Answer
     return str((await answer(CityServicer(database, directory).CreateCity, request)).city.code)
 
 
+async def lease(servers: EmbeddedServers, city_code: str) -> tuple[Lease, Lease]:
+    """Give the city to a holder for an hour; return its lease, and the one that it took over."""
+    holder = new_id()
+    connection = await asyncpg.connect(servers.dsn())
+    try:
+        await connection.execute(
+            "INSERT INTO assignment.city_leases VALUES ($1, $2, 2, now() + interval '1 hour')"
+            " ON CONFLICT (city_code) DO UPDATE SET holder = $2, fence = 2, expires_at = excluded.expires_at",
+            city_code,
+            holder,
+        )
+    finally:
+        await connection.close()
+    return Lease(city_code, holder, 2), Lease(city_code, new_id(), 1)
+
+
 @pytest.fixture(scope="session")
-async def assignment_api(embedded_servers: EmbeddedServers) -> AsyncIterator[AssignmentApi]:
-    """The api as it runs in production, in this process, and a channel to it."""
+async def api_settings(embedded_servers: EmbeddedServers) -> ApiSettings:
     servers, known = embedded_servers, embedded_servers.service_environment
-    settings = ApiSettings(
+    return ApiSettings(
         assignment_port=free_ports(1)[0],
         assignment_dsn=servers.dsn("assignment_api"),
         assignment_query_dsn=servers.dsn("assignment_api", standby=True),
@@ -121,6 +139,12 @@ async def assignment_api(embedded_servers: EmbeddedServers) -> AsyncIterator[Ass
         token_public_key_file=Path(known["LASTMILE_TOKEN_PUBLIC_KEY_FILE"]),
         city_refresh_s=0.2,
     )
+
+
+@pytest.fixture(scope="session")
+async def assignment_api(api_settings: ApiSettings, embedded_servers: EmbeddedServers) -> AsyncIterator[AssignmentApi]:
+    """The api as it runs in production, in this process, and a channel to it."""
+    settings, known = api_settings, embedded_servers.service_environment
     stop = asyncio.Event()
     serving = asyncio.create_task(serve_api(settings, stop))
     signer = TokenSigner(Path(known["LASTMILE_TOKEN_PRIVATE_KEY_FILE"]), timedelta(hours=1))

@@ -25,11 +25,13 @@ from services.assignment.offers.offer import Move, Moved, NewOffer
 from services.assignment.offers.store import transition
 from services.assignment.partners.positions import PositionBook, PositionLimits
 from services.assignment.windows.settings import MatcherSettings
-from services.assignment.windows.window import Lease, WindowRunner
+from services.assignment.windows.window import WindowRunner
 from tests.assignment_api import AssignmentApi, capacity, details, refusal_of
+from tests.integration.services.assignment.conftest import lease
 from tests.invariants import broken_invariants
 
 MATCHES = 200
+MATCHER_STATEMENT_MS_MAX = MatcherSettings.model_fields["matcher_pool"].default.statement_timeout_ms
 # Each is refused by a different limit first: parcels, weight, volume.
 CAPACITIES = (capacity(2), capacity(9, weight_g=3_000), capacity(9, volume_cm3=20_000), capacity(1))
 # What a caller is told who comes too late or at the same time as another.
@@ -38,8 +40,8 @@ TOO_LATE = {"OFFER_ENDED", "ILLEGAL_TRANSITION", "TRANSITION_NOT_YOURS", "VERSIO
 
 @pytest.fixture
 async def pool(embedded_servers: EmbeddedServers) -> AsyncIterator[asyncpg.Pool]:
-    """The matcher's role, with many connections."""
-    limits = PoolLimits(connections_max=40)
+    """The matcher's role and patience, with many connections."""
+    limits = PoolLimits(connections_max=40, statement_timeout_ms=MATCHER_STATEMENT_MS_MAX)
     async with await create_pool(embedded_servers.dsn("assignment_matcher"), limits, "test-matchers") as made:
         yield made
 
@@ -161,13 +163,17 @@ async def test_capacity_holds_under_two_hundred_windows_while_partners_answer_an
     )
     # As many matchers as a fault could make believe that they hold the city: the fence lets all but one in five pass.
     runners = [WindowRunner(pool, PositionBook(redis_client, PositionLimits()), settings) for _ in range(5)]
+    # Each with as many windows at once as a matcher has. They want the same deliveries and queue for them: the last one
+    # waits for the transactions of all others, and so does a partner who answers.
+    slots = [asyncio.Semaphore(settings.matcher_windows_at_once_max) for _ in runners]
     crowd = Crowd(assignment_api, pool, city_code, 1)
 
     async def window(n: int) -> int | str:
         policy = replace(city.policy, window_deliveries_max=chance.choice((3, 10, 40, 150)))
         seen = lost if n % 5 == 0 else held
         try:
-            made = await runners[n % 5].run(replace(city, policy=policy), seen)
+            async with slots[n % 5]:
+                made = await runners[n % 5].run(replace(city, policy=policy), seen)
         except LeaseLostError as error:
             assert seen is lost
             return error.reason
@@ -250,19 +256,3 @@ async def test_moves_of_one_delivery_in_one_batch_take_partners_in_the_order_of_
         await other.execute(LOCK_PARTNER, last)
     assert all(isinstance(o, Moved) for o in batched.result())
     assert await broken_invariants(embedded_servers.dsn()) == {}
-
-
-async def lease(servers: EmbeddedServers, city_code: str) -> tuple[Lease, Lease]:
-    """Give the city to a holder for an hour; return its lease, and the one that it took over."""
-    holder = new_id()
-    connection = await asyncpg.connect(servers.dsn())
-    try:
-        await connection.execute(
-            "INSERT INTO assignment.city_leases VALUES ($1, $2, 2, now() + interval '1 hour')"
-            " ON CONFLICT (city_code) DO UPDATE SET holder = $2, fence = 2, expires_at = excluded.expires_at",
-            city_code,
-            holder,
-        )
-    finally:
-        await connection.close()
-    return Lease(city_code, holder, 2), Lease(city_code, new_id(), 1)

@@ -86,7 +86,7 @@ async def test_a_running_city_takes_rules_up_and_gives_back_what_it_was_told(ops
 
     async def explained() -> assignment_pb2.Explanation | None:
         said = await ops.explanation(await _offered(ops, city, merchant))
-        return None if "pickup_travel" in said.chosen.terms_s else said
+        return None if any("pickup_travel" in cost.terms_s for cost in (said.chosen, *said.alternatives)) else said
 
     said = await until(explained)
     # Nothing costs but preferred zones, and the far one is dearer for them.

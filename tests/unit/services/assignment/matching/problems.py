@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from services.assignment.matching.geography import cells, shortened
-from services.assignment.matching.problem import Packages, Partners, Policy, Problem, RuleConfig, zone_columns
+from services.assignment.matching.geography import bits_cut, cells, zone_columns
+from services.assignment.matching.problem import Packages, Partners, Policy, Problem, RuleConfig
 from services.assignment.matching.rules.zones import OutsideZones
 from services.assignment.matching.travel import SPEED_M_PER_S, Travel
 
@@ -79,7 +79,7 @@ def judge(problem: Problem, i: int, j: int) -> tuple[str, float]:
     speed = float(SPEED_M_PER_S[partners.vehicle[j]])
     arrives = max(NOW_S + to_pickup_m / speed, ready) + ride_m / speed
     cell = cells(packages.pickup[i : i + 1, 0], packages.pickup[i : i + 1, 1])
-    preferred = [bool(shortened(cell, partners.zone_precision[k])[0] == partners.zone_cell[k]) for k in zones]
+    preferred = [bool((cell >> bits_cut(partners.zone_precision[k]))[0] == partners.zone_cell[k]) for k in zones]
     cost_s = to_pickup_m / speed + 2.0 * max(0.0, arrives - packages.due_at_s[i])
     cost_s += policy.rules[OutsideZones.name].parameters["penalty_s"] if preferred and not any(preferred) else 0.0
     checks = (

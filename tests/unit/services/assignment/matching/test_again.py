@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from services.assignment.matching.again import Again, Budget
+from services.assignment.matching.asking import RuleFaultError
 from services.assignment.matching.assignment import UNASSIGNED
 from services.assignment.matching.changes import Kind
 from services.assignment.matching.counterfactual import Remedies, remedies
@@ -14,7 +15,7 @@ from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats
 from services.assignment.matching.match import match
 from services.assignment.matching.problem import Problem
-from services.assignment.matching.rulebook import RuleBook, RuleFaultError, Weighed
+from services.assignment.matching.rulebook import RuleBook, Weighed
 from services.assignment.matching.rules.registry import rule_book
 from tests.unit.services.assignment.matching.test_counterfactual import one_package
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from services.assignment.matching import assignment
+from services.assignment.matching import assignment, candidates
 from services.assignment.matching.certificate import CertificateError, exact_sum_ms, verify
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Metric
@@ -72,7 +72,16 @@ def solved(problem: Problem) -> Solved:
     return result
 
 
-@settings(max_examples=300)
+@pytest.fixture(params=["table", "trees"], autouse=True)
+def nearby(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small problems are written down as a table of pairs; large ones find their pairs in trees."""
+    monkeypatch.setattr(candidates, "TABLE_CELLS_MAX", 0 if request.param == "trees" else 10_000)
+    for kind in (candidates.PairTable, candidates.SpatialIndex):
+        # So few that neighbourhoods have to grow.
+        monkeypatch.setattr(kind, "neighbours_first", 1)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seeds, st.integers(0, 40), st.integers(0, 60), st.booleans(), st.sampled_from([800.0, 5_000.0, 1e6]))
 def test_the_answer_equals_the_dense_optimum(seed: int, n: int, m: int, ties: bool, reach_m: float) -> None:
     problem = plane_problem(seed, n, m, ties=ties, reach_m=reach_m)
@@ -81,7 +90,7 @@ def test_the_answer_equals_the_dense_optimum(seed: int, n: int, m: int, ties: bo
     assert result.certificate.objective_ms == dense_objective_ms(problem)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seeds, st.integers(1, 30), st.integers(1, 60))
 def test_on_the_sphere_too(seed: int, n: int, m: int) -> None:
     problem = random_problem(seed, n, m)

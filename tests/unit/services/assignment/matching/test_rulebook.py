@@ -10,11 +10,12 @@ import pytest
 
 from services.assignment.cities.codec import fault_to
 from services.assignment.matching.answer import answer
+from services.assignment.matching.asking import FAULT_CHARS_MAX, RuleFaultError
 from services.assignment.matching.assignment import UNASSIGNED
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.match import match
 from services.assignment.matching.problem import Policy, Problem, RuleConfig
-from services.assignment.matching.rulebook import FAULT_CHARS_MAX, RuleBook, RuleFaultError, Weighed
+from services.assignment.matching.rulebook import RuleBook, Weighed
 from services.assignment.matching.rules.base import COST_S_MAX
 from services.assignment.matching.rules.registry import rule_book
 from tests.unit.services.assignment.matching.problems import random_problem

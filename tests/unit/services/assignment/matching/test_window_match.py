@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.assignment.matching.asking import RuleFaultError
 from services.assignment.matching.assignment import UNASSIGNED
 from services.assignment.matching.bundling import BundleLimits
 from services.assignment.matching.edges import Edges
@@ -17,7 +18,7 @@ from services.assignment.matching.geography import Floats, Metric
 from services.assignment.matching.loads import loaded
 from services.assignment.matching.planning import Ranks
 from services.assignment.matching.problem import Packages, Partners, Policy, Problem
-from services.assignment.matching.rulebook import RuleBook, RuleFaultError, Weighed
+from services.assignment.matching.rulebook import RuleBook, Weighed
 from services.assignment.matching.rules.registry import rule_book
 from services.assignment.matching.travel import Travel
 from services.assignment.matching.window_match import match_window, under_pressure

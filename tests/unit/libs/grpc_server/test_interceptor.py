@@ -1,0 +1,100 @@
+"""What a call is answered when it fails, and that nothing of it is kept."""
+
+import asyncio
+import gc
+import logging
+import tracemalloc
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from lastmile.assignment.v1 import delivery_pb2, delivery_pb2_grpc
+
+from libs.grpc_server.errors import ResourceExhaustedError
+from libs.grpc_server.identity import Principal, Role, TokenSigner, TokenVerifier
+from libs.grpc_server.server import GrpcServer, ServerLimits
+
+SERVICE = delivery_pb2.DESCRIPTOR.services_by_name["DeliveryService"].full_name
+CALLS, REQUEST_BYTES = 20, 2_000_000
+KEPT_BYTES_MAX = 3 * REQUEST_BYTES
+# Number 100, of two million bytes: a field that no message knows is read over.
+UNKNOWN_FIELD = b"\xa2\x06\x80\x89\x7a" + bytes(REQUEST_BYTES)
+CANCEL = delivery_pb2.CancelDeliveryRequest(delivery_id="01a20000-0000-7000-8000-000000000000")
+
+
+class Refusing(delivery_pb2_grpc.DeliveryServiceServicer):
+    """Answers nothing."""
+
+    async def ListDeliveries(self, request: Any, context: Any) -> Any:  # noqa: N802 - the RPC's name
+        raise ResourceExhaustedError("not now")
+
+    async def CancelDelivery(self, request: Any, context: Any) -> Any:  # noqa: N802 - the RPC's name
+        raise LookupError("a bug")
+
+
+@pytest.fixture
+async def channel(tmp_path: Path) -> AsyncIterator[tuple[grpc.aio.Channel, str]]:
+    """A channel to a server, and an ops token that it takes."""
+    key = Ed25519PrivateKey.generate()
+    private, public = tmp_path / "private.pem", tmp_path / "public.pem"
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    server = GrpcServer("127.0.0.1:0", [SERVICE], TokenVerifier(public), ServerLimits())
+    delivery_pb2_grpc.add_DeliveryServiceServicer_to_server(Refusing(), server.server)
+    await server.server.start()
+    token, _ = TokenSigner(private, timedelta(hours=1)).sign(Principal("test", Role.OPS), datetime.now(UTC))
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as opened:
+        yield opened, token
+    await server.server.stop(None)
+
+
+@pytest.fixture
+def without_collections() -> Iterator[None]:
+    """As between two full collections of a busy server, which are far apart."""
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+    gc.enable()
+
+
+@pytest.mark.usefixtures("without_collections")
+@pytest.mark.parametrize(
+    ("method", "data", "code"),
+    [
+        ("BatchCreateDeliveries", b"\x0a\x00" * (REQUEST_BYTES // 2), grpc.StatusCode.INVALID_ARGUMENT),
+        ("CreateDelivery", b"\xff" * REQUEST_BYTES, grpc.StatusCode.INVALID_ARGUMENT),
+        ("ListDeliveries", UNKNOWN_FIELD, grpc.StatusCode.RESOURCE_EXHAUSTED),
+        ("CancelDelivery", CANCEL.SerializeToString() + UNKNOWN_FIELD, grpc.StatusCode.INTERNAL),
+    ],
+)
+async def test_a_refused_request_is_not_kept(
+    channel: tuple[grpc.aio.Channel, str],
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    data: bytes,
+    code: grpc.StatusCode,
+) -> None:
+    # pytest keeps what is logged, with its traceback.
+    monkeypatch.setattr(logging.getLogger("grpc"), "propagate", False)
+    opened, token = channel
+    call = opened.unary_unary(f"/{SERVICE}/{method}", None, None)
+
+    async def refused() -> None:
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await call(data, metadata=[("authorization", f"Bearer {token}")])
+        assert error.value.code() is code
+
+    await refused()
+    before, _ = tracemalloc.get_traced_memory()
+    for _ in range(CALLS):
+        await refused()
+    await asyncio.sleep(0)
+    kept = tracemalloc.get_traced_memory()[0] - before
+    assert kept < KEPT_BYTES_MAX, f"{kept} bytes after {CALLS} requests of {REQUEST_BYTES}"
