@@ -28,6 +28,8 @@ async def _begin_epoch() -> None:
     connection = await asyncpg.connect(str(RelaySettings().relay_dsn))
     try:
         epoch = await begin_epoch(connection)
+    except asyncpg.ObjectInUseError as error:
+        raise SystemExit(f"relay: {error}; stop every relay first") from None
     finally:
         await connection.close()
     sys.stdout.write(f"epoch {epoch} has begun: what is committed from now on is published\n")

@@ -110,6 +110,34 @@ async def test_an_outage_of_postgresql_and_of_redis_ends_by_itself(
         until(relay.is_healthy)
 
 
+async def test_much_log_held_back_raises_the_alarm(
+    primary: asyncpg.Connection, servers: EmbeddedServers, tmp_path: Path
+) -> None:
+    limits = {"relay_retention__retained_mb_alarm": "1", "relay_retention__watch_every_s": "0.1"}
+    with relaying(servers, tmp_path / "relay.log", **limits) as relay:
+        until(lambda: "leading" in relay.log_text)
+        await primary.execute("SELECT pg_logical_emit_message(false, 'filler', repeat('x', 5000000))")
+        until(lambda: "holds back much log" in relay.log_text)
+        assert relay.metrics()["lastmile_relay_retained_bytes"] > 1_000_000
+        assert relay.metrics()["lastmile_relay_retained_alarm_bytes"] == 1_000_000
+
+
+async def test_a_new_epoch_is_not_begun_under_a_running_relay(
+    client: redis.Redis, primary: asyncpg.Connection, servers: EmbeddedServers, tmp_path: Path
+) -> None:
+    city = new_city()
+    with relaying(servers, tmp_path / "relay.log") as relay:
+        until(lambda: "leading" in relay.log_text)
+        command = [sys.executable, "-m", "services.relay", "begin-epoch"]
+        done = await asyncio.to_thread(
+            subprocess.run, command, env=relay.environment, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 1
+        assert "stop every relay first" in done.stderr
+        await commit(primary, event_bytes("deliveries/1", 1, city))
+        until(lambda: len(entries(client, city)) == 1)
+
+
 async def test_a_redis_without_its_streams_is_refused_loudly(
     servers: EmbeddedServers, client: redis.Redis, primary: asyncpg.Connection, tmp_path: Path
 ) -> None:
