@@ -139,12 +139,12 @@ _WITHOUT_REMEDIES = """
 SELECT delivery_id FROM assignment.explanations
 WHERE delivery_id = ANY ($1::uuid[]) AND outcome <> 'ASSIGNED' AND remedies_tried = '{}'
 """
-# Served by explanations_pkey. What another window has said meanwhile stays.
+# Served by explanations_pkey. What a later window has said meanwhile stays: ids rise with the time.
 _REMEDY = """
 UPDATE assignment.explanations e SET window_id = $1, remedies = r.remedies::jsonb,
   remedies_tried = string_to_array(r.tried, ',')
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[]) AS r (delivery_id, outcome, remedies, tried)
-WHERE e.delivery_id = r.delivery_id AND e.outcome = r.outcome AND e.remedies_tried = '{}'
+WHERE e.delivery_id = r.delivery_id AND e.outcome = r.outcome AND e.remedies_tried = '{}' AND e.window_id <= $1
 """
 _ENSURE_PARTITIONS = "SELECT assignment.ensure_partitions($1)"
 # A partner beyond what one window holds.

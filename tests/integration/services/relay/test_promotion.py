@@ -11,6 +11,7 @@ import redis
 
 from libs.embedded.stack import EmbeddedServers
 from libs.postgres.log_messages import emit
+from libs.postgres.outages import CONNECTION_LOST
 from services.assignment.events import LOG_PREFIX
 from tests.events import event_bytes, new_city
 from tests.relays import entries, events, relaying, stream_of, until
@@ -58,7 +59,7 @@ async def test_a_promotion_loses_nothing_and_publishes_nothing_that_was_lost(
                 await asyncio.sleep(0.5)
         stream, killing = stream_of(client, city), None
         sequence = 1
-        with suppress(asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError):
+        with suppress(*CONNECTION_LOST):
             while True:
                 sequence += 1
                 await write(primary, city, sequence)
