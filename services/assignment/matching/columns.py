@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from services.assignment.matching.geography import Floats, Ints
+from services.assignment.matching.geography import Ints
 
 
 class ProblemError(ValueError):
@@ -74,11 +74,19 @@ def check_laid_out(
             raise ProblemError(column_name, owner, f"must be a finite number, is {column[place]}")
 
 
-def check_degrees(places: Floats, name: str) -> None:
-    """Raise ProblemError for a latitude or longitude that is none."""
-    bad = (np.abs(places) > np.array([90.0, 180.0])).any(axis=1)
-    if bad.any():
-        raise ProblemError(name, int(np.argmax(bad)), "is no place on earth")
+def check_degrees(table: object, names: Sequence[str]) -> None:
+    """Raise ProblemError for a latitude or longitude of the table's places that is none."""
+    for name in names:
+        bad = (np.abs(getattr(table, name)) > np.array([90.0, 180.0])).any(axis=1)
+        if bad.any():
+            raise ProblemError(name, int(np.argmax(bad)), "is no place on earth")
+
+
+def check_most(counts: Ints, most: int, name: str, what: str) -> None:
+    """Raise ProblemError where there is more of something than may be."""
+    if counts.max(initial=0) > most:
+        row = int(np.argmax(counts))
+        raise ProblemError(name, row, f"{counts[row]} {what} are more than {most}")
 
 
 def check_pairs(pairs: Ints, name: str, rows: int, columns: int | None) -> None:

@@ -14,7 +14,7 @@ more than any rearrangement of 250,000 packages could save. All sums that decide
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -142,7 +142,7 @@ class Pipeline:
         asked = np.zeros(n, dtype=bool)
         asked[packages] = True
         changed = partners.units_max != self.problem.partners.units_max
-        self.problem, self.repairing = replace(self.problem, partners=partners), True
+        self.problem, self.repairing = self.problem.with_less_room(partners), True
         pool.keep(asked[pool.package] & (partners.units_max[pool.partner] > 0))
         known = changed[pool.partner]
         self.edge, self.left_out_ms = np.full(n, UNASSIGNED, dtype=np.int64), np.where(asked, self.left_out_ms, 0.0)

@@ -5,7 +5,7 @@ orientation does not matter. Money is integer paise.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -19,6 +19,7 @@ from services.assignment.matching.columns import (
     check_degrees,
     check_ids,
     check_laid_out,
+    check_most,
     check_pairs,
     filled,
 )
@@ -246,16 +247,20 @@ class Problem(Memo):
             if count > most:
                 raise ProblemError(name, None, f"{count} are more than {most}, which can be matched at once")
         check_pairs(self.packages.declined, "declined", n, m)
-        longest = int(self.partners.routes.lengths.max(initial=0))
-        if longest > self.policy.route_stops_max:
-            row = int(np.argmax(self.partners.routes.lengths))
-            raise ProblemError("routes", row, f"{longest} stops are more than {self.policy.route_stops_max}")
+        check_most(self.partners.routes.lengths, self.policy.route_stops_max, "routes", "stops")
         if len(self.travel.speed_m_per_s) < len(VEHICLES):
             raise ProblemError("travel", None, f"needs a speed for each of {VEHICLES}")
         if self.travel.metric is Metric.HAVERSINE:
-            for table, names in ((self.packages, PACKAGE_PLACES), (self.partners, PARTNER_PLACES)):
-                for name in names:
-                    check_degrees(getattr(table, name), name)
+            check_degrees(self.packages, PACKAGE_PLACES)
+            check_degrees(self.partners, PARTNER_PLACES)
+
+    def with_less_room(self, partners: Partners) -> "Problem":
+        """Return the problem with the same partners, who have less room left; what does not depend on that is kept."""
+        later = replace(self, partners=partners)
+        vars(later).update(
+            {k: v for k, v in vars(self).items() if isinstance(getattr(Problem, k, None), cached_property)}
+        )
+        return later
 
     def room(self, column: str) -> Ints:
         """Return (m,): the most of parcels, weight_g or volume_cm3 that fits somewhere in each partner's route."""
