@@ -13,7 +13,7 @@ from services.assignment.matching.problem import (
     Problem,
     RuleConfig,
 )
-from services.assignment.matching.routes import Routes
+from services.assignment.matching.routes import Routes, within
 from services.assignment.matching.travel import SPEED_M_PER_S, Travel, steady
 
 CITIES, HOT_SPOTS = 25, 12
@@ -69,8 +69,9 @@ def city_window(seed: int, n: int, m: int) -> Problem:
         [f"package-{i}" for i in range(n)],
         pickup,
         pickup + random.normal(0, RIDE_DEG, (n, 2)),
-        weight_g=random.integers(100, 12_000, n),
-        volume_cm3=random.integers(100, 60_000, n),
+        # Most parcels are small, some are not: medians of 1.2 kg and 5 l.
+        weight_g=np.clip(random.lognormal(np.log(1_200), 1.0, n), 50, 25_000).astype(np.int64),
+        volume_cm3=np.clip(random.lognormal(np.log(5_000), 1.0, n), 200, 150_000).astype(np.int64),
         side_mm=random.integers(100, 900, n),
         placed_at_s=NOW_S - random.uniform(0, 1_200, n),
         ready_at_s=NOW_S + random.uniform(-600, 1_200, n),
@@ -118,7 +119,7 @@ def city_window(seed: int, n: int, m: int) -> Problem:
 
 
 def _routes(random: np.random.Generator, place: np.ndarray) -> Routes:
-    """A third of the partners has one to four stops left."""
+    """A third of the partners has one to four stops left, each due ten minutes or more after the one before."""
     m = len(place)
     lengths = np.where(random.random(m) < 1 / 3, random.integers(1, 5, m), 0)
     stops = int(lengths.sum())
@@ -129,7 +130,7 @@ def _routes(random: np.random.Generator, place: np.ndarray) -> Routes:
         pickup=random.integers(0, 2, stops),
         service_s=np.full(stops, 120.0),
         ready_at_s=NOW_S + random.uniform(-600, 600, stops),
-        due_at_s=NOW_S + random.uniform(600, 3_600, stops),
+        due_at_s=NOW_S + 600.0 * (1 + within(lengths)) + random.uniform(0, 2_400, stops),
         parcels=nothing,
         weight_g=nothing,
         volume_cm3=nothing,
