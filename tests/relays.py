@@ -11,6 +11,7 @@ from pathlib import Path
 
 import asyncpg
 import grpc
+import httpx
 import redis
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -77,9 +78,12 @@ class RelayProcess:
             return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
         return False
 
-    def metrics(self) -> dict[str, float]:
-        import httpx
+    def leads(self) -> bool:
+        with suppress(httpx.TransportError):
+            return self.metrics()["lastmile_relay_leading"] == 1
+        return False
 
+    def metrics(self) -> dict[str, float]:
         lines = httpx.get(f"http://127.0.0.1:{self._ports[1]}/metrics", timeout=5).text.splitlines()
         return {line.split()[0]: float(line.split()[1]) for line in lines if line.startswith("lastmile_")}
 
