@@ -5,16 +5,24 @@ from uuid import UUID
 import asyncpg
 
 from services.assignment.deliveries.lifecycle import OfferState
+from services.assignment.listing import StateList
 from services.assignment.offers.offer import Offer
 
 COLUMNS = """
   id, delivery_id, partner_id, window_id, city_code, state, cost_s, offered_at, expires_at, answered_at
 """
-# Served by offers_pkey.
+# Served by offers_by_id of every week: an offer may be much younger than its delivery, whose id is not known here.
 _GET = f"SELECT {COLUMNS} FROM assignment.offers WHERE id = $1"  # noqa: S608 - a constant
-# Served by offers_by_partner, offers_by_delivery, offers_by_city or, without filters, offers_pkey.
+# Served by offers_by_partner, offers_pkey for a delivery, offers_by_city or, without filters, offers_by_id.
 _LIST = f"""
 SELECT {COLUMNS} FROM assignment.offers WHERE id < $1 {{filters}} ORDER BY id DESC LIMIT $2
+"""  # noqa: S608 - a constant
+# Served by offers_by_city_state or, without a city, offers_by_state: at most a page of each state is read.
+_LIST_BY_STATE = f"""
+SELECT found.* FROM unnest($3::assignment.offer_state[]) AS wanted (state) CROSS JOIN LATERAL (
+  SELECT {COLUMNS} FROM assignment.offers
+  WHERE id < $1 AND state = wanted.state {{filters}} ORDER BY id DESC LIMIT $2) AS found
+ORDER BY id DESC LIMIT $2
 """  # noqa: S608 - a constant
 _FILTERS = {
     "partner_id": "AND partner_id = ${n}::uuid",
@@ -22,6 +30,16 @@ _FILTERS = {
     "city_code": "AND city_code = ${n}::text",
     "states": "AND state = ANY (${n}::assignment.offer_state[])",
 }
+LISTS = StateList(
+    plain=_LIST,
+    by_state=_LIST_BY_STATE,
+    filters=_FILTERS,
+    common_state=OfferState.COMPLETED,
+    without_common="AND state <> 'completed'",
+    # A partner's and a delivery's are few.
+    owners=frozenset({"partner_id", "delivery_id"}),
+    first_place=3,
+)
 _ID_MAX = UUID(int=(1 << 128) - 1)
 
 
@@ -35,8 +53,8 @@ async def search(
     connection: asyncpg.Connection, *, before_id: UUID | None, rows_max: int, filters: dict[str, object]
 ) -> list[Offer]:
     """Return offers that meet every filter (names of _FILTERS), newest first, before `before_id`."""
-    clauses = " ".join(_FILTERS[name].format(n=place) for place, name in enumerate(filters, start=3))
-    rows = await connection.fetch(_LIST.format(filters=clauses), before_id or _ID_MAX, rows_max, *filters.values())
+    statement, values = LISTS.statement(filters)
+    rows = await connection.fetch(statement, before_id or _ID_MAX, rows_max, *values)
     return [offer_from(row) for row in rows]
 
 

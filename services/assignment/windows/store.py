@@ -63,7 +63,7 @@ SELECT id, merchant_id, version, match_attempts, pickup_lat, pickup_lng, drop_la
 FROM assignment.deliveries WHERE state = 'pending' AND city_code = $1 AND match_after <= now()
 ORDER BY match_after, id LIMIT $2
 """
-# Served by partners_online, and partner_networks whole.
+# Served by partners_by_availability, and partner_networks whole.
 _PARTNERS = """
 SELECT id, vehicle, parcels_max - parcels_held AS parcels_left, weight_g_max - weight_g_held AS weight_g_left,
   volume_cm3_max - volume_cm3_held AS volume_cm3_left, side_mm_max, home_lat, home_lng, preferred_zones, acceptance,
@@ -79,7 +79,7 @@ SELECT count(*) FILTER (WHERE availability <> 'online') AS offline,
   count(*) FILTER (WHERE availability = 'online' AND parcels_held < parcels_max) AS present
 FROM assignment.partners WHERE city_code = $1
 """
-# Served by offers_by_delivery.
+# Served by offers_pkey.
 _DECLINED = """
 SELECT delivery_id, partner_id FROM assignment.offers
 WHERE delivery_id = ANY ($1::uuid[]) AND state IN ('rejected', 'expired', 'withdrawn')
@@ -123,10 +123,11 @@ _RECORD_WINDOW = f"""
 INSERT INTO assignment.windows ({_WINDOW_COLUMNS})
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 """  # noqa: S608 - constants
-# Served by windows_by_city or, without a city, windows_pkey.
-_LIST_WINDOWS = f"""
-SELECT {_WINDOW_COLUMNS} FROM assignment.windows WHERE id < $1 AND ($2::text = '' OR city_code = $2)
-ORDER BY id DESC LIMIT $3
+# Served by windows_pkey, each week's from the newest on.
+_LIST_WINDOWS = f"SELECT {_WINDOW_COLUMNS} FROM assignment.windows WHERE id < $1 ORDER BY id DESC LIMIT $2"  # noqa: S608 - constants
+# Served by windows_by_city.
+_LIST_CITY_WINDOWS = f"""
+SELECT {_WINDOW_COLUMNS} FROM assignment.windows WHERE id < $1 AND city_code = $3 ORDER BY id DESC LIMIT $2
 """  # noqa: S608 - constants
 # Served by explanations_pkey and deliveries_pkey.
 _GET_EXPLANATION = """
@@ -146,7 +147,6 @@ UPDATE assignment.explanations e SET window_id = $1, remedies = r.remedies::json
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[]) AS r (delivery_id, outcome, remedies, tried)
 WHERE e.delivery_id = r.delivery_id AND e.outcome = r.outcome AND e.remedies_tried = '{}'
 """
-_ENSURE_PARTITIONS = "SELECT assignment.ensure_partitions($1)"
 # A partner beyond what one window holds.
 WINDOW_FULL = "WINDOW_FULL"
 _ID_MAX = UUID(int=(1 << 128) - 1)
@@ -282,15 +282,11 @@ async def list_windows(
     connection: asyncpg.Connection, before_id: UUID | None, city_code: str, rows_max: int
 ) -> list[WindowRow]:
     """Return windows, newest first, before `before_id`; of one city unless `city_code` is empty."""
-    rows = await connection.fetch(_LIST_WINDOWS, before_id or _ID_MAX, city_code, rows_max)
+    query, city = (_LIST_CITY_WINDOWS, [city_code]) if city_code else (_LIST_WINDOWS, [])
+    rows = await connection.fetch(query, before_id or _ID_MAX, rows_max, *city)
     return [WindowRow(**row) for row in rows]
 
 
 async def get_explanation(connection: asyncpg.Connection, delivery_id: UUID) -> asyncpg.Record | None:
     """Return a delivery's explanation; None for a delivery that the transaction may not see."""
     return await connection.fetchrow(_GET_EXPLANATION, delivery_id)
-
-
-async def ensure_partitions(connection: asyncpg.Connection, weeks_ahead: int) -> None:
-    """Make the partitions of the coming weeks."""
-    await connection.execute(_ENSURE_PARTITIONS, weeks_ahead)
