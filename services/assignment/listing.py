@@ -1,8 +1,4 @@
-"""Lists by filters: which of its two shapes a list's statement takes, so that an index serves it.
-
-Nearly every row of a table is in its common end state. A list of other states is read from the partial indexes, which
-leave those rows out: page by page of each state where the index knows the state.
-"""
+"""Lists by filters, and how the list of some states finds the partial indexes that hold only such rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,33 +6,34 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class StateList:
-    """The shapes of one list. Both take `{filters}`; their own parameters come before `first_place`.
+    """The statement of a list: `plain` with `{filters}` filled in, whose own parameters come before `first_place`.
 
-    `by_state` takes the states as parameter `first_place`. `without_common` is the partial indexes' condition, as text:
-    a parameter would not prove it. Filters in `owners` go with the plain shape, whose indexes lead with them.
+    `groups` are the conditions of partial indexes, each with the states that it covers; they come as text, because a
+    parameter would not prove an index's condition, and the state itself is in no index: enum_eq is not leakproof, so
+    row-level security would not let it be looked up. `merged` makes one page of the groups' `{pages}`. States that no
+    group covers are common enough for the plain indexes. So is every state among the rows of a filter in `few`.
     """
 
     plain: str
-    by_state: str
+    merged: str
     filters: Mapping[str, str]
-    common_state: str
-    without_common: str
-    owners: frozenset[str]
+    groups: Mapping[str, frozenset[str]]
+    few: frozenset[str]
     first_place: int
 
     def statement(self, given: Mapping[str, object]) -> tuple[str, list[object]]:
         """Return the statement for the filters given, by their names, and the values from `first_place` on."""
-        filters = dict(given)
-        states = filters.get("states")
-        if not isinstance(states, list) or self.common_state in states:
-            return self._filled(self.plain, filters), list(filters.values())
-        if self.owners & filters.keys():
-            return self._filled(self.plain, filters, self.without_common), list(filters.values())
-        del filters["states"]
-        statement = self._filled(self.by_state, filters, self.without_common, self.first_place + 1)
-        return statement, [sorted(set(states)), *filters.values()]
+        clauses = " ".join(self.filters[name].format(n=place) for place, name in enumerate(given, self.first_place))
+        pages = [self.plain.format(filters=f"{clauses} {condition}") for condition in self._conditions(given)]
+        if not pages:
+            return self.plain.format(filters=clauses), list(given.values())
+        if len(pages) > 1:
+            pages = [self.merged.format(pages=" UNION ALL ".join(f"({page})" for page in pages))]
+        return pages[0], list(given.values())
 
-    def _filled(self, shape: str, filters: Mapping[str, object], more: str = "", first: int | None = None) -> str:
-        places = enumerate(filters, start=first or self.first_place)
-        clauses = [self.filters[name].format(n=place) for place, name in places]
-        return shape.format(filters=" ".join([*clauses, more]).strip())
+    def _conditions(self, given: Mapping[str, object]) -> list[str]:
+        states = given.get("states")
+        covered = frozenset[str]().union(*self.groups.values())
+        if not isinstance(states, list) or not covered.issuperset(states) or self.few & given.keys():
+            return []
+        return [condition for condition, group in self.groups.items() if group.intersection(states)]

@@ -11,7 +11,7 @@ from libs.grpc_server.errors import FieldViolation, InvalidArgumentError
 from libs.ids import floor_at
 from libs.postgres.log_messages import emit
 from services.assignment.deliveries.delivery import Amount, Change, Delivery, Details, Point
-from services.assignment.deliveries.lifecycle import Actor, DeliveryState
+from services.assignment.deliveries.lifecycle import TERMINAL, Actor, DeliveryState
 from services.assignment.errors import ReferenceTakenError
 from services.assignment.events import LOG_PREFIX
 from services.assignment.listing import StateList
@@ -62,19 +62,12 @@ COLUMNS = """
 _GET = f"SELECT {COLUMNS} FROM assignment.deliveries WHERE id = $1"  # noqa: S608 - a constant
 # Served by delivery_changes_pkey, pruned to one partition.
 _HISTORY = "SELECT * FROM assignment.delivery_changes WHERE delivery_id = $1 ORDER BY sequence"
-# Served by deliveries_by_merchant (deliveries_undelivered for states without delivered), deliveries_by_partner,
-# deliveries_by_city or, without filters, deliveries_pkey. Ids bound the time and prune partitions. The reference is
-# looked up by delivery_references_pkey.
+# Served by deliveries_by_merchant, deliveries_by_partner, deliveries_by_city or, without filters, deliveries_pkey; by
+# deliveries_live and _ended, with _by_city and _by_merchant, for their states. Ids bound the time and prune partitions.
+# The reference is looked up by delivery_references_pkey.
 _LIST = f"""
 SELECT {COLUMNS} FROM assignment.deliveries
 WHERE id >= $1 AND id < $2 {{filters}} ORDER BY id DESC LIMIT $3
-"""  # noqa: S608 - a constant
-# Served by deliveries_by_city_state or, without a city, deliveries_by_state: at most a page of each state is read.
-_LIST_BY_STATE = f"""
-SELECT found.* FROM unnest($4::assignment.delivery_state[]) AS wanted (state) CROSS JOIN LATERAL (
-  SELECT {COLUMNS} FROM assignment.deliveries
-  WHERE id >= $1 AND id < $2 AND state = wanted.state {{filters}} ORDER BY id DESC LIMIT $3) AS found
-ORDER BY id DESC LIMIT $3
 """  # noqa: S608 - a constant
 _FILTERS = {
     "merchant_id": "AND merchant_id = ${n}::uuid",
@@ -85,14 +78,16 @@ _FILTERS = {
     "merchant_reference": """AND id = (SELECT delivery_id FROM assignment.delivery_references
       WHERE merchant_id = $4 AND reference = ${n}::text)""",
 }
+_LIVE = frozenset(DeliveryState) - TERMINAL
 LISTS = StateList(
     plain=_LIST,
-    by_state=_LIST_BY_STATE,
+    merged="SELECT * FROM ({pages}) AS found ORDER BY id DESC LIMIT $3",
     filters=_FILTERS,
-    common_state=DeliveryState.DELIVERED,
-    without_common="AND state <> 'delivered'",
-    # Under a merchant's policy no index helps with the state: enum_eq is not leakproof. A partner's are few.
-    owners=frozenset({"merchant_id", "partner_id"}),
+    groups={
+        "AND state NOT IN ('delivered', 'cancelled', 'returned')": _LIVE,
+        "AND state IN ('cancelled', 'returned')": TERMINAL - {DeliveryState.DELIVERED},
+    },
+    few=frozenset({"partner_id", "merchant_reference"}),
     first_place=4,
 )
 _ID_MAX = UUID(int=(1 << 128) - 1)

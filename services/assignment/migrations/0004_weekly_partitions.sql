@@ -91,14 +91,20 @@ CREATE INDEX offers_on_route ON assignment.offers (partner_id) WHERE ended_at IS
 CREATE INDEX offers_completed ON assignment.offers (city_code, ended_at) INCLUDE (partner_id) WHERE state = 'completed';
 CREATE INDEX windows_by_city ON assignment.windows (city_code, id);
 
--- Lists of rare states: nearly every row is delivered, or completed, and such lists are found by the plain indexes. Row-level
--- security keeps a merchant's own query from a condition on the state in an index (enum_eq is not leakproof), so a
--- merchant's index has no state but only those rows.
-CREATE INDEX deliveries_by_state ON assignment.deliveries (state, id) WHERE state <> 'delivered';
-CREATE INDEX deliveries_by_city_state ON assignment.deliveries (city_code, state, id) WHERE state <> 'delivered';
-CREATE INDEX deliveries_undelivered ON assignment.deliveries (merchant_id, id) WHERE state <> 'delivered';
-CREATE INDEX offers_by_state ON assignment.offers (state, id) WHERE state <> 'completed';
-CREATE INDEX offers_by_city_state ON assignment.offers (city_code, state, id) WHERE state <> 'completed';
+-- Lists of states that few rows have. The state is a condition and no column of these indexes: enum_eq is not leakproof, so
+-- row-level security would not let it be looked up, for operators neither.
+CREATE INDEX deliveries_live ON assignment.deliveries (id) WHERE state NOT IN ('delivered', 'cancelled', 'returned');
+CREATE INDEX deliveries_live_by_city ON assignment.deliveries (city_code, id)
+  WHERE state NOT IN ('delivered', 'cancelled', 'returned');
+CREATE INDEX deliveries_live_by_merchant ON assignment.deliveries (merchant_id, id)
+  WHERE state NOT IN ('delivered', 'cancelled', 'returned');
+CREATE INDEX deliveries_ended_by_city ON assignment.deliveries (city_code, id) WHERE state IN ('cancelled', 'returned');
+CREATE INDEX deliveries_ended_by_merchant ON assignment.deliveries (merchant_id, id)
+  WHERE state IN ('cancelled', 'returned');
+CREATE INDEX offers_live_by_id ON assignment.offers (id) WHERE ended_at IS NULL;
+CREATE INDEX offers_live_by_city ON assignment.offers (city_code, id) WHERE ended_at IS NULL;
+CREATE INDEX offers_refused_by_city ON assignment.offers (city_code, id)
+  WHERE state IN ('rejected', 'expired', 'withdrawn');
 -- A city's partners who are online, or offline, in the order of the list and of the matcher.
 DROP INDEX assignment.partners_online;
 CREATE INDEX partners_by_availability ON assignment.partners (city_code, availability, id);

@@ -13,16 +13,10 @@ COLUMNS = """
 """
 # Served by offers_by_id of every week: an offer may be much younger than its delivery, whose id is not known here.
 _GET = f"SELECT {COLUMNS} FROM assignment.offers WHERE id = $1"  # noqa: S608 - a constant
-# Served by offers_by_partner, offers_pkey for a delivery, offers_by_city or, without filters, offers_by_id.
+# Served by offers_by_partner, offers_pkey for a delivery, offers_by_city or, without filters, offers_by_id; by
+# offers_live_by_id, offers_live_by_city and offers_refused_by_city for their states.
 _LIST = f"""
 SELECT {COLUMNS} FROM assignment.offers WHERE id < $1 {{filters}} ORDER BY id DESC LIMIT $2
-"""  # noqa: S608 - a constant
-# Served by offers_by_city_state or, without a city, offers_by_state: at most a page of each state is read.
-_LIST_BY_STATE = f"""
-SELECT found.* FROM unnest($3::assignment.offer_state[]) AS wanted (state) CROSS JOIN LATERAL (
-  SELECT {COLUMNS} FROM assignment.offers
-  WHERE id < $1 AND state = wanted.state {{filters}} ORDER BY id DESC LIMIT $2) AS found
-ORDER BY id DESC LIMIT $2
 """  # noqa: S608 - a constant
 _FILTERS = {
     "partner_id": "AND partner_id = ${n}::uuid",
@@ -32,12 +26,15 @@ _FILTERS = {
 }
 LISTS = StateList(
     plain=_LIST,
-    by_state=_LIST_BY_STATE,
+    merged="SELECT * FROM ({pages}) AS found ORDER BY id DESC LIMIT $2",
     filters=_FILTERS,
-    common_state=OfferState.COMPLETED,
-    without_common="AND state <> 'completed'",
-    # A partner's and a delivery's are few.
-    owners=frozenset({"partner_id", "delivery_id"}),
+    groups={
+        "AND ended_at IS NULL": frozenset({OfferState.OPEN, OfferState.ACCEPTED}),
+        "AND state IN ('rejected', 'expired', 'withdrawn')": frozenset(
+            {OfferState.REJECTED, OfferState.EXPIRED, OfferState.WITHDRAWN}
+        ),
+    },
+    few=frozenset({"partner_id", "delivery_id"}),
     first_place=3,
 )
 _ID_MAX = UUID(int=(1 << 128) - 1)

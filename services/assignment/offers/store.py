@@ -25,9 +25,10 @@ from services.assignment.offers.queries import offer_from
 _LOCK_DELIVERIES = f"""
 SELECT {COLUMNS} FROM assignment.deliveries WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
 """  # noqa: S608 - a constant
-# Served by offers_live.
+# Served by offers_live, each id pruned to one partition; OFFSET 0 keeps a plan for any ids from looking into all.
 _LIVE_OFFERS = f"""
-SELECT {OFFER_COLUMNS} FROM assignment.offers WHERE delivery_id = ANY ($1::uuid[]) AND ended_at IS NULL
+SELECT live.* FROM unnest($1::uuid[]) AS wanted (id) CROSS JOIN LATERAL (
+  SELECT {OFFER_COLUMNS} FROM assignment.offers WHERE delivery_id = wanted.id AND ended_at IS NULL OFFSET 0) AS live
 """  # noqa: S608 - a constant
 # Served by partners_pkey.
 _LOCK_PARTNERS = "SELECT id FROM assignment.partners WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE"

@@ -79,22 +79,24 @@ SELECT count(*) FILTER (WHERE availability <> 'online') AS offline,
   count(*) FILTER (WHERE availability = 'online' AND parcels_held < parcels_max) AS present
 FROM assignment.partners WHERE city_code = $1
 """
-# Served by offers_pkey.
+# Served by offers_pkey, each id pruned to one partition; OFFSET 0 keeps a plan for any ids from looking into all.
 _DECLINED = """
-SELECT delivery_id, partner_id FROM assignment.offers
-WHERE delivery_id = ANY ($1::uuid[]) AND state IN ('rejected', 'expired', 'withdrawn')
+SELECT wanted.id AS delivery_id, o.partner_id FROM unnest($1::uuid[]) AS wanted (id) CROSS JOIN LATERAL (
+  SELECT partner_id FROM assignment.offers
+  WHERE delivery_id = wanted.id AND state IN ('rejected', 'expired', 'withdrawn') OFFSET 0) AS o
 """
 # Served by offers_to_expire.
 _EXPIRED = """
 SELECT id, delivery_id FROM assignment.offers
 WHERE city_code = ANY ($1::text[]) AND state = 'open' AND expires_at <= now() ORDER BY expires_at LIMIT $2
 """
-# Served by deliveries_pkey. The partners are locked by now, so waiting for a delivery could close a ring; one that
-# somebody changes at this moment needs no wait before its next try.
+# Served by deliveries_pkey, each id pruned to one partition. The partners are locked by now, so waiting for a delivery
+# could close a ring; one that somebody changes at this moment needs no wait before its next try.
 _STAY = """
 WITH free AS (
-  SELECT id FROM assignment.deliveries WHERE id = ANY ($1::uuid[]) AND state = 'pending'
-  FOR NO KEY UPDATE SKIP LOCKED
+  SELECT locked.id FROM unnest($1::uuid[]) AS wanted (id) CROSS JOIN LATERAL (
+    SELECT id FROM assignment.deliveries WHERE id = wanted.id AND state = 'pending' OFFSET 0
+    FOR NO KEY UPDATE SKIP LOCKED) AS locked
 )
 UPDATE assignment.deliveries d SET unassigned_reason = s.reason, match_attempts = d.match_attempts + 1,
   match_after = now() + make_interval(secs => s.wait_s)
@@ -135,10 +137,11 @@ SELECT d.id AS delivery_id, e.window_id, e.outcome, e.chosen, e.alternatives, e.
   e.matched_at, e.remedies, e.remedies_tried
 FROM assignment.deliveries d LEFT JOIN assignment.explanations e ON e.delivery_id = d.id WHERE d.id = $1
 """
-# Served by explanations_pkey.
+# Served by explanations_pkey, each id pruned to one partition.
 _WITHOUT_REMEDIES = """
-SELECT delivery_id FROM assignment.explanations
-WHERE delivery_id = ANY ($1::uuid[]) AND outcome <> 'ASSIGNED' AND remedies_tried = '{}'
+SELECT wanted.id AS delivery_id FROM unnest($1::uuid[]) AS wanted (id) CROSS JOIN LATERAL (
+  SELECT FROM assignment.explanations
+  WHERE delivery_id = wanted.id AND outcome <> 'ASSIGNED' AND remedies_tried = '{}' OFFSET 0) AS e
 """
 # Served by explanations_pkey. What another window has said meanwhile stays.
 _REMEDY = """

@@ -45,8 +45,7 @@ FROM (
   SELECT place, (1000001 - place) * interval '84 days' / 1000000 AS age, random() AS dice,
     floor(20000 * random() ^ 5.5)::integer AS merchant, floor(25 * random() ^ 2)::integer AS city
   FROM generate_series(1, 1000000) AS place) AS thrown
-JOIN (SELECT c AS city, pg_temp.partners_of(c) AS partners FROM generate_series(0, 24) AS c) AS sizes USING (city)
-ORDER BY place;
+JOIN (SELECT c AS city, pg_temp.partners_of(c) AS partners FROM generate_series(0, 24) AS c) AS sizes USING (city);
 
 INSERT INTO assignment.deliveries (id, merchant_id, merchant_reference, city_code, pickup_lat, pickup_lng, drop_lat, drop_lng,
   length_mm, width_mm, height_mm, weight_g, ready_at, drop_from, drop_until, cash_on_delivery_minor,
@@ -66,7 +65,7 @@ FROM planned CROSS JOIN LATERAL generate_series(1, CASE WHEN young THEN 6 ELSE 1
 INSERT INTO assignment.offers (id, delivery_id, merchant_id, partner_id, window_id, city_code, state, cost_s, weight_g,
   volume_cm3, offered_at, expires_at, ended_at)
 SELECT uuidv7(created_at - now() + interval '1 minute'), id, merchant_id, partner_id, id, city_code, became, 100, 1200, 9000,
-  created_at, now() + (place % 2 - 0.5) * interval '1 minute',
+  created_at, now() + (place % 2 - 0.5) * interval '2 hours',
   CASE WHEN became NOT IN ('open', 'accepted') THEN created_at + interval '1 hour' END
 FROM planned CROSS JOIN LATERAL (
   SELECT CASE WHEN state IN ('delivered', 'returned') THEN 'completed' WHEN state = 'offered' THEN 'open'
@@ -83,6 +82,8 @@ SELECT id, city_code, created_at, 1, 1, 1, 1, 0, 1, 1, 1, 1 FROM planned WHERE p
 INSERT INTO assignment.idempotency_keys (scope, key, merchant_id, method, request_sha256, response, created_at)
 SELECT 'merchant:' || merchant_id, id::text, merchant_id, '/Create', '\x00', '\x00', created_at
 FROM planned WHERE place > 800000;
+INSERT INTO gateway.api_keys (id, key_sha256, name, role, created_at)
+SELECT uuidv7(), convert_to('key ' || k, 'UTF8'), 'Key', 'ops', now() FROM generate_series(1, 20000) AS k;
 INSERT INTO assignment.matchers (id, alive_until) SELECT md5('matcher ' || m)::uuid, now() + interval '1 hour'
 FROM generate_series(0, 3) AS m;
 INSERT INTO assignment.city_leases (city_code, holder, fence, expires_at)
