@@ -67,15 +67,20 @@ async def _keep_partitions(connection: asyncpg.Connection, limits: RetentionLimi
     try:
         if made := await store.make_partitions(connection, now, limits.weeks_ahead, limits.lock_wait_ms):
             log.info("partitions made", extra={"partitions": list(made)})
-        old_weeks = await store.drop_old_week(connection, now, limits.weeks_kept, limits.lock_wait_ms)
+        await _drop_old_weeks(connection, limits, now)
     except asyncpg.LockNotAvailableError as error:
         log.warning("partitions are left for later: a table is in use", extra={"error": str(error)})
-        return
+
+
+async def _drop_old_weeks(connection: asyncpg.Connection, limits: RetentionLimits, now: datetime) -> None:
+    while True:
+        old_weeks = await store.drop_old_week(connection, now, limits.weeks_kept, limits.lock_wait_ms)
+        dropped = [old.week for old in old_weeks if not old.live]
+        if not dropped:
+            break
+        log.info("week dropped", extra={"week": dropped[0]})
     for old in old_weeks:
-        if old.live:
-            log.warning("a week is kept for its live deliveries", extra={"week": old.week, "live": old.live})
-        else:
-            log.info("week dropped", extra={"week": old.week})
+        log.warning("a week is kept for its live deliveries", extra={"week": old.week, "live": old.live})
 
 
 async def _forget(some: Callable[[], Awaitable[int]], limits: RetentionLimits) -> int:

@@ -5,7 +5,20 @@ from uuid import UUID, uuid4
 
 from libs.ids import floor_at
 from services.assignment.deliveries import store as deliveries
-from tests.integration.plans.case import AVERAGE, BATCH, COMMON, ID_MAX, MATCHER, OPERATOR, PAGE, TENANT, WEEKS, Case, many, new_ids
+from tests.integration.plans.case import (
+    AVERAGE,
+    BATCH,
+    COMMON,
+    ID_MAX,
+    MATCHER,
+    OPERATOR,
+    PAGE,
+    TENANT,
+    WEEKS,
+    Case,
+    many,
+    new_ids,
+)
 from tests.integration.plans.world import BIG_CITY, SMALL_CITY, World
 
 
@@ -75,7 +88,7 @@ DELIVERIES = [
     Case("assignment.deliveries.store.GET", lambda w: [w.old_delivery], 1, TENANT, 1, "a merchant's"),
     Case("assignment.deliveries.store.HISTORY", lambda w: [w.assigned[0]], 6, OPERATOR, 1),
     Case("assignment.deliveries.store.HISTORY", lambda w: [w.assigned[0]], 6, TENANT, 1, "a merchant's"),
-    _deliveries("of everyone", COMMON,
+    _deliveries("of everyone", COMMON),
     _deliveries("of a merchant, by itself", COMMON, TENANT, merchant_id=None),
     _deliveries("of a merchant this week", COMMON, TENANT, 7, merchant_id=None),
     _deliveries("a merchant's failed attempts", 3_000, TENANT, merchant_id=None, states=RARE),

@@ -1,7 +1,18 @@
 """The matcher's statements: leases, what a window reads and commits, explanations."""
 
 from libs.ids import new_id
-from tests.integration.plans.case import BATCH, ID_MAX, MATCHER, OPERATOR, PAGE, TENANT, WEEKS, Case, many
+from tests.integration.plans.case import (
+    AVERAGE,
+    BATCH,
+    ID_MAX,
+    MATCHER,
+    OPERATOR,
+    PAGE,
+    TENANT,
+    WEEKS,
+    Case,
+    many,
+)
 from tests.integration.plans.world import BIG_CITY, SMALL_CITY, World
 
 CITIES = [f"C{place:02}" for place in range(25)]
