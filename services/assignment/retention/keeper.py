@@ -7,7 +7,9 @@ not get its lock, is done by the next call.
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Self
+from uuid import UUID
 
 import asyncpg
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -16,6 +18,7 @@ from services.assignment.idempotency import store as idempotency
 from services.assignment.retention import store
 
 log = logging.getLogger("retention")
+_LOWEST = UUID(int=0)
 
 
 class RetentionLimits(BaseModel):
@@ -47,12 +50,15 @@ async def keep_house(connection: asyncpg.Connection, limits: RetentionLimits, no
     if not await store.lead(connection):
         return False
     try:
-        await _keep_partitions(connection, limits, now)
+        dropped = await _keep_partitions(connection, limits, now)
         before = now - timedelta(days=limits.idempotency_key_days)
         rows_max = limits.forget_rows_max
-        keys = await _forget(lambda: idempotency.forget(connection, before, rows_max), limits)
+        keys = await _forget(partial(idempotency.forget, connection, before, rows_max), limits)
         state = await store.partition_state(connection, now, limits.weeks_ahead_min)
-        references = await _forget(lambda: store.forget_references(connection, state.oldest, rows_max), limits)
+        # And those of weeks whose keeper was cut off.
+        references = 0
+        for low, high in [*(week.ids for week in dropped), (_LOWEST, state.oldest)]:
+            references += await _forget(partial(store.forget_references, connection, low, high, rows_max), limits)
     finally:
         await store.stop_leading(connection)
     if state.missing:
@@ -63,24 +69,25 @@ async def keep_house(connection: asyncpg.Connection, limits: RetentionLimits, no
     return True
 
 
-async def _keep_partitions(connection: asyncpg.Connection, limits: RetentionLimits, now: datetime) -> None:
+async def _keep_partitions(
+    connection: asyncpg.Connection, limits: RetentionLimits, now: datetime
+) -> list[store.OldWeek]:
+    """Make and drop partitions; return the weeks dropped."""
+    dropped: list[store.OldWeek] = []
     try:
         if made := await store.make_partitions(connection, now, limits.weeks_ahead, limits.lock_wait_ms):
             log.info("partitions made", extra={"partitions": list(made)})
-        await _drop_old_weeks(connection, limits, now)
+        while weeks := await store.drop_old_week(connection, now, limits.weeks_kept, limits.lock_wait_ms):
+            if weeks[-1].live:
+                break
+            dropped.append(weeks[-1])
+            log.info("week dropped", extra={"week": weeks[-1].week})
     except asyncpg.LockNotAvailableError as error:
         log.warning("partitions are left for later: a table is in use", extra={"error": str(error)})
-
-
-async def _drop_old_weeks(connection: asyncpg.Connection, limits: RetentionLimits, now: datetime) -> None:
-    while True:
-        old_weeks = await store.drop_old_week(connection, now, limits.weeks_kept, limits.lock_wait_ms)
-        dropped = [old.week for old in old_weeks if not old.live]
-        if not dropped:
-            break
-        log.info("week dropped", extra={"week": dropped[0]})
-    for old in old_weeks:
-        log.warning("a week is kept for its live deliveries", extra={"week": old.week, "live": old.live})
+        return dropped
+    for week in weeks:
+        log.warning("a week is kept for its live deliveries", extra={"week": week.week, "live": week.live})
+    return dropped
 
 
 async def _forget(some: Callable[[], Awaitable[int]], limits: RetentionLimits) -> int:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import asyncpg
 
+from libs.ids import floor_at
 from services.assignment.deliveries.lifecycle import TERMINAL
 
 # Serves no index. Held by the session, so that it ends with a process that dies.
@@ -18,13 +19,13 @@ _LOCK_WAIT = "SELECT set_config('lock_timeout', $1, true)"
 _MAKE = "SELECT assignment.make_partitions($1, $2)"
 _DROP = "SELECT week, live FROM assignment.drop_old_partition($1, $2, $3::text[]::assignment.delivery_state[])"
 _STATE = "SELECT missing, strays, oldest FROM assignment.partition_state($1, $2)"
-# Served by delivery_references_by_delivery; the deliveries that old, by the partition of those without a week.
+# Served by delivery_references_by_delivery, and by deliveries_pkey for ids that are in no week.
 _FORGET_REFERENCES = """
 DELETE FROM assignment.delivery_references WHERE delivery_id = ANY (ARRAY(
   SELECT r.delivery_id FROM assignment.delivery_references r
-  WHERE r.delivery_id < $1 AND NOT EXISTS (
-    SELECT FROM assignment.deliveries d WHERE d.id = r.delivery_id AND d.id < $1)
-  ORDER BY r.delivery_id LIMIT $2))
+  WHERE r.delivery_id >= $1 AND r.delivery_id < $2 AND NOT EXISTS (
+    SELECT FROM assignment.deliveries d WHERE d.id = r.delivery_id AND d.id >= $1 AND d.id < $2)
+  ORDER BY r.delivery_id LIMIT $3))
 """
 
 
@@ -34,6 +35,12 @@ class OldWeek:
 
     week: str
     live: int
+
+    @property
+    def ids(self) -> tuple[UUID, UUID]:
+        """The bounds of its ids; the upper one is in the next week."""
+        starts = datetime.strptime(f"{self.week}-1", "%Gw%V-%u").replace(tzinfo=UTC)
+        return floor_at(starts), floor_at(starts + timedelta(weeks=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,6 @@ async def partition_state(connection: asyncpg.Connection, at: datetime, weeks_ne
     return PartitionState(tuple(row["missing"]), row["strays"], row["oldest"])
 
 
-async def forget_references(connection: asyncpg.Connection, before: UUID, rows_max: int) -> int:
-    """Free up to `rows_max` references of deliveries before `before` that are gone; return how many there were."""
-    return int((await connection.execute(_FORGET_REFERENCES, before, rows_max)).split()[-1])
+async def forget_references(connection: asyncpg.Connection, low: UUID, high: UUID, rows_max: int) -> int:
+    """Free up to `rows_max` references of deliveries from `low` to `high` that are gone; return how many there were."""
+    return int((await connection.execute(_FORGET_REFERENCES, low, high, rows_max)).split()[-1])

@@ -42,7 +42,7 @@ def _new_keys(w: World) -> list[object]:
 
 
 def _thirteen_weeks_ago(w: World) -> list[object]:
-    return [floor_at(w.now - timedelta(weeks=13)), 1_000]
+    return [UUID(int=0), floor_at(w.now - timedelta(weeks=13)), 1_000]
 
 
 def _largest(w: World) -> UUID:
