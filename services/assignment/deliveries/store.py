@@ -78,10 +78,12 @@ _FILTERS = {
     "merchant_reference": """AND id = (SELECT delivery_id FROM assignment.delivery_references
       WHERE merchant_id = $4 AND reference = ${n}::text)""",
 }
+# A page of the pages of a list.
+PAGES = "SELECT * FROM ({{pages}}) AS found ORDER BY id DESC LIMIT {limit}"
 _LIVE = frozenset(DeliveryState) - TERMINAL
 LISTS = StateList(
     plain=_LIST,
-    merged="SELECT * FROM ({pages}) AS found ORDER BY id DESC LIMIT $3",
+    merged=PAGES.format(limit="$3"),
     filters=_FILTERS,
     groups={
         "AND state NOT IN ('delivered', 'cancelled', 'returned')": _LIVE,

@@ -5,6 +5,7 @@ from uuid import UUID
 import asyncpg
 
 from services.assignment.deliveries.lifecycle import OfferState
+from services.assignment.deliveries.store import PAGES
 from services.assignment.listing import StateList
 from services.assignment.offers.offer import Offer
 
@@ -26,7 +27,7 @@ _FILTERS = {
 }
 LISTS = StateList(
     plain=_LIST,
-    merged="SELECT * FROM ({pages}) AS found ORDER BY id DESC LIMIT $2",
+    merged=PAGES.format(limit="$2"),
     filters=_FILTERS,
     groups={
         "AND ended_at IS NULL": frozenset({OfferState.OPEN, OfferState.ACCEPTED}),
