@@ -99,6 +99,10 @@ class Gateway:
             return await self._answer("POST", path, headers=headers, json=body)
         return await self._once("POST", path, headers=headers, json=body)
 
+    async def delete(self, path: str) -> dict[str, Any]:
+        """Return the answer to a command that removes something."""
+        return await self._answer("DELETE", path, headers={"Idempotency-Key": str(uuid.uuid4())})
+
     async def pages(self, path: str, field: str, **query: Any) -> AsyncIterator[dict[str, Any]]:
         """Yield every row of a list."""
         token = ""

@@ -18,6 +18,7 @@ CHECKS: dict[str, list[str]] = {
     "tidy": [PYTHON, "-m", "pytest", "-p", "no:cacheprovider", "tests/unit/test_tidy.py"],
     "proto": [PYTHON, "scripts/proto.py", "--check"],
     "lifecycle": [PYTHON, "scripts/lifecycle.py", "--check"],
+    "asyncapi": [PYTHON, "scripts/asyncapi.py", "--check"],
     "imports": [str(BIN / "lint-imports"), "--no-logo"],
     "ruff": [str(BIN / "ruff"), "check", "."],
     "format": [str(BIN / "ruff"), "format", "--check", "."],

@@ -38,7 +38,7 @@ def share_every_component(patch: pytest.MonkeyPatch) -> None:
     """Hand each component out by itself, however small the problem is."""
     patch.setattr(assignment, "LOT_EDGES", 1)
     # Below so many edges nobody looks for components.
-    patch.setattr(pipeline, "ONE_COMPONENT_EDGES_MAX", 0, raising=False)
+    patch.setattr(pipeline, "ONE_COMPONENT_EDGES_MAX", 0)
 
 
 def send(pids: list[int], number: signal.Signals) -> None:

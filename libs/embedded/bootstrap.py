@@ -10,12 +10,13 @@ import asyncpg
 from libs.embedded.errors import PlatformError
 from libs.embedded.polling import until
 from libs.embedded.postgres import DATABASE, MAINTENANCE_DATABASE, PostgresServers
-from libs.embedded.secret_store import OWNER_ROLE, REPLICATION_ROLE, SERVICE_ROLES
+from libs.embedded.secret_store import OWNER_ROLE, RELAY_ROLE, REPLICATION_ROLE, SERVICE_ROLES
+from libs.postgres.event_slot import ensure_first_epoch
 from libs.postgres.migrate import MigrationError, migrate
 from libs.postgres.outages import CONNECTION_LOST
 
 SOURCE_ROOT = Path(__file__).resolve().parents[2]
-SCHEMAS = ("assignment", "gateway")
+SCHEMAS = ("assignment", "gateway", "relay")
 
 
 POLL_S = 0.02
@@ -32,7 +33,7 @@ def migrations_of(schema: str) -> Path:
 
 
 async def migrate_all(dsn: str, say: Callable[[str], None]) -> list[str]:
-    """Bring every schema up to date; return the files applied now, as schema/file.
+    """Bring every schema up to date and see that events have a slot; return the files applied now, as schema/file.
 
     Raises StepFailedError when one fails.
     """
@@ -48,6 +49,8 @@ async def migrate_all(dsn: str, say: Callable[[str], None]) -> list[str]:
         for name in names:
             say(f"applied migration {schema}/{name}")
             applied.append(f"{schema}/{name}")
+    # Before the first service: an event that is committed while there is no slot is in no stream.
+    await ensure_first_epoch(dsn)
     return applied
 
 
@@ -143,6 +146,6 @@ class Bootstrap:
     async def _create_role(self, connection: asyncpg.Connection, role: str) -> None:
         if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role):
             await connection.execute(f"CREATE ROLE {role}")
-        kind = "REPLICATION" if role == REPLICATION_ROLE else "NOREPLICATION"
+        kind = "REPLICATION" if role in {REPLICATION_ROLE, RELAY_ROLE} else "NOREPLICATION"
         password = self.servers.secrets.password(role)
         await connection.execute(f"ALTER ROLE {role} LOGIN {kind} PASSWORD '{password}'")

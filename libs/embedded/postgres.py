@@ -21,6 +21,7 @@ from libs.embedded.postgres_config import (
     STANDBY_SLOT,
     config_text,
     host_rules,
+    primary_config,
     render_config,
     standby_config,
 )
@@ -65,7 +66,7 @@ class PostgresServers:
         if not data.exists():
             self.say("making the database cluster")
             await self._make_cluster(data)
-        self._configure(data, render_config(self.settings, port=self.settings.postgres_port))
+        self._configure(data, render_config(self.settings, port=self.settings.postgres_port) | primary_config())
 
     async def prepare_standby(self) -> None:
         """Make the standby's data, or make it anew when it can no longer follow the primary; write its configuration.

@@ -7,6 +7,8 @@ from libs.embedded.settings import PlatformSettings
 
 STANDBY_SLOT = "standby"
 STANDBY_APPLICATION = "lastmile_standby"
+# Where the standby asks about the slots: a database that holds nothing.
+SLOTS_DATABASE = "postgres"
 HEADER = "# Written at every start of the platform: changes made here are lost.\n"
 
 
@@ -46,14 +48,22 @@ def render_config(settings: PlatformSettings, *, port: int) -> dict[str, str]:
     }
 
 
+def primary_config() -> dict[str, str]:
+    """What the primary is told in addition: no event is published that the standby could lack when it is promoted."""
+    return {"synchronized_standby_slots": STANDBY_SLOT}
+
+
 def standby_config(settings: PlatformSettings, password_file: Path) -> dict[str, str]:
     """What the standby is told in addition."""
     return {
         "primary_conninfo": (
             f"host={settings.host} port={settings.postgres_port} user={REPLICATION_ROLE} "
-            f"application_name={STANDBY_APPLICATION} passfile='{password_file}' keepalives_idle=5"
+            f"application_name={STANDBY_APPLICATION} passfile='{password_file}' keepalives_idle=5 "
+            f"dbname={SLOTS_DATABASE}"
         ),
         "primary_slot_name": STANDBY_SLOT,
+        # The slot of the events exists here too, so that the relay goes on after a promotion.
+        "sync_replication_slots": "on",
     }
 
 
@@ -63,10 +73,11 @@ def config_text(values: dict[str, str]) -> str:
 
 
 def host_rules(settings: PlatformSettings) -> str:
-    """A pg_hba.conf: passwords only, from this machine only; the replication role can do nothing but replicate."""
+    """A pg_hba.conf: passwords only, from this machine only; the replication role sees no database of ours."""
     source = f"{settings.host}/32"
     return HEADER + (
         f"host replication {REPLICATION_ROLE} {source} scram-sha-256\n"
+        f"host {SLOTS_DATABASE} {REPLICATION_ROLE} {source} scram-sha-256\n"
         f"host all {REPLICATION_ROLE} {source} reject\n"
         f"host all all {source} scram-sha-256\n"
     )

@@ -18,7 +18,9 @@ from libs.embedded.errors import LayoutError
 
 OWNER_ROLE = "lastmile"
 REPLICATION_ROLE = "lastmile_replication"
-SERVICE_ROLES = ("assignment_api", "assignment_matcher", "gateway")
+# Reads the log: it may replicate, of its own database only.
+RELAY_ROLE = "relay"
+SERVICE_ROLES = ("assignment_api", "assignment_matcher", "gateway", RELAY_ROLE)
 REDIS = "redis"
 
 

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from libs.embedded.layout import Layout
 from libs.embedded.nodes import ProcessSpec
@@ -13,7 +14,7 @@ from libs.embedded.secret_store import SecretStore
 from libs.embedded.settings import POSTGRES_DSN_FIELDS, PlatformSettings, variable
 from libs.embedded.valkey import ValkeyServer
 
-API, MATCHER, GATEWAY, DEMO = "assignment-api", "assignment-matcher", "gateway", "demo"
+API, MATCHER, GATEWAY, RELAY, DEMO = "assignment-api", "assignment-matcher", "gateway", "relay", "demo"
 # What a service needs of the shell it was started from; anything named LASTMILE_ or OTEL_ is passed on besides.
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "SSL_CERT_FILE", "NO_COLOR")
 PASSED_ON_PREFIXES = ("LASTMILE_", "OTEL_")
@@ -46,6 +47,7 @@ def connections(
             "matcher_dsn": postgres.dsn("assignment_matcher"),
             "gateway_dsn": postgres.dsn("gateway"),
             "gateway_query_dsn": postgres.dsn("gateway", standby=True),
+            "relay_dsn": postgres.dsn("relay"),
         }
     else:
         dsns = {field: getattr(settings, field).get_secret_value() for field in POSTGRES_DSN_FIELDS}
@@ -66,21 +68,7 @@ def service_specs(
     def dsns(*fields: str) -> dict[str, str]:
         return {variable(field): known.dsns[field] for field in fields}
 
-    def spec(
-        name: str, module: tuple[str, ...], told: dict[str, str], ports: tuple[int, ...], is_ready: Probe
-    ) -> ProcessSpec:
-        return ProcessSpec(
-            name,
-            (sys.executable, "-m", *module),
-            {**_inherited(), **_addresses(settings), **told, "PYTHONUNBUFFERED": "1"},
-            layout.home,
-            needs,
-            ports,
-            is_ready=is_ready,
-            ready_timeout_s=settings.service_ready_timeout_s,
-            grace_s=settings.service_grace_s,
-        )
-
+    spec = partial(_service, settings, layout, needs)
     specs = [
         spec(
             numbered(API, index, settings.assignment_api_processes),
@@ -104,16 +92,46 @@ def service_specs(
     gateway_told = dsns("gateway_dsn", "gateway_query_dsn") | redis | public_key
     gateway_told["LASTMILE_TOKEN_PRIVATE_KEY_FILE"] = str(secrets.token_private_key_file)
     gateway_told["LASTMILE_GATEWAY_BOOTSTRAP_OPS_KEY_FILE"] = str(secrets.ops_api_key_file)
-    specs.append(
+    specs += [
         spec(
             GATEWAY,
             ("services.gateway",),
             gateway_told,
             (settings.gateway_http_port, settings.gateway_grpc_port),
             http_ok(host, settings.gateway_http_port, "/readyz", timeout_s),
-        )
-    )
+        ),
+        spec(
+            RELAY,
+            ("services.relay",),
+            dsns("relay_dsn") | redis | public_key,
+            (settings.relay_port, settings.relay_metrics_port),
+            grpc_health(host, settings.relay_port, timeout_s),
+        ),
+    ]
     return specs
+
+
+def _service(
+    settings: PlatformSettings,
+    layout: Layout,
+    needs: tuple[str, ...],
+    name: str,
+    module: tuple[str, ...],
+    told: dict[str, str],
+    ports: tuple[int, ...],
+    is_ready: Probe,
+) -> ProcessSpec:
+    return ProcessSpec(
+        name,
+        (sys.executable, "-m", *module),
+        {**_inherited(), **_addresses(settings), **told, "PYTHONUNBUFFERED": "1"},
+        layout.home,
+        needs,
+        ports,
+        is_ready=is_ready,
+        ready_timeout_s=settings.service_ready_timeout_s,
+        grace_s=settings.service_grace_s,
+    )
 
 
 def demo_spec(settings: PlatformSettings, layout: Layout, secrets: SecretStore, needs: tuple[str, ...]) -> ProcessSpec:
@@ -151,7 +169,10 @@ def _addresses(settings: PlatformSettings) -> dict[str, str]:
         "LASTMILE_GATEWAY_GRPC_PORT": str(settings.gateway_grpc_port),
         "LASTMILE_ASSIGNMENT_PORT": str(settings.assignment_port),
         "LASTMILE_MATCHER_PORT": str(settings.matcher_port),
+        "LASTMILE_RELAY_PORT": str(settings.relay_port),
+        "LASTMILE_RELAY_METRICS_PORT": str(settings.relay_metrics_port),
         "LASTMILE_ASSIGNMENT_TARGET": f"{settings.host}:{settings.assignment_port}",
+        "LASTMILE_RELAY_TARGET": f"{settings.host}:{settings.relay_port}",
         "LASTMILE_GATEWAY_TARGET": f"{settings.host}:{settings.gateway_grpc_port}",
         "LASTMILE_GATEWAY_URL": f"http://{settings.host}:{settings.gateway_http_port}",
     }

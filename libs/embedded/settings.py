@@ -20,6 +20,7 @@ POSTGRES_DSN_FIELDS = (
     "matcher_dsn",
     "gateway_dsn",
     "gateway_query_dsn",
+    "relay_dsn",
 )
 
 
@@ -35,6 +36,8 @@ class PlatformSettings(BaseSettings):
     gateway_grpc_port: Port = Field(15052, description="gRPC of the gateway: API keys and access tokens")
     assignment_port: Port = Field(15051, description="gRPC of the assignment api")
     matcher_port: Port = Field(15053, description="Health of the first matcher; each further one takes the next port")
+    relay_port: Port = Field(15061, description="Health of the relay")
+    relay_metrics_port: Port = Field(15062, description="Metrics of the relay, over HTTP")
     postgres_port: Port = Field(15432, description="PostgreSQL primary")
     standby_port: Port = Field(15433, description="PostgreSQL hot standby")
     redis_port: Port = Field(16379, description="Valkey")
@@ -46,6 +49,7 @@ class PlatformSettings(BaseSettings):
     matcher_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as assignment_matcher")
     gateway_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as gateway")
     gateway_query_dsn: SecretStr | None = Field(None, description="PostgreSQL standby, as gateway")
+    relay_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as relay")
     redis_url: SecretStr | None = Field(None, description="Redis or Valkey")
 
     server_data_parent: Path = Field(
@@ -134,7 +138,7 @@ class PlatformSettings(BaseSettings):
 
     def service_ports(self) -> dict[str, int]:
         """The ports of the services, by the variable that sets them."""
-        fields = ("gateway_http_port", "gateway_grpc_port", "assignment_port")
+        fields = ("gateway_http_port", "gateway_grpc_port", "assignment_port", "relay_port", "relay_metrics_port")
         ports = {variable(field): int(getattr(self, field)) for field in fields}
         for index in range(self.matcher_processes):
             ports[variable("matcher_port") + (f" + {index}" if index else "")] = self.matcher_port + index

@@ -37,6 +37,8 @@ PORT_FIELDS = (
     "gateway_grpc_port",
     "assignment_port",
     "matcher_port",
+    "relay_port",
+    "relay_metrics_port",
     "postgres_port",
     "standby_port",
     "redis_port",
@@ -147,7 +149,7 @@ class _Stack:
         return f"redis://:{self._secrets.password(REDIS)}@{self.settings.host}:{self.settings.redis_port}/0"
 
     def dsn(self, role: str = OWNER_ROLE, *, standby: bool = False, database: str = DATABASE) -> str:
-        """The DSN of `role` (lastmile, assignment_api, assignment_matcher or gateway) on the primary or the standby."""
+        """The DSN of `role` (lastmile or one of SERVICE_ROLES) on the primary or the standby."""
         port = self.settings.standby_port if standby else self.settings.postgres_port
         return f"postgresql://{role}:{self._secrets.password(role)}@{self.settings.host}:{port}/{database}"
 
@@ -203,6 +205,7 @@ class EmbeddedServers(_Stack):
             "matcher_dsn": self.dsn("assignment_matcher"),
             "gateway_dsn": self.dsn("gateway"),
             "gateway_query_dsn": self.dsn("gateway", standby=True),
+            "relay_dsn": self.dsn("relay"),
         }
         return {
             **{variable(field): dsns[field] for field in POSTGRES_DSN_FIELDS},

@@ -30,6 +30,11 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry, default=str)
 
 
+def error_text(error: BaseException) -> str:
+    """Return an error's kind and message; the repr of some libraries' errors leaves the message out."""
+    return f"{type(error).__name__}: {error}"
+
+
 def configure(service: str, level: str = "INFO") -> None:
     """Send every log line of this process to standard error as JSON, marked with `service`."""
     handler = logging.StreamHandler(sys.stderr)

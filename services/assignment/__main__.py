@@ -1,4 +1,4 @@
-"""The assignment service's processes: `python -m services.assignment api|matcher`."""
+"""The assignment service's processes: `python -m services.assignment api|matcher|consumer`."""
 
 import argparse
 import sys
@@ -28,13 +28,24 @@ async def _matcher() -> None:
     await run_matcher(settings, stop_on_signals())
 
 
+async def _consumer() -> None:
+    from services.assignment.consumer import ConsumerSettings, run_handlers
+
+    settings = ConsumerSettings()
+    configure("assignment-consumer", settings.log_level)
+    await run_handlers(settings, stop_on_signals())
+
+
+PROCESSES = {"api": _api, "matcher": _matcher, "consumer": _consumer}
+
+
 def main() -> int:
     """Run the named process until it is told to stop."""
     parser = argparse.ArgumentParser(prog="python -m services.assignment", description=__doc__)
-    parser.add_argument("process", choices=("api", "matcher"))
+    parser.add_argument("process", choices=tuple(PROCESSES))
     process = parser.parse_args().process
     try:
-        uvloop.run(_api() if process == "api" else _matcher())
+        uvloop.run(PROCESSES[process]())
     except ValidationError as error:
         for problem in error.errors():
             name = "LASTMILE_" + "__".join(str(part) for part in problem["loc"]).upper()

@@ -13,6 +13,7 @@ from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import ServiceDescriptor
 from lastmile.assignment.v1 import assignment_pb2, city_pb2, delivery_pb2, merchant_pb2, network_pb2, partner_pb2
 from lastmile.gateway.v1 import access_pb2, access_pb2_grpc
+from lastmile.streams.v1 import stream_pb2
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
@@ -39,6 +40,7 @@ from services.gateway.settings import GatewaySettings
 
 ACCESS_SERVICE = access_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name
 # Every module's services have routes; its import puts them into the descriptor pool.
+STREAM_SERVICE = stream_pb2.DESCRIPTOR.services_by_name["StreamService"].full_name
 _ASSIGNMENT = (city_pb2, merchant_pb2, partner_pb2, network_pb2, delivery_pb2, assignment_pb2)
 _ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _SECURITY_HEADERS = (
@@ -52,7 +54,7 @@ _SECURITY_HEADERS = (
 def service_descriptors() -> list[ServiceDescriptor]:
     """Return every service that has REST routes."""
     names = [service.full_name for module in _ASSIGNMENT for service in module.DESCRIPTOR.services_by_name.values()]
-    return [descriptor_pool.Default().FindServiceByName(name) for name in (*names, ACCESS_SERVICE)]
+    return [descriptor_pool.Default().FindServiceByName(name) for name in (*names, STREAM_SERVICE, ACCESS_SERVICE)]
 
 
 async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
@@ -108,14 +110,14 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
 @asynccontextmanager
 async def _upstreams(settings: GatewaySettings) -> AsyncIterator[dict[str, Upstream]]:
     assignment = Upstream(settings.assignment_target, settings.gateway_rest)
+    relay = Upstream(settings.relay_target, settings.gateway_rest)
     own = Upstream(f"{settings.host}:{settings.gateway_grpc_port}", settings.gateway_rest)
+    elsewhere = {ACCESS_SERVICE: own, STREAM_SERVICE: relay}
     try:
-        yield {
-            service.full_name: own if service.full_name == ACCESS_SERVICE else assignment
-            for service in service_descriptors()
-        }
+        yield {service.full_name: elsewhere.get(service.full_name, assignment) for service in service_descriptors()}
     finally:
         await assignment.close()
+        await relay.close()
         await own.close()
 
 

@@ -2,16 +2,13 @@
 
 import json
 import subprocess
-import sys
-import venv
 from pathlib import Path
 
 import numpy as np
 
 from services.assignment.matching.assignment import Graph
+from tests.benchmarks.peers import peer_python
 
-ROOT = Path(__file__).resolve().parents[2]
-LOCK, FOLDER = ROOT / "requirements" / "bench.lock", ROOT / "build" / "bench" / "ortools"
 # What runs in that environment: reads the graph, solves it, and prints the seconds of the solve and the optimum.
 PROGRAM = """
 import json, sys, time
@@ -46,19 +43,8 @@ def flow_of(graph: Graph, folder: Path) -> dict[str, float]:
         slots=graph.slots,
         packages=len(graph.left_out_ms),
     )
-    done = subprocess.run([str(_python()), "-c", PROGRAM, str(file)], check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [str(peer_python("bench", "ortools")), "-c", PROGRAM, str(file)], check=True, stdout=subprocess.PIPE, text=True
+    )
     result: dict[str, float] = json.loads(done.stdout)
     return result
-
-
-def _python() -> Path:
-    """The environment's Python; makes the environment first when there is none for this lock."""
-    python, ready = FOLDER / "bin" / "python", FOLDER / "lock"
-    if not ready.exists() or ready.read_bytes() != LOCK.read_bytes():
-        print(f"installing {LOCK.name} into {FOLDER.relative_to(ROOT)}", file=sys.stderr)
-        venv.create(FOLDER, with_pip=True, clear=True)
-        command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir"]
-        command += ["--only-binary", ":all:", "--require-hashes", "--requirement", str(LOCK)]
-        subprocess.run(command, check=True)
-        ready.write_bytes(LOCK.read_bytes())
-    return python

@@ -46,6 +46,12 @@ class Budget:
         if self.solves >= self.solves_max or self.expired():
             raise BudgetSpentError
 
+    def clock_s(self) -> float:
+        """Return 0, or raise BudgetSpentError when the time is up: as a match's clock, between two of its stages."""
+        if self.expired():
+            raise BudgetSpentError
+        return 0.0
+
     def spend(self) -> None:
         """Count one solve; BudgetSpentError when it is one too many."""
         self.check()
@@ -80,7 +86,7 @@ class Again:
         Raises RuleFaultError for a rule that breaks where it did not in the window: without it, anything could help.
         """
         self.budget.spend()
-        result, known = match(changed, book=self.result.book), len(self.result.book.faults)
+        result, known = match(changed, self.budget.clock_s, book=self.result.book), len(self.result.book.faults)
         if len(result.book.faults) > known:
             raise result.book.faults[known]
         return bool(result.partner[row] != UNASSIGNED)
@@ -148,6 +154,7 @@ class Again:
                 return np.flatnonzero(member)
             member[new] = True
             for package in new:
+                self.budget.check()
                 reached |= self._known(int(package))
 
     def _known(self, package: int) -> Bools:

@@ -20,7 +20,7 @@ from services.assignment.matching.rulebook import MS, RuleBook
 _SLACK_MS = 1.0
 _BALLS_AT_ONCE_MAX = 2_000
 # Up to so many pairs are written down; beyond, the trees are quicker, and far smaller.
-TABLE_CELLS_MAX = 1_000_000
+TABLE_CELLS_MAX = 4_000_000
 _CELLS_AT_ONCE = 130_000
 _SAMPLED = 8
 _ROUNDED_DOWN = 1.0 - 2.0**-22

@@ -1,5 +1,6 @@
 """Candidate pairs of packages and partners, and what rules ask about them, computed once when first asked."""
 
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -47,3 +48,18 @@ class Edges:
     def insertion(self) -> Insertion:
         """Return how each package fits best into the partner's route, also where that is empty."""
         return insertions(self.problem, self.problem.ride_m, self.package, self.partner)
+
+
+@dataclass(frozen=True)
+class KnownCosts:
+    """What pairs have been found to cost by all rules of a book: package, partner, cost_ms (e,)."""
+
+    package: Ints
+    partner: Ints
+    cost_ms: Floats
+
+    def table(self, packages: int, partners: int) -> Floats:
+        """Return (packages * partners,): each pair's cost, NaN where it is not known."""
+        result = np.full(packages * partners, np.nan)
+        result[self.package * partners + self.partner] = self.cost_ms
+        return result

@@ -8,10 +8,11 @@ import numpy as np
 
 from services.assignment.matching.asking import feasible_by
 from services.assignment.matching.assignment import UNASSIGNED
-from services.assignment.matching.candidates import nearby
-from services.assignment.matching.edges import Edges
+from services.assignment.matching.candidates import Neighbours, nearby
+from services.assignment.matching.edges import Edges, KnownCosts
 from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.match import MatchResult
+from services.assignment.matching.pipeline import REACH_GROWTH, REACH_MS_MIN
 from services.assignment.matching.problem import Bools, Problem
 from services.assignment.matching.routes import least
 from services.assignment.matching.rulebook import MS, RuleBook
@@ -24,6 +25,10 @@ ASSIGNED, NO_PARTNERS, NO_FEASIBLE_PARTNER, OUTCOMPETED = (
 # A partner who is not at work, as `absent` counts it.
 OFFLINE = "OFFLINE"
 PAIRS_AT_ONCE_MAX = 300_000
+# What so many pairs cost is looked up where it is known.
+KNOWN_CELLS_MAX = 4_000_000
+# How many times as many partners as are asked for are looked at first.
+LOOKED_AT_FIRST = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ def explain(
         outcome = NO_FEASIBLE_PARTNER if absent else NO_PARTNERS
         return (Explanation(outcome, _commonest(absent), None, (), absent, 0),) * len(rows)
     lost, feasible = count_lost(problem, result.book, rows)
-    best = cheapest(problem, result.book, rows, ALTERNATIVES_MAX + 1)
+    best = cheapest(problem, result.book, rows, ALTERNATIVES_MAX + 1, result.known)
     shown = _costs(problem, result, rows, best)
     return tuple(
         _explanation(int(result.partner[row]), shown[place], Counter(absent) + lost[place], int(feasible[place]))
@@ -115,53 +120,78 @@ def _rule_out(rule: Rule, problem: Problem, rows: Ints, alive: Bools) -> None:
     alive.ravel()[cells[~feasible_by(rule, problem, Edges(problem, rows[place], partner))]] = False
 
 
-def cheapest(problem: Problem, book: RuleBook, packages: Ints, count: int) -> Ints:
+def cheapest(problem: Problem, book: RuleBook, packages: Ints, count: int, known: KnownCosts | None = None) -> Ints:
     """Return (packages, count): each package's cheapest partners, cheapest first, UNASSIGNED where there are no more.
 
     Neighbourhoods grow until no partner beyond them can be cheaper than those found. Ties go by the partner's index.
+    known: what the book makes of some of the pairs.
     """
-    index = nearby(problem, book, np.zeros(len(problem.partners)))
-    floor_ms = book.floor_ms(problem)
-    best = np.full((len(packages), count), UNASSIGNED, dtype=np.int64)
-    open_places, looked_at = np.arange(len(packages)), 4 * count
-    while len(open_places):
-        found = index.nearest(packages[open_places], looked_at)
-        at = np.empty(len(problem.packages), dtype=np.int64)
-        at[packages[open_places]] = np.arange(len(open_places))
-        place = at[found.package]
-        cost_ms = _least_priced(problem, book, Edges(problem, found.package, found.partner), place, count)
-        order = np.lexsort((found.partner, cost_ms, place))
-        order = order[np.isfinite(cost_ms[order])]
-        firsts = np.searchsorted(place[order], np.arange(len(open_places)))
-        rank = np.arange(len(order)) - firsts[place[order]]
-        top = order[rank < count]
-        best[open_places[place[top]], rank[rank < count]] = found.partner[top]
-        dearest = np.full(len(open_places), np.inf)
-        last = order[rank == count - 1]
-        dearest[place[last]] = cost_ms[last]
-        open_places = open_places[found.reach_ms + floor_ms[packages[open_places]] < dearest]
-        looked_at *= 2
-    return best
+    index, floor_ms = nearby(problem, book, np.zeros(len(problem.partners))), book.floor_ms(problem)[packages]
+    best = _Cheapest(problem, book, packages, count, known)
+    open_places, found = np.arange(len(packages)), index.nearest(packages, LOOKED_AT_FIRST * count)
+    while True:
+        best.take_in(open_places, found)
+        open_places = np.flatnonzero(best.reach_ms + floor_ms < best.cost_ms[:, -1])
+        if not len(open_places):
+            return best.partner
+        # Whoever costs less than the dearest so far is this near; step by step, since better ones are found on the way.
+        farthest_ms = best.cost_ms[open_places, -1] - floor_ms[open_places]
+        farther_ms = REACH_GROWTH * np.maximum(0.0, best.reach_ms[open_places]) + REACH_MS_MIN
+        found = index.within(packages[open_places], np.minimum(farthest_ms, farther_ms))
 
 
-def _least_priced(problem: Problem, book: RuleBook, edges: Edges, place: Ints, count: int) -> Floats:
-    """Return the pairs' costs, +inf where bounds alone show that a pair is not among the `count` cheapest of its place.
+class _Cheapest:
+    """The cheapest of the pairs taken in so far: partner, cost_ms (packages, count), UNASSIGNED and +inf behind them.
 
-    place: (e,) whose pair it is.
+    reach_ms: (packages,) how far has been looked.
     """
-    (quick_ms, bound_ms), cost_ms = book.bound_ms(problem, edges), np.full(len(edges), np.inf)
-    possible = np.flatnonzero(np.isfinite(bound_ms))
-    first = least(place, bound_ms, possible, count)
-    cost_ms[first] = book.sharpened_ms(problem, edges.taken(first), quick_ms[first])
-    dearest_ms = np.full(int(place.max(initial=0)) + 1, -np.inf)
-    np.maximum.at(dearest_ms, place[first], cost_ms[first])
-    # With fewer than `count` known, anyone may still be one of them.
-    dearest_ms[np.bincount(place[first], minlength=len(dearest_ms)) < count] = np.inf
-    cheap = bound_ms <= dearest_ms[place]
-    cheap[first] = False
-    rest = possible[cheap[possible]]
-    cost_ms[rest] = book.sharpened_ms(problem, edges.taken(rest), quick_ms[rest])
-    return cost_ms
+
+    def __init__(self, problem: Problem, book: RuleBook, packages: Ints, count: int, known: KnownCosts | None) -> None:
+        n, m = len(problem.packages), len(problem.partners)
+        self._problem, self._book, self._count = problem, book, count
+        self._known_ms = known.table(n, m) if known is not None and n * m <= KNOWN_CELLS_MAX else None
+        self._place = np.empty(len(problem.packages), dtype=np.int64)
+        self._place[packages] = np.arange(len(packages))
+        self.partner = np.full((len(packages), count), UNASSIGNED, dtype=np.int64)
+        self.cost_ms = np.full((len(packages), count), np.inf)
+        self.reach_ms = np.full(len(packages), -np.inf)
+
+    def take_in(self, places: Ints, found: Neighbours) -> None:
+        """Take in what has been found for the packages at `places`, as far as it is new."""
+        new = found.least_ms > self.reach_ms[self._place[found.package]]
+        self.reach_ms[places] = found.reach_ms
+        edges = Edges(self._problem, found.package[new], found.partner[new])
+        place = self._place[edges.package]
+        quick_ms, bound_ms = self._book.bound_ms(self._problem, edges, screened=found.screened)
+        possible = np.isfinite(bound_ms) & (bound_ms <= self.cost_ms[place, -1])
+        # The likeliest first: most of the others are then out by their bounds alone.
+        first = least(place, bound_ms, np.flatnonzero(possible), LOOKED_AT_FIRST * self._count)
+        self._rank(edges, place, first, quick_ms)
+        possible &= bound_ms <= self.cost_ms[place, -1]
+        possible[first] = False
+        self._rank(edges, place, np.flatnonzero(possible), quick_ms)
+
+    def _priced(self, edges: Edges, quick_ms: Floats) -> Floats:
+        if self._known_ms is None:
+            return self._book.sharpened_ms(self._problem, edges, quick_ms)
+        cost_ms: Floats = self._known_ms[edges.package * len(self._problem.partners) + edges.partner]
+        new = np.flatnonzero(np.isnan(cost_ms))
+        cost_ms[new] = self._book.sharpened_ms(self._problem, edges.taken(new), quick_ms[new])
+        return cost_ms
+
+    def _rank(self, edges: Edges, place: Ints, rows: Ints, quick_ms: Floats) -> None:
+        """Price some of the pairs and put the cheapest in their places."""
+        cost_ms = self._priced(edges.taken(rows), quick_ms[rows])
+        changed = np.unique(place[rows])
+        places = np.concatenate([np.repeat(changed, self._count), place[rows]])
+        partners = np.concatenate([self.partner[changed].ravel(), edges.partner[rows]])
+        costs = np.concatenate([self.cost_ms[changed].ravel(), cost_ms])
+        order = np.lexsort((partners, costs, places))
+        order = order[np.isfinite(costs[order])]
+        rank = np.arange(len(order)) - np.searchsorted(places[order], places[order])
+        top = order[rank < self._count]
+        at = places[top], rank[rank < self._count]
+        self.partner[at], self.cost_ms[at] = partners[top], costs[top]
 
 
 def _costs(problem: Problem, result: MatchResult, rows: Ints, best: Ints) -> list[list[PartnerCost]]:

@@ -17,11 +17,14 @@ import numpy as np
 
 from services.assignment.matching.geography import Floats, Ints, apart_m
 from services.assignment.matching.problem import Bools, Problem
-from services.assignment.matching.schedule import handed_over_s, whole_ticks
+from services.assignment.matching.schedule import whole_ticks
+from services.assignment.matching.timing import Timed, Timing
 
 # All insertions into a route of up to two stops.
 SCHEDULED_MAX = 6
 CHUNK_CELLS_MAX = 100_000
+# Up to so many cells, all that competes is timed at once.
+TIMED_AT_ONCE_CELLS_MAX = 10_000
 # So few cells go together, padded or not: pieces have their price too.
 TOGETHER_CELLS_MAX = 2_000
 _LOADS = (("parcels", "parcels_left"), ("weight_g", "weight_g_left"), ("volume_cm3", "volume_cm3_left"))
@@ -155,12 +158,15 @@ class _Piece:
             found.before, found.after, kept(found.pickup_at_s), kept(found.dropped_at_s), detour, kept(found.delay_s)
         )
 
-    def _compete(self, found: "_Timed", rows: Ints, least: Floats) -> None:
+    def _compete(self, found: "Timed", rows: Ints, least: Floats) -> None:
         """Put better insertions in the place of those found for some rows; least: (rows, width + 1) as of _least()."""
         # The least SCHEDULED_MAX of all insertions are among those of as many pickups.
         before = np.sort(np.argsort(least, axis=1, kind="stable")[:, :SCHEDULED_MAX], axis=1)
         pickups, places = before.shape[1], self.width + 1
         extras = self._extras(np.repeat(rows, pickups), before.ravel()).reshape(len(rows), pickups * places)
+        if len(rows) * places <= TIMED_AT_ONCE_CELLS_MAX:
+            self._compete_at_once(found, rows, before, extras)
+            return
         cell = np.argmin(extras, axis=1)
         for _ in range(SCHEDULED_MAX - 1):
             # By extra time, then by position, so that every machine tries the same ones.
@@ -174,8 +180,25 @@ class _Piece:
             pickup, after = np.divmod(cell, places)
             tried = self._timed(rows, before[np.arange(len(rows)), pickup], after, extra)
             better = tried.score_s < found.score_s[rows]
-            for field in fields(_Timed):
+            for field in fields(Timed):
                 getattr(found, field.name)[rows[better]] = getattr(tried, field.name)[better]
+
+    def _compete_at_once(self, found: "Timed", rows: Ints, before: Ints, extras: Floats) -> None:
+        """Do the same with all that compete at the same time: of a few rows, one by one would take longer."""
+        # The first one is found already.
+        cells = np.argsort(extras, axis=1, kind="stable")[:, 1:SCHEDULED_MAX]
+        place, column = np.nonzero(np.take_along_axis(extras, cells, axis=1) < found.score_s[rows][:, None])
+        if not len(place):
+            return
+        cell = cells[place, column]
+        pickup, after = np.divmod(cell, self.width + 1)
+        tried = self._timed(rows[place], before[place, pickup], after, extras[place, cell])
+        # By score, then by extra time and position: the first of each row.
+        order = np.lexsort((column, tried.score_s, place))
+        first = order[np.unique(place[order], return_index=True)[1]]
+        better = first[tried.score_s[first] < found.score_s[rows[place[first]]]]
+        for field in fields(Timed):
+            getattr(found, field.name)[rows[place[better]]] = getattr(tried, field.name)[better]
 
     def _least(self) -> Floats:
         """Return (g, width + 1): the extra seconds of each place for the pickup with the best one for the drop."""
@@ -209,85 +232,6 @@ class _Piece:
             )
         return fits
 
-    def _timed(self, row: Ints, before: Ints, after: Ints, extra: Floats) -> "_Timed":
+    def _timed(self, row: Ints, before: Ints, after: Ints, extra: Floats) -> "Timed":
         """Return what becomes of some rows, (r,), with the pickup and the drop behind `before` and `after` stops."""
-        return _Timing(self, row, before, after).timed(extra)
-
-
-@dataclass(frozen=True)
-class _Timed:
-    """Insertions, (r,) each; score_s: extra time and all lateness that an insertion brings."""
-
-    before: Ints
-    after: Ints
-    extra_s: Floats
-    pickup_at_s: Floats
-    dropped_at_s: Floats
-    delay_s: Floats
-    score_s: Floats
-
-
-class _Timing:
-    """Drives r insertions from the pickup on, as far along the routes as they make a difference."""
-
-    def __init__(self, piece: _Piece, row: Ints, before: Ints, after: Ints) -> None:
-        self.piece, self.row, self.before, self.after = piece, row, before, after
-        self.first, self.package = piece.first[row], piece.package[row]
-        start = self.first + before
-        self.now_s, self.picked = piece.schedule.leaves_s[start], piece.schedule.picks[start]
-        self.gained_s = np.zeros(len(row))
-
-    def timed(self, extra: Floats) -> _Timed:
-        """Return the insertions, whose extra seconds are given, with their times."""
-        piece, packages, row, before, after = self.piece, self.piece.packages, self.row, self.before, self.after
-        way = piece.to_pickup[row, before]
-        pickup_at = self.now_s + way
-        pickup_dwell, ready = packages.pickup_service_s[self.package], packages.ready_at_s[self.package]
-        self._visit(slice(None), way, pickup_dwell, ready, np.ones(len(row), dtype=np.int64))
-        self._pass_stops_between()
-        way = np.where(before == after, piece.ride_s[row], piece.to_drop[row, after])
-        drop_dwell, nothing = packages.drop_service_s[self.package], np.zeros(len(row), dtype=np.int64)
-        dropped_at = self._visit(slice(None), way, drop_dwell, np.full(len(row), -np.inf), nothing)
-        self.now_s += piece.chain_s[row]
-        self._pass_stops_behind()
-        delay = np.maximum(0.0, self.gained_s)
-        late = np.maximum(0.0, dropped_at - packages.due_at_s[self.package])
-        return _Timed(before, after, extra, pickup_at, dropped_at, delay, extra + late + delay)
-
-    def _pass_stops_between(self) -> None:
-        some = np.flatnonzero(self.before < self.after)
-        place = self.before[some] + 1
-        way = self.piece.to_pickup[self.row[some], place]
-        while len(some):
-            self._pass(some, self.first[some] + place, way)
-            going = place < self.after[some]
-            some, place = some[going], place[going] + 1
-            way = self.piece.schedule.leg_s[self.first[some] + place - 1]
-
-    def _pass_stops_behind(self) -> None:
-        schedule, last = self.piece.schedule, self.piece.length[self.row]
-        some = np.flatnonzero(self.after < last)
-        place = self.after[some] + 1
-        way = self.piece.from_exit[self.row[some], place]
-        while len(some):
-            stop = self.first[some] + place
-            later = self._pass(some, stop, way)
-            late_behind = schedule.late_behind_s[stop] > 0
-            matters = (later > schedule.slack_s[stop]) | ((later < 0) & late_behind)
-            going = matters & (place < last[some])
-            some, place = some[going], place[going] + 1
-            way = schedule.leg_s[stop[going]]
-
-    def _pass(self, some: Ints, stop: Ints, way: Floats) -> Floats:
-        """Visit a stop of the route, whose row in the schedule is `stop`; return how much later than without this."""
-        schedule = self.piece.schedule
-        done = self._visit(some, way, schedule.service_s[stop], schedule.ready_at_s[stop], schedule.picks[stop])
-        was, due = schedule.done_s[stop], schedule.due_at_s[stop]
-        self.gained_s[some] += np.maximum(0.0, done - due) - np.maximum(0.0, was - due)
-        return done - was
-
-    def _visit(self, some: Ints | slice, way: Floats, service: Floats, ready: Floats, picks: Ints) -> Floats:
-        """Go to the next stop; return when its parcel changes hands."""
-        _, done = handed_over_s(self.now_s[some], self.picked[some], way, service, ready, picks)
-        self.now_s[some], self.picked[some] = done + service / 2, picks
-        return done
+        return Timing(self, row, before, after).timed(extra)

@@ -58,3 +58,14 @@ def loaded(packages: Packages, partners: Partners, partner: Ints) -> Partners:
     left = {left: getattr(partners, left) - taken(getattr(packages, name)) for name, left in _LOADS}
     units = partners.units_max - taken(np.ones(len(packages), dtype=np.int64))
     return replace(partners, units_max=units, **left)
+
+
+def loads_of(packages: Packages) -> Ints:
+    """Return (n, d): what each package takes of its partner's room, one of the units that it may get included."""
+    taken = [getattr(packages, name) for name, _ in _LOADS]
+    return np.column_stack([*taken, np.ones(len(packages), dtype=np.int64)])
+
+
+def room_of(partners: Partners) -> Ints:
+    """Return (m, d): what each partner has room for, in the columns of loads_of."""
+    return np.column_stack([*(getattr(partners, left) for _, left in _LOADS), partners.units_max])

@@ -9,6 +9,8 @@ import numpy as np
 from services.assignment.matching.asking import RuleFaultError
 from services.assignment.matching.assignment import UNASSIGNED
 from services.assignment.matching.certificate import Certificate
+from services.assignment.matching.edges import Edges, KnownCosts
+from services.assignment.matching.exchange import exchanged
 from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.loads import fitting, loaded
 from services.assignment.matching.pipeline import Pipeline
@@ -26,6 +28,7 @@ class MatchResult:
     certificate proves the matching by slots optimal. `repaired` says that some of its packages were too much together
     for one partner and were matched again among what was left: then the certificate's lower bound still holds for the
     packages' costs, but the matching may not reach it. book: the rules that took part, with those that were broken.
+    known: what pairs cost that had to be priced.
     """
 
     partner: Ints
@@ -33,6 +36,7 @@ class MatchResult:
     certificate: Certificate
     repaired: bool
     book: RuleBook
+    known: KnownCosts
     edges_priced: int
     build_ms: float
     solve_ms: float
@@ -61,7 +65,7 @@ def match(
     book: RuleBook | None = None,
     executor: Executor | None = None,
 ) -> MatchResult:
-    """Match packages to partners. `clock_s` measures the stages and decides nothing.
+    """Match packages to partners. `clock_s` measures the stages and decides nothing; what it raises ends the match.
 
     A rule that raises, or returns what no rule may return, is left out, and the result's book names it. Raises
     ProblemError for a configuration that names no rule, or not its parameters.
@@ -95,4 +99,13 @@ def _matched(problem: Problem, book: RuleBook, executor: Executor | None, clock_
         fits = partner != UNASSIGNED
         if not (~fits_again & (again.partner != UNASSIGNED)).any():
             break
-    return MatchResult(partner, cost_ms / MS, solved.certificate, repaired, book, priced, build_ms, solve_ms)
+    if repaired:
+        started_s, before = clock_s(), partner
+        partner = exchanged(solved.graph, problem.packages, problem.partners, solved.partner, before, cost_ms)
+        moved = np.flatnonzero(partner != before)
+        cost_ms[moved] = 0.0
+        moved = moved[partner[moved] != UNASSIGNED]
+        cost_ms[moved] = book.price(problem, Edges(problem, moved, partner[moved])).cost_ms
+        solve_ms += (clock_s() - started_s) * MS
+    certificate, known = solved.certificate, solved.known
+    return MatchResult(partner, cost_ms / MS, certificate, repaired, book, known, priced, build_ms, solve_ms)

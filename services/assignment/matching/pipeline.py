@@ -21,7 +21,7 @@ import numpy as np
 from services.assignment.matching.assignment import UNASSIGNED, Earlier, Graph, assign, components
 from services.assignment.matching.candidates import Neighbours, nearby
 from services.assignment.matching.certificate import Certificate, bound_ms, exact_sum_ms
-from services.assignment.matching.edges import Edges
+from services.assignment.matching.edges import Edges, KnownCosts
 from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.prices import package_prices, prices_of
 from services.assignment.matching.problem import Bools, Partners, Problem
@@ -31,6 +31,10 @@ from services.assignment.matching.rulebook import MS, RuleBook
 LEFT_OUT_MS = float(2**49)
 POSSIBLE_FIRST, EDGES_FIRST = 4, 6
 GROWTH = 4
+# How much farther a package looks each time that its price reaches beyond its neighbourhood.
+REACH_GROWTH, REACH_MS_MIN = 4.0, 10_000.0
+# Pairs that cost so much too much are edges too, once their package gets any; those that improve most come first.
+NEARLY_MS, NEW_EDGES_MAX = 60_000.0, 40
 # So few edges are solved at once: looking for components would take longer.
 ONE_COMPONENT_EDGES_MAX = 5_000
 # Packages that are left out look at every partner at once while that is at most so many pairs.
@@ -43,7 +47,8 @@ PRICED_OF_VAST_MAX = 16
 class Solved:
     """partner: (n,) or UNASSIGNED; cost_ms: (n,) of the matched, 0 elsewhere; what was looked at, and the proof.
 
-    hopeless: (n,) packages that no partner could take. graph: the candidate pairs that the optimum was found on.
+    hopeless: (n,) packages that no partner could take. graph: the candidate pairs that the optimum was found on. known:
+    what pairs cost that had to be priced.
     """
 
     partner: Ints
@@ -55,6 +60,7 @@ class Solved:
     solve_ms: float
     hopeless: Bools
     graph: Graph
+    known: KnownCosts
 
 
 def solve(
@@ -195,7 +201,9 @@ class Pipeline:
         vast = worth_ms > LEFT_OUT_MS / 4
         vast &= ~((self.edge[short] == UNASSIGNED) & (vast.sum() * len(self.problem.partners) <= AT_ONCE_PAIRS_MAX))
         near, far = short[~vast], short[vast]
-        self._take_in(near, self.index.within(near, np.minimum(worth_ms[~vast] - self.floor_ms[near], LEFT_OUT_MS)))
+        # Prices fall with what is found: to look as far as they reach at once would be to look too far.
+        farther_ms = REACH_GROWTH * np.maximum(0.0, self.reach_ms[near]) + REACH_MS_MIN
+        self._take_in(near, self.index.within(near, np.minimum(worth_ms[~vast] - self.floor_ms[near], farther_ms)))
         self.count[far] *= GROWTH
         for count in np.unique(self.count[far]):
             rows = far[self.count[far] == count]
@@ -255,15 +263,16 @@ class Pipeline:
             self._sharpen(np.concatenate([open_rows[~vast], likely]))
             better = ~pool.active & pool.exact & (pool.cost_ms < worth)
             touched[pool.package[better]] = True
-            # What is known of a package anyway may spare it the next round.
-            pool.active |= pool.exact & np.isfinite(pool.cost_ms) & touched[pool.package]
+            # What would nearly have been one of them may spare the package the next round.
+            nearly = np.flatnonzero(pool.exact & (pool.cost_ms < worth + NEARLY_MS) & touched[pool.package])
+            pool.active[least(pool.package, pool.cost_ms - worth, nearly, NEW_EDGES_MAX)] = True
             if not len(short) and len(likely) == vast.sum():
                 break
         self.build_s += self.clock_s() - started_s
         return touched
 
     def _solved(self, rounds: int) -> Solved:
-        n = len(self.problem.packages)
+        n, pool = len(self.problem.packages), self.pool
         u = package_prices(self.graph, self.edge, np.arange(n), self.partner_ms)
         matched = self.edge != UNASSIGNED
         cost_ms = np.where(matched, np.append(self.graph.cost_ms, 0.0)[self.edge], 0.0)
@@ -272,7 +281,7 @@ class Pipeline:
         lower_bound_ms = bound_ms(u, self.partner_ms, self.graph.slots)
         certificate = Certificate(u, self.partner_ms, self.left_out_ms, matched_ms, objective_ms, lower_bound_ms)
         possible = np.zeros(n, dtype=bool)
-        possible[self.pool.package[np.isfinite(self.pool.cost_ms)]] = True
+        possible[pool.package[np.isfinite(pool.cost_ms)]] = True
         return Solved(
             partner=self.matched_partner,
             cost_ms=cost_ms,
@@ -282,5 +291,6 @@ class Pipeline:
             build_ms=self.build_s * MS,
             solve_ms=self.solve_s * MS,
             graph=self.graph,
+            known=KnownCosts(pool.package[pool.exact], pool.partner[pool.exact], pool.cost_ms[pool.exact]),
             hopeless=~possible & np.isposinf(self.reach_ms),
         )

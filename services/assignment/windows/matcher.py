@@ -58,6 +58,7 @@ class Matcher:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._repeat(stop, settings.matcher_lease_renew_s, self._renew))
             group.create_task(self._repeat(stop, settings.matcher_housekeeping_s, self._keep_house))
+            group.create_task(self._runner.remedies.run(stop))
             group.create_task(self._repeat(stop, settings.matcher_tick_ms / 1000, lambda: self._tick(group)))
         async with self._primary.acquire() as connection:
             await store.leave(connection, self.id, list(self._fences))

@@ -45,7 +45,12 @@ class MatcherSettings(BaseSettings):
         1.0, ge=0, description="Packages are bundled where a window has more of them for each free partner; 0 always"
     )
     matcher_remedies_max: int = Field(20, ge=0, description="Deliveries of a window that remedies are sought for")
-    matcher_remedies_s_max: float = Field(0.5, gt=0, description="Time for remedies after a window's commit")
+    matcher_remedies_s_max: float = Field(
+        0.5, gt=0, description="Time for the remedies of a window, beside the next ones"
+    )
+    matcher_remedies_waiting_max: int = Field(
+        4, gt=0, description="Windows that may wait for the search of remedies; it skips what comes while as many wait"
+    )
     matcher_expired_max: int = Field(500, gt=0, description="Offers expired in one transaction")
     matcher_retry_s_min: float = Field(1.0, gt=0, description="First wait before an unassigned delivery is tried again")
     matcher_retry_s_max: float = Field(20.0, gt=0, description="Longest wait, after doublings")

@@ -143,12 +143,12 @@ SELECT wanted.id AS delivery_id FROM unnest($1::uuid[]) AS wanted (id) CROSS JOI
   SELECT FROM assignment.explanations
   WHERE delivery_id = wanted.id AND outcome <> 'ASSIGNED' AND remedies_tried = '{}' OFFSET 0) AS e
 """
-# Served by explanations_pkey. What another window has said meanwhile stays.
+# Served by explanations_pkey. What a later window has said meanwhile stays: ids rise with the time.
 _REMEDY = """
 UPDATE assignment.explanations e SET window_id = $1, remedies = r.remedies::jsonb,
   remedies_tried = string_to_array(r.tried, ',')
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[]) AS r (delivery_id, outcome, remedies, tried)
-WHERE e.delivery_id = r.delivery_id AND e.outcome = r.outcome AND e.remedies_tried = '{}'
+WHERE e.delivery_id = r.delivery_id AND e.outcome = r.outcome AND e.remedies_tried = '{}' AND e.window_id <= $1
 """
 # A partner beyond what one window holds.
 WINDOW_FULL = "WINDOW_FULL"

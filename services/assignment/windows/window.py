@@ -88,7 +88,7 @@ class WindowRunner:
         self._settings = settings
         self._solvers = solvers
         self._standing = StandingReader(settings)
-        self._remedies = RemedySearch(primary, settings)
+        self.remedies = RemedySearch(primary, settings)
 
     async def run(self, city: City, lease: Lease) -> WindowRow | None:
         """Match what is due in the city and commit it; return the window, or None when nothing was due.
@@ -118,7 +118,7 @@ class WindowRunner:
             for row, place in enumerate(rest.rows)
             if rest.result.partner[row] == UNASSIGNED
         }
-        await self._remedies.add(window.id, rest.problem, rest.result, unassigned)
+        self.remedies.add(window.id, rest.problem, rest.result, unassigned)
         return window
 
     def _match(self, city: City, read: "_Read") -> "_Matched":

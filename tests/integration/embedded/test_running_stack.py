@@ -13,7 +13,7 @@ from libs.embedded.status import collect_status
 WARM_START_S_MAX = 20.0
 IDLE_BYTES_MAX = 1_200_000_000
 DEADLINE_S = 60.0
-PROCESSES = ("postgres", "postgres-standby", "valkey", "assignment-api", "assignment-matcher", "gateway")
+PROCESSES = ("postgres", "postgres-standby", "valkey", "assignment-api", "assignment-matcher", "gateway", "relay")
 
 
 @pytest.fixture(scope="module")

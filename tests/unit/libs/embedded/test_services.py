@@ -40,6 +40,7 @@ def test_every_process_knows_only_the_secrets_it_works_with(specs: dict[str, Pro
         "TOKEN_PRIVATE_KEY_FILE",
         "GATEWAY_BOOTSTRAP_OPS_KEY_FILE",
     }
+    assert secrets_of(specs["relay"]) == {"RELAY_DSN", "REDIS_URL", "TOKEN_PUBLIC_KEY_FILE"}
     assert secrets_of(specs["demo"]) == {"API_KEY_FILE"}
 
 

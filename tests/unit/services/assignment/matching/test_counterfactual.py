@@ -1,5 +1,6 @@
 """Remedies: each does what it says, and a little less of it does not."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.assignment.matching import again as module
-from services.assignment.matching.again import Again, Budget
+from services.assignment.matching.again import Again, Budget, BudgetSpentError
 from services.assignment.matching.assignment import UNASSIGNED
 from services.assignment.matching.changes import (
     COLUMN_CHANGES,
@@ -271,3 +272,13 @@ def test_a_budget_that_is_spent_leaves_the_rest_untried() -> None:
     assert len(remedies(problem, result, left_out, Budget(packages_max=2))) == 2
     cut_short = remedies(problem, result, left_out, Budget(solves_max=1))
     assert all(set(answer.tried) < set(Kind) for answer in cut_short.values())
+
+
+def test_a_budget_that_ends_while_a_window_is_solved_again_ends_the_solving() -> None:
+    problem = random_problem(5, 12, 4)
+    result, asked = match(problem), itertools.count()
+    row = int(np.flatnonzero(result.partner == UNASSIGNED)[0])
+    again = Again(problem, result, Budget(expired=lambda: next(asked) > 0))
+    with pytest.raises(BudgetSpentError):
+        again.assigns_as_a_whole(problem, row)
+    assert again.budget.solves == 1, "it had begun"

@@ -1,0 +1,51 @@
+"""The one place where the process of the assignment service's consumers is wired."""
+
+import asyncio
+from typing import Any
+
+from pydantic import Field, PostgresDsn, RedisDsn
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from libs.grpc_server.server import GrpcServer, ServerLimits
+from libs.postgres.pool import PoolLimits, create_pool
+from libs.streams.handler import discovered
+from libs.streams.limits import ConsumerLimits
+from libs.streams.run import run_consumers
+from libs.telemetry.metrics import serve_metrics
+from services.assignment import handlers
+
+
+class ConsumerSettings(BaseSettings):
+    """What `python -m services.assignment consumer` is told."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LASTMILE_", env_nested_delimiter="__", frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on")
+    assignment_consumer_port: int = Field(15063, ge=1, le=65535, description="Port of the health checks")
+    assignment_consumer_metrics_port: int = Field(15064, ge=1, le=65535, description="Port of the metrics, over HTTP")
+    assignment_dsn: PostgresDsn = Field(description="The PostgreSQL primary, as role assignment_api")
+    redis_url: RedisDsn = Field(description="Where the streams are")
+    log_level: str = Field("INFO", description="Least level of the log lines that are written")
+    assignment_consumer: ConsumerLimits = Field(ConsumerLimits(), description="Limits of each consumer")
+    assignment_consumer_pool: PoolLimits = Field(PoolLimits(), description="Connections to the primary, for all")
+    assignment_consumer_server: ServerLimits = Field(ServerLimits(), description="Limits of the health server")
+
+
+async def run_handlers(settings: ConsumerSettings, stop: asyncio.Event) -> None:
+    """Run every handler until `stop` is set, then drain. A handler is made with the pool of the primary."""
+    server = GrpcServer(
+        f"{settings.host}:{settings.assignment_consumer_port}", (), None, settings.assignment_consumer_server
+    )
+    kinds: list[Any] = list(discovered(handlers).values())
+    async with await create_pool(
+        str(settings.assignment_dsn), settings.assignment_consumer_pool, "assignment-consumer"
+    ) as primary:
+        with serve_metrics(settings.host, settings.assignment_consumer_metrics_port):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(server.serve(stop))
+                made = [kind(primary) for kind in kinds]
+                await run_consumers(made, str(settings.redis_url), settings.assignment_consumer, stop)
+                # Without a handler there is nothing to run, and still something to stop.
+                await stop.wait()
