@@ -47,7 +47,8 @@ def nameless_in(tree: ast.Module) -> list[int]:
     texts = (
         node for node in ast.walk(tree) if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in named
     )
-    return [node.lineno for node in texts if is_statement(_text_of(node))]
+    # An f-string and its parts are one.
+    return sorted({node.lineno for node in texts if is_statement(_text_of(node))})
 
 
 def _modules() -> Iterator[tuple[Path, ast.Module]]:

@@ -15,7 +15,8 @@ WEEKS = 25
 COMMON = 10 * PAGE + WEEKS
 # A plan for any city takes it for an average one, of 25, where that costs about as much; the small one is half of that.
 AVERAGE = 60 * PAGE
-TENANT, OPERATOR, MATCHER, GATEWAY = "assignment_tenant", "assignment_operator", "assignment_matcher", "gateway"
+TENANT, OPERATOR, MATCHER = "assignment_tenant", "assignment_operator", "assignment_matcher"
+GATEWAY, RELAY = "gateway", "relay"
 Values = Callable[[World], Sequence[object]]
 
 

@@ -1,10 +1,10 @@
-"""Partners, merchants, cities, networks and API keys."""
+"""Partners, merchants, cities, networks, API keys and the relay's epochs."""
 
 from uuid import UUID, uuid4
 
 from libs.ids import new_id
 from services.assignment.partners import store as partners
-from tests.integration.plans.case import BATCH, GATEWAY, ID_MAX, PAGE, TENANT, Case, many, new_ids
+from tests.integration.plans.case import BATCH, GATEWAY, ID_MAX, PAGE, RELAY, TENANT, Case, many, new_ids
 from tests.integration.plans.world import BIG_CITY, SMALL_CITY, World
 
 
@@ -88,4 +88,8 @@ OTHERS = [
     Case("gateway.auth.store.FIND", lambda w: [b"key 7"], 1, GATEWAY),
     Case("gateway.auth.store.LIST", lambda w: [ID_MAX, PAGE], PAGE, GATEWAY),
     Case("gateway.auth.store.REVOKE", lambda w: [new_id(), w.now], 1, GATEWAY),
+    Case("libs.postgres.event_slot.RECORD", lambda w: [1], 0, RELAY),
+    Case("libs.postgres.event_slot.NEWEST", lambda w: [], 1, RELAY),
+    Case("libs.postgres.event_slot.BEGUN", lambda w: [1], 1, RELAY),
+    Case("libs.postgres.event_slot.BEGIN", lambda w: [1], 1, RELAY),
 ]  # fmt: skip

@@ -8,26 +8,29 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from libs.embedded.bootstrap import SCHEMAS, migrations_of
+from libs.embedded.secret_store import RELAY_ROLE
 from libs.embedded.stack import EmbeddedServers
 from libs.postgres.migrate import migrate
 from libs.postgres.pool import PoolLimits, create_pool
-from tests.integration.plans.case import GATEWAY, MATCHER, OPERATOR, TENANT
+from tests.integration.plans.case import GATEWAY, MATCHER, OPERATOR, RELAY, TENANT
 from tests.integration.plans.world import World
 
-ROOT = Path(__file__).resolve().parents[3]
 FILL = Path(__file__).with_name("fill.sql")
 DATABASE = "plans"
 # Whose login takes the role in its transactions.
-LOGINS = {TENANT: "assignment_api", OPERATOR: "assignment_api", MATCHER: MATCHER, GATEWAY: GATEWAY}
+LOGINS = {TENANT: "assignment_api", OPERATOR: "assignment_api", MATCHER: MATCHER, GATEWAY: GATEWAY, RELAY: RELAY_ROLE}
 _PARTITIONS = """
 SELECT assignment.make_partition(c.relname, date_trunc('week', now(), 'UTC') - back * interval '7 days')
 FROM pg_partitioned_table p JOIN pg_class c ON c.oid = p.partrelid CROSS JOIN generate_series(2, 13) AS back
 WHERE c.relnamespace = 'assignment'::regnamespace
 """
-# Neither the log nor the standby needs them.
+# The shared servers' slots keep only so much of the log. What others refer to must
+# stay logged, and is small.
 _UNLOGGED = """
 SELECT format('ALTER TABLE %s SET UNLOGGED', oid::regclass) FROM pg_class
-WHERE relnamespace = 'assignment'::regnamespace AND relkind = 'r' AND relispartition
+WHERE relnamespace = 'assignment'::regnamespace AND relkind = 'r'
+  AND NOT EXISTS (SELECT FROM pg_constraint WHERE contype = 'f' AND confrelid = pg_class.oid)
 """
 # Made again after the rows, which takes half the time.
 _INDEXES = """
@@ -53,8 +56,8 @@ async def filled(embedded_servers: EmbeddedServers) -> AsyncIterator[Filled]:
     await server.execute(f"CREATE DATABASE {DATABASE}")
     try:
         dsn = embedded_servers.dsn(database=DATABASE)
-        for service in ("assignment", "gateway"):
-            await migrate(dsn, ROOT / "services" / service / "migrations", service)
+        for schema in SCHEMAS:
+            await migrate(dsn, migrations_of(schema), schema)
         owner = await asyncpg.connect(dsn, command_timeout=280)
         await _fill(owner)
         world = await World.read(owner)
