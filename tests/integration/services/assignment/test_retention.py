@@ -103,6 +103,31 @@ async def test_a_week_with_a_live_delivery_stays_and_is_told_of(weeks: Weeks, ca
     assert await weeks.left(live) == set()
 
 
+async def test_a_delivery_that_comes_while_its_week_is_dropped_keeps_the_week(
+    embedded_servers: EmbeddedServers, weeks: Weeks
+) -> None:
+    ids = await weeks.age(3)
+    other = await asyncpg.connect(embedded_servers.dsn(database=DATABASE))
+    late = Weeks(other, weeks.matcher)
+    try:
+        await store.drop_old_week(weeks.matcher, NOW, 2, 500)  # the empty one before
+        transaction = other.transaction()
+        await transaction.start()
+        live = await late.deliver(NOW - 3 * WEEK, "pending")
+        # It has counted the live ones, of which it saw none, and waits for the table.
+        dropping = asyncio.create_task(store.drop_old_week(weeks.matcher, NOW, 2, 10_000))
+        waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock')"
+        deadline = asyncio.get_running_loop().time() + 15
+        while not await weeks.owner.fetchval(waits):
+            assert asyncio.get_running_loop().time() < deadline
+            await asyncio.sleep(0.02)
+        await transaction.commit()
+        assert await dropping == [store.OldWeek(week_of(NOW - 3 * WEEK), 1)]
+    finally:
+        await other.close()
+    assert await weeks.left(live) == await weeks.left(ids[0]) == ALL
+
+
 async def test_a_clock_that_jumps_ahead_drops_nothing_that_is_young(weeks: Weeks) -> None:
     ids = await weeks.age(3)
     for _ in range(2):
