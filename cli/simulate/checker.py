@@ -7,7 +7,7 @@ is compared with that. Findings name the file, the row and the rule.
 import csv
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +72,7 @@ class Checker:
         self._order = {name: index for index, name in enumerate(self.scenario.order_ids)}
         self._places = Places(self.scenario)
         self._where = self._places.coordinates()
+        self._pickups = {self._places.name("pickup", index) for index in range(len(self.scenario.pickup_ids))}
         self._place = {name: index for index, name in enumerate(self._where)}
         self.assigned = [self._assigned(row, values) for row, values in _rows(out / ASSIGNMENTS, ASSIGNMENT_COLUMNS)]
         self.moved = [self._moved(row, values) for row, values in _rows(out / MOVES, MOVE_COLUMNS)]
@@ -168,6 +169,8 @@ class Checker:
         ]
         if min((one.decided_min for one in taken), default=math.inf) > way.depart_min + SLACK_MIN:
             # Sent without an order; whatever is taken here belongs to a later move, if there is one.
+            if way.target not in self._pickups:
+                yield f"{at}goes to {way.target}, which is no pickup and not the door of an order that it has"
             if not day.on_min[partner] <= way.depart_min < day.off_min[partner]:
                 yield f"{at}sent to {way.target} at {way.depart_min:g}, when the partner is off duty"
             if not settings.reposition:
@@ -181,8 +184,8 @@ class Checker:
             board[one.order] = one
             if abs(one.pickup_min - goods_min) > SLACK_MIN:
                 yield f"{ASSIGNMENTS}: row {one.row}: picked up at {one.pickup_min:g}; the visit allows {goods_min:g}"
-        if leaves_min < goods_min + half - SLACK_MIN:
-            yield f"{at}leaves the pickup at {leaves_min:g}, before {goods_min + half:g}"
+        if abs(leaves_min - goods_min - half) > SLACK_MIN:
+            yield f"{at}leaves the pickup at {leaves_min:g}, not at {goods_min + half:g}"
         orders = list(board)
         for load, most, what in (
             (len(orders), day.parcels_max[partner], "parcels"),
@@ -203,9 +206,16 @@ class Checker:
             yield f"{at}leaves the door at {leaves_min:g}, before the dwell is over"
 
     def _each_window(self) -> Iterator[str]:
-        before, moments = -math.inf, set[float]()
+        before, moments, day = -math.inf, set[float](), self.scenario.day
+        taken = Counter(one.decided_min for one in self.assigned)
         for row, values in self._windows:
             at_min, cost, bound = (_number(WINDOWS, row, values, name) for name in ("at_min", "cost", "lower_bound"))
+            orders, partners = (_number(WINDOWS, row, values, name) for name in ("orders", "partners"))
+            on_duty = int(((day.on_min <= at_min) & (at_min < day.off_min)).sum())
+            if partners != on_duty:
+                yield f"{WINDOWS}: row {row}: {partners:g} partners are said to be on duty: {on_duty} are"
+            if not taken[at_min] <= orders <= (day.placed_min <= at_min).sum():
+                yield f"{WINDOWS}: row {row}: {orders:g} open orders: fewer than are taken, or more than are placed"
             if at_min <= before:
                 yield f"{WINDOWS}: row {row}: not after the window before it"
             if bound > cost + 1e-3 + 1e-6 * abs(cost):

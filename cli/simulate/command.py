@@ -17,9 +17,10 @@ from typer.core import TyperGroup
 from cli.imports.plan import ImportFileError
 from cli.simulate.checker import Checker, OutputsError
 from cli.simulate.convert import Converted, convert_lade, convert_rappi, thin_out
-from cli.simulate.outputs import COPY, summarize, write_outputs
+from cli.simulate.outputs import COPY, delivered_by, shared_measures, summarize, write_outputs
 from cli.simulate.policies import PolicyName, simulate
 from cli.simulate.scenario import ScenarioError, read_scenario
+from services.assignment.matching.horizon.day import Floats
 
 RUN = "run"
 ROWS = {
@@ -28,6 +29,8 @@ ROWS = {
     "click_to_door_p50_min": "click to door, p50 min",
     "click_to_door_p90_min": "click to door, p90 min",
     "lateness_mean_min": "lateness, mean min",
+    "shared_click_to_door_mean_min": "click to door where all deliver, mean min",
+    "shared_lateness_mean_min": "lateness where all deliver, mean min",
     "ready_to_pickup_mean_min": "ready to pickup, mean min",
     "deliveries_per_on_duty_hour": "deliveries per on-duty hour",
     "bundle_size_mean": "orders per visit",
@@ -137,6 +140,7 @@ def compare(
 ) -> None:
     """Run every policy over a scenario and print how they compare; nothing is written."""
     summaries: dict[str, dict[str, Any]] = {}
+    drops: list[Floats] = []
     with _complaints():
         scenario = read_scenario(folder)
         if keep_partners < 1:
@@ -145,7 +149,11 @@ def compare(
                 scenario = read_scenario(Path(thinned))
         for policy in PolicyName:
             with _progress(len(scenario.order_ids), policy) as progress:
-                summaries[policy] = summarize(scenario, simulate(scenario, policy, progress))
+                world = simulate(scenario, policy, progress)
+            summaries[policy] = summarize(scenario, world)
+            drops.append(delivered_by(world))
+    for summary, shared in zip(summaries.values(), shared_measures(scenario.day, drops), strict=True):
+        summary.update(shared)
     if as_json:
         typer.echo(json.dumps(summaries, indent=2))
     else:
@@ -225,6 +233,8 @@ def _table(summaries: dict[str, dict[str, Any]]) -> None:
     for policy in summaries:
         table.add_column(policy, justify="right")
     for key, title in ROWS.items():
+        if not any(key in summary for summary in summaries.values()):
+            continue
         table.add_row(title, *(_shown(key, summary[key]) for summary in summaries.values()))
     Console().print(table)
 

@@ -6,7 +6,7 @@ Numbers are written so that reading them gives the same number again; nothing de
 import csv
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 
 from cli.simulate.scenario import FILES, Scenario
 from cli.simulate.world import Window, World
-from services.assignment.matching.horizon.day import Floats
+from services.assignment.matching.horizon.day import Day, Floats
 
 ASSIGNMENTS, MOVES, WINDOWS, SUMMARY, COPY = "assignments.csv", "moves.csv", "windows.csv", "summary.json", "scenario"
 ASSIGNMENT_COLUMNS = ("decided_min", "partner_id", "order_id", "pickup_min", "dropoff_min")
@@ -136,6 +136,30 @@ def summarize(scenario: Scenario, world: World) -> dict[str, Any]:
         stops = np.concatenate([day.pickup_place[[visit.pickup]], day.drop_place[visit.orders]])
         distance_m += float(day.distance_m(stops[:-1], stops[1:]).sum())
     return measures(scenario, drop, goods, by, len(world.visits), distance_m)
+
+
+def delivered_by(world: World) -> Floats:
+    """Return (n,) when each order was dropped, NaN where never or too late to count."""
+    drop = np.full(len(world.day.placed_min), np.nan)
+    for visit in world.visits:
+        drop[visit.orders] = visit.drops_min
+    return np.where(drop <= world.day.latest_min, drop, np.nan)
+
+
+def shared_measures(day: Day, drops: Sequence[Floats]) -> list[dict[str, Any]]:
+    """Return for each run, of which `drops` has the delivered_by, its times over the orders that all runs delivered.
+
+    A mean over what one run delivered flatters the run that gives hard orders up; over the same orders it does not.
+    """
+    shared = np.isfinite(np.array(drops)).all(axis=0)
+    return [
+        {
+            "shared_orders": int(shared.sum()),
+            "shared_click_to_door_mean_min": _mean((drop - day.placed_min)[shared]),
+            "shared_lateness_mean_min": _mean(np.maximum(0, drop - day.due_min)[shared]),
+        }
+        for drop in drops
+    ]
 
 
 def _approaches(scenario: Scenario, world: World) -> Iterable[tuple[Floats, int]]:

@@ -21,7 +21,7 @@ from services.assignment.matching.horizon.trips import drop_times, goods_min, le
 FUTURE, OPEN, TAKEN, LOST = 0, 1, 2, 3
 
 
-class RuleBroken(Exception):  # noqa: N818 - says what happened
+class RuleBrokenError(Exception):
     """A policy decided something that the world does not allow."""
 
 
@@ -87,15 +87,16 @@ class World:
             if at_min > last_min or not (self._open or self._placed < len(self._state)):
                 break
             self._advance(at_min)
+            next_min = first_min + grid * self._policy.window_min
             if self._open:
-                self._decide()
+                self._decide(next_min)
             elif self._placed < len(self._state):
                 # Nobody waits: go on at the window in which the next order is there.
-                next_min = float(day.placed_min[self._by_placement[self._placed]])
-                if not day.reposition:
-                    grid = max(grid, int(np.ceil((next_min - first_min) / self._policy.window_min)))
+                if day.reposition:
+                    self._decide(next_min)
                 else:
-                    self._decide()
+                    placed_min = float(day.placed_min[self._by_placement[self._placed]])
+                    grid = max(grid, int(np.ceil((placed_min - first_min) / self._policy.window_min)))
             if progress:
                 progress(self._placed - len(self._open))
 
@@ -122,12 +123,12 @@ class World:
         for partner in [k for k, visit in self._last.items() if visit.goods_min <= at_min]:
             del self._last[partner]
 
-    def _decide(self) -> None:
+    def _decide(self, next_min: float) -> None:
         day, now = self.day, self.now_min
         partners = np.flatnonzero((day.on_min <= now) & (now < day.off_min))
         seen = Situation(
-            day, now, np.array(self._open, dtype=np.int64), partners, self._free_min.copy(), self._place.copy(),
-            list(self._last.values()),
+            day, now, next_min, np.array(self._open, dtype=np.int64), partners, self._free_min.copy(),
+            self._place.copy(), list(self._last.values()),
         )  # fmt: skip
         started = perf_counter()
         decided = self._policy.decide(seen)
@@ -147,12 +148,12 @@ class World:
         day, partner = self.day, take.partner
         self._must_be_on_duty(partner)
         if len({int(day.order_pickup[order]) for order in take.orders}) != 1:
-            raise RuleBroken(f"a visit is to one pickup: {take}")
+            raise RuleBrokenError(f"a visit is to one pickup: {take}")
         pickup = int(day.order_pickup[take.orders[0]])
         if take.more:
             visit = self._last.get(partner)
             if visit is None or visit.pickup != pickup or not set(visit.orders) < set(take.orders):
-                raise RuleBroken(f"no visit of the partner can be given this: {take}")
+                raise RuleBrokenError(f"no visit of the partner can be given this: {take}")
             new = [order for order in take.orders if order not in visit.orders]
         else:
             depart = max(self.now_min, float(self._free_min[partner]))
@@ -161,12 +162,12 @@ class World:
             new = list(take.orders)
         for order in new:
             if self._state[order] != OPEN:
-                raise RuleBroken(f"order {order} is not open: {take}")
+                raise RuleBrokenError(f"order {order} is not open: {take}")
         self._load_must_fit(take)
         visit.orders = list(take.orders)
         self._time(visit)
         if visit.goods_min >= day.off_min[partner]:
-            raise RuleBroken(f"the goods would be taken at {visit.goods_min}, off duty: {take}")
+            raise RuleBrokenError(f"the goods would be taken at {visit.goods_min}, off duty: {take}")
         for order in new:
             self._state[order] = TAKEN
             self.decided_min[order] = self.now_min
@@ -189,9 +190,9 @@ class World:
         day, partner = self.day, move.partner
         self._must_be_on_duty(partner)
         if not day.reposition:
-            raise RuleBroken("the scenario does not let idle partners be sent anywhere")
+            raise RuleBrokenError("the scenario does not let idle partners be sent anywhere")
         if self._free_min[partner] > self.now_min:
-            raise RuleBroken(f"partner {partner} is not idle")
+            raise RuleBrokenError(f"partner {partner} is not idle")
         place = day.pickup_place[move.pickup]
         arrive = self.now_min + float(day.travel_min(self._place[partner], place))
         self.repositionings.append(Repositioning(partner, move.pickup, self.now_min, arrive))
@@ -200,7 +201,7 @@ class World:
 
     def _must_be_on_duty(self, partner: int) -> None:
         if not self.day.on_min[partner] <= self.now_min < self.day.off_min[partner]:
-            raise RuleBroken(f"partner {partner} is off duty at {self.now_min}")
+            raise RuleBrokenError(f"partner {partner} is off duty at {self.now_min}")
 
     def _load_must_fit(self, take: Take) -> None:
         day, chosen = self.day, list(take.orders)
@@ -210,4 +211,4 @@ class World:
             (day.volume_cm3[chosen].sum(), day.volume_cm3_max[take.partner]),
         ):
             if load > limit:
-                raise RuleBroken(f"{load} is more than {limit}: {take}")
+                raise RuleBrokenError(f"{load} is more than {limit}: {take}")

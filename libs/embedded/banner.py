@@ -17,6 +17,7 @@ def ready_banner(settings: PlatformSettings, layout: Layout, took_s: float, *, s
             f"  start here   {web}/",
             f"  REST         {web}/docs   (OpenAPI: {web}/openapi.json)",
             f"  gRPC         {host}:{settings.assignment_port} assignment   {host}:{settings.gateway_grpc_port} access",
+            f"               {host}:{settings.relay_port} event streams",
         ]
     if settings.embeds_postgres:
         lines.append(f"  PostgreSQL   {host}:{settings.postgres_port}   hot standby {host}:{settings.standby_port}")

@@ -71,7 +71,8 @@ class PlatformSettings(BaseSettings):
         4_096,
         ge=256,
         le=1_048_576,
-        description="Log that a standby that is away may hold back before it has to be built anew",
+        description="Log that a standby or a relay that is away may hold back before it is lost to them: a standby is "
+        "then built anew, for a relay somebody has to decide",
     )
     postgres_fsync: bool = Field(True, description="Off only where losing the data in a power cut is of no matter")
     redis_memory_mb_max: int = Field(256, ge=16, le=65_536, description="Memory of Valkey")

@@ -69,6 +69,12 @@ class Consumer:
                     self._forget(set(self._city_of.values()))
                     with suppress(TimeoutError):
                         await asyncio.wait_for(stop.wait(), self._limits.outage_wait_s)
+                except ResponseError as error:
+                    if not any(sign in str(error) for sign in groups.GONE):
+                        raise
+                    # Destroyed by hand, or lost with the last second of a Redis that died.
+                    log.warning("a group is made again", extra={"consumer": self._group, "error": str(error)})
+                    self._forget(set(self._city_of.values()))
             await self._drain()
 
     async def _step(self) -> None:
@@ -84,17 +90,10 @@ class Consumer:
         if not streams or len(self._open) >= self._limits.queued_events_max:
             await self._movement(wait_s)
             return
-        try:
-            found: Any = await self._client.xreadgroup(
-                self._group, self.name, dict.fromkeys(streams, ">"),
-                count=self._limits.read_events_max, block=max(1, int(wait_s * 1000)),
-            )  # fmt: skip
-        except ResponseError as error:
-            if "NOGROUP" not in str(error):
-                raise
-            log.warning("a group is gone and is made again", extra={"consumer": self._group, "error": str(error)})
-            self._forget(list(self._reading))
-            return
+        found: Any = await self._client.xreadgroup(
+            self._group, self.name, dict.fromkeys(streams, ">"),
+            count=self._limits.read_events_max, block=max(1, int(wait_s * 1000)),
+        )  # fmt: skip
         for stream, entries in found:
             await self._admit(stream.decode(), entries)
 
@@ -286,7 +285,7 @@ class Consumer:
             for stream in [stream for own in self._reading.values() for stream in own]:
                 await groups.delete_idle_consumers(self._client, stream, self._group, kept=None)
             await self._leases.leave()
-        except REDIS_AWAY as error:
+        except (*REDIS_AWAY, ResponseError) as error:
             log.warning("left without a word", extra={"consumer": self._group, "error": error_text(error)})
             for task in list(self._tasks):
                 task.cancel()

@@ -9,6 +9,8 @@ from libs.streams.names import GROUPS, STREAMS, StreamName, alive_key
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 CLAIM_PAGE = 1_000
+# How Redis says that a group, or its stream, is not there.
+GONE = ("NOGROUP", "no such key")
 # They may run when Redis is full: it is the consumers that make room.
 _REGISTER = "#!lua flags=allow-oom\nreturn redis.call('SADD', KEYS[1], ARGV[1])"
 _CREATE = """#!lua flags=allow-oom

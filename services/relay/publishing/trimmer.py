@@ -5,21 +5,24 @@ from typing import Any
 import redis.asyncio as redis
 
 from libs.streams import groups
-from libs.streams.names import GROUPS
+from libs.streams.names import GROUPS, replay_key
 
 
 async def trim(client: redis.Redis, events_kept: int) -> int:
     """Trim every stream; return how many events went.
 
     A group that is registered and has not begun a stream has read nothing of it. Where nobody is registered, the
-    newest events are kept.
+    newest events are kept. Of earlier epochs, and of what was replayed, nothing is kept that was read.
     """
     members: Any = await client.smembers(GROUPS)
     registered = {member.decode() for member in members}
     trimmed = 0
-    for names in (await groups.streams_by_city(client)).values():
+    for city_code, names in (await groups.streams_by_city(client)).items():
         for name in names:
-            trimmed += await _trim_stream(client, str(name), registered, events_kept)
+            kept = events_kept if name == names[-1] else 0
+            trimmed += await _trim_stream(client, str(name), registered, kept)
+        for group in registered:
+            trimmed += await _trim_stream(client, replay_key(city_code, group), {group}, 0)
     return trimmed
 
 

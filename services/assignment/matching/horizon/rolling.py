@@ -24,6 +24,7 @@ from services.assignment.matching.horizon.situation import Decisions, Situation,
 from services.assignment.matching.horizon.tuning import Tuning
 from services.assignment.matching.horizon.units import Packed, Unit, Units
 from services.assignment.matching.horizon.visits import Additions, additions
+from services.assignment.matching.horizon.waiting import leaving, pressing
 
 
 class Rolling:
@@ -33,19 +34,30 @@ class Rolling:
         self.tuning = tuning or Tuning()
         self.window_min, self.urgent_min = self.tuning.window_min, self.tuning.urgent_min
         self._made = Units(day)
+        self._seen_min = -np.inf
         most = int(day.parcels_max.max(initial=0))
         self._bundle_max = self.tuning.bundle_max if most >= NO_LIMIT else max(1, most)
 
     def decide(self, seen: Situation) -> Decisions:
         """Match what is there, join what should be, and send those who must leave."""
-        tuning, day, until = self.tuning, seen.day, seen.now_min + self.window_min
-        soon = day.ready_min[seen.orders] - day.pickup_service_min / 2 <= seen.now_min + tuning.ready_within_min
-        orders = seen.orders[soon]
-        someone = bool((seen.free_min[seen.partners] < until).any()) or bool(seen.visits)
+        tuning, day = self.tuning, seen.day
+        new = seen.orders[day.placed_min[seen.orders] > self._seen_min]
+        self._seen_min = seen.now_min
+        between = seen.next_min - seen.now_min < self.window_min - 1e-9
+        if between and not pressing(seen, new):
+            return Decisions()
+        strain = pressure(seen, tuning)
+        calm = strain < tuning.calm and len(seen.orders) > tuning.calm_units
+        if calm:
+            idle = seen.partners[seen.free_min[seen.partners] <= seen.now_min]
+            orders = leaving(seen, idle, seen.now_min + tuning.calm_min)
+        else:
+            orders = leaving(seen, seen.partners, seen.now_min + tuning.ahead_min)
+        someone = bool((seen.free_min[seen.partners] < seen.next_min).any()) or bool(seen.visits)
         decided, planned = Decisions(), np.empty(0, dtype=np.int64)
         if len(orders) and someone:
-            plan = _Plan(seen, tuning, self._made, self._bundle_max, pressure(seen, tuning))
-            decided = plan.decisions([self._made.of((int(order),)) for order in orders], until)
+            plan = _Plan(seen, tuning, self._made, self._bundle_max, strain)
+            decided = plan.decisions([self._made.of((int(order),)) for order in orders])
             planned = plan.planned
         if day.reposition:
             decided.moves = repositioned(seen, tuning, planned)
@@ -62,14 +74,10 @@ class _Plan:
         self.planned = np.empty(0, dtype=np.int64)
         self.wait_min = tuning.left_out_min * (1 + tuning.left_out_pressure * max(0.0, strain - 1))
 
-    def decisions(self, units: list[Unit], until: float) -> Decisions:
-        """Return what to do before `until`."""
+    def decisions(self, units: list[Unit]) -> Decisions:
+        """Return what to do before the next moment."""
         pickups, counts = np.unique([unit.pickup for unit in units], return_counts=True)
         candidates = Candidates(self.seen, pickups, self.tuning.partners_near, counts)
-        if self.strain < self.tuning.calm and len(units) > self.tuning.calm_units:
-            units = self._leaving(units, candidates)
-            if not units:
-                return Decisions()
         rounds = self.tuning.bundle_rounds if self.strain >= self.tuning.bundle_from else 0
         if self.seen.day.capacitated and self.bundle_max > 1:
             rounds = max(rounds, self.tuning.parcel_rounds)
@@ -84,15 +92,7 @@ class _Plan:
             if better is None:
                 break
             units, rounds = better, rounds - 1
-        return self._decided(units, edges, extra, matching, until)
-
-    def _leaving(self, units: list[Unit], candidates: Candidates) -> list[Unit]:
-        """Return the units whose nearest partner leaves soon: where there are enough partners, others can wait."""
-        packed = Packed.of(units)
-        edges = price(self.seen, self.tuning, packed, *candidates.pairs(packed.pickup), self.minute_price)
-        _, depart = self._best(len(units), edges.unit, edges.cost, edges)
-        by = self.seen.now_min + self.tuning.calm_min
-        return [unit for unit, leaves in zip(units, depart, strict=True) if leaves <= by]
+        return self._decided(units, edges, extra, matching)
 
     def _best(self, count: int, row: Ints, cost: Floats, edges: Edges) -> tuple[Floats, Floats]:
         """Return (count,) each unit's least cost, +inf where there is none, and when it would be left for."""
@@ -124,19 +124,19 @@ class _Plan:
         cost[added] = extra.cost[matching.edge[added] - len(edges.unit)]
         return cost, partner
 
-    def _decided(
-        self, units: Sequence[Unit], edges: Edges, extra: Additions, matching: Matching, until: float
-    ) -> Decisions:
+    def _decided(self, units: Sequence[Unit], edges: Edges, extra: Additions, matching: Matching) -> Decisions:
         decided = Decisions(edges=len(edges.unit) + len(extra.unit))
         decided.cost, decided.lower_bound = matching.proof()
         chosen = matching.edge[(matching.edge != UNASSIGNED) & (matching.edge < len(edges.unit))]
         self.planned = edges.partner[chosen]
+        early_min = self.tuning.early_min if self.strain < self.tuning.calm else 0.0
+        by_min = self.seen.next_min + early_min - 1e-9
         for row in np.flatnonzero(matching.edge != UNASSIGNED).tolist():
             edge = int(matching.edge[row])
             if edge >= len(edges.unit):
                 place = edge - len(edges.unit)
                 visit = self.seen.visits[int(extra.visit[place])]
                 decided.takes.append(Take(visit.partner, extra.orders[place], more=True))
-            elif edges.depart_min[edge] < until - 1e-9:
+            elif edges.depart_min[edge] < by_min:
                 decided.takes.append(Take(int(edges.partner[edge]), units[row].orders))
         return decided

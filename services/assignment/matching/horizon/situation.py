@@ -30,12 +30,14 @@ class Visit:
 class Situation:
     """The world at `now_min`.
 
-    orders: open ones. partners: on duty. free_min (m,), place (m, 2) of every partner: when and where the last thing it
-    has agreed to ends. visits: those that have not left their pickup yet and are the last thing of their partner.
+    next_min: when the policy is asked again at the latest; sooner where an order is urgent. orders: open ones.
+    partners: on duty. free_min (m,), place (m, 2) of every partner: when and where the last thing it has agreed to
+    ends. visits: those that have not left their pickup yet and are the last thing of their partner.
     """
 
     day: Day
     now_min: float
+    next_min: float
     orders: Ints
     partners: Ints
     free_min: Floats

@@ -66,6 +66,17 @@ async def test_a_group_that_was_destroyed_is_made_again(client: redis.Redis, wri
         await until(lambda: handler.sequences() == {"deliveries/1": [1, 1, 2]})
 
 
+async def test_a_redis_that_was_emptied_is_consumed_again(client: redis.Redis, writer: Writer, group: str) -> None:
+    await writer.append(event_bytes("deliveries/1", 1, writer.city_code))
+    handler = Recorder(group)
+    # Whatever it does next, it meets keys that are gone.
+    async with consuming(client, handler, QUICK.model_copy(update={"sweep_s": 0.05})):
+        await until(lambda: handler.sequences() == {"deliveries/1": [1]})
+        await client.flushall()
+        await writer.append(event_bytes("deliveries/1", 2, writer.city_code))
+        await until(lambda: handler.sequences() == {"deliveries/1": [1, 2]})
+
+
 async def test_processes_share_the_cities_and_take_over_from_one_that_leaves(client: redis.Redis, group: str) -> None:
     writers = [Writer(client, new_city()) for _ in range(6)]
     first, second = Recorder(group), Recorder(group)

@@ -7,7 +7,7 @@ import redis.asyncio as redis
 
 from libs.embedded.stack import EmbeddedServers
 from libs.streams import groups
-from libs.streams.names import GROUPS, STREAMS
+from libs.streams.names import FIELD, GROUPS, STREAMS, StreamName, replay_key
 from services.relay.publishing.trimmer import trim
 from tests.events import Writer, event_bytes, new_city
 
@@ -73,6 +73,27 @@ async def test_a_registered_group_that_has_not_begun_the_stream_needs_all_of_it(
     await store.sadd(GROUPS, "newcomer")
     assert await trim(store, KEPT) == 0
     assert await oldest(store, stream) == 1
+
+
+async def test_of_an_earlier_epoch_nothing_is_kept_that_was_read(store: redis.Redis, stream: str) -> None:
+    city = StreamName.parse(stream).city_code
+    later = Writer(store, city, epoch=2)
+    await later.append(*(event_bytes("deliveries/1", n, city) for n in range(EVENTS)))
+    for name in (stream, later.stream):
+        await group(store, name, "fast", read=EVENTS, acknowledge=EVENTS)
+    await trim(store, KEPT)
+    assert await store.xlen(stream) <= BLOCK
+    assert await store.xlen(later.stream) >= KEPT
+
+
+async def test_what_was_replayed_goes_once_it_is_read(store: redis.Redis, stream: str) -> None:
+    replayed = replay_key(StreamName.parse(stream).city_code, "fast")
+    for n in range(2 * BLOCK):
+        await store.xadd(replayed, {FIELD: event_bytes("deliveries/1", n)})
+    await group(store, replayed, "fast", read=BLOCK, acknowledge=BLOCK)
+    await trim(store, KEPT)
+    assert BLOCK <= await store.xlen(replayed) < 2 * BLOCK
+    assert await store.xlen(stream) == EVENTS
 
 
 async def test_newcomers_find_the_newest_events_though_everybody_has_read_them(store: redis.Redis, stream: str) -> None:

@@ -136,7 +136,7 @@ def test_an_assignment_that_breaks_a_rule_is_refused(out: Path, order: str, colu
     [
         ("o1", {"from": "p2"}, "leaves from p2, but the partner is at p1"),
         ("o1", {"arrive_min": "14"}, "though the way takes 8 minutes"),
-        ("o1", {"depart_min": "11", "arrive_min": "19"}, "leaves the pickup at 11, before"),
+        ("o1", {"depart_min": "11", "arrive_min": "19"}, "leaves the pickup at 11, not at"),
         ("o2", {"depart_min": "1"}, "before it is there or on duty"),
         ("o2", {"to": "o4"}, "goes to the door of an order that is not on board"),
         ("o3", {"depart_min": "0"}, "before the dwell is over"),

@@ -62,7 +62,10 @@ def test_a_broken_rule_fails_the_check(folder: Path, tmp_path: Path) -> None:
 def test_every_policy_is_compared(folder: Path) -> None:
     code, said, _ = lastmile("compare", folder, "--keep-partners", "0.5", "--json")
     assert code == 0
-    assert set(json.loads(said)) == {"greedy", "plain", "shipped"}
+    found = json.loads(said)
+    assert set(found) == {"greedy", "plain", "shipped"}
+    assert len({one["shared_orders"] for one in found.values()}) == 1
+    assert found["shipped"]["shared_orders"] <= found["shipped"]["delivered"]
 
 
 def test_a_malformed_file_is_named_and_nothing_is_written(folder: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cli.simulate.outputs import Places, measures, number, write_outputs
+from cli.simulate.outputs import Places, measures, number, shared_measures, write_outputs
 from cli.simulate.policies import PolicyName, simulate
 from cli.simulate.scenario import Scenario, read_scenario
 from tests.scenarios import write_rows, write_scenario
@@ -70,3 +70,15 @@ def test_times_of_the_solver_are_written_only_when_they_are_asked_for(tmp_path: 
         write_outputs(tmp_path / "out", folder, scenario, world, timings=timings)
         with (tmp_path / "out" / "windows.csv").open(newline="") as file:
             assert any(float(row["solve_ms"]) > 0 for row in csv.DictReader(file)) is timings
+
+
+def test_over_the_orders_that_all_deliver_nobody_gains_by_giving_up(tmp_path: Path) -> None:
+    folder = write_scenario(tmp_path / "s", orders=0, partners=0)
+    orders = [(f"o{i}", 0, 0, "p0", 0, 0) for i in range(3)]
+    write_rows(folder / "orders.csv", "order_id,x,y,pickup_id,placed_min,ready_min", orders)
+    day = read_scenario(folder).day
+    all_three, quick_ones = np.array([20.0, 50.0, 80.0]), np.array([20.0, 60.0, np.nan])
+    assert shared_measures(day, [all_three, quick_ones]) == [
+        {"shared_orders": 2, "shared_click_to_door_mean_min": 35.0, "shared_lateness_mean_min": 5.0},
+        {"shared_orders": 2, "shared_click_to_door_mean_min": 40.0, "shared_lateness_mean_min": 10.0},
+    ]

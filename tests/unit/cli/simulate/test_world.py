@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cli.simulate.scenario import read_scenario
-from cli.simulate.world import RuleBroken, World
+from cli.simulate.world import RuleBrokenError, World
 from services.assignment.matching.horizon.day import Day
 from services.assignment.matching.horizon.situation import Decisions, Move, Situation, Take
 from tests.scenarios import write_rows, write_scenario
@@ -105,7 +105,7 @@ def test_an_order_that_can_no_longer_be_in_time_is_given_up(day: Day) -> None:
     ],
 )
 def test_a_decision_that_breaks_a_rule_is_refused(day: Day, script: dict[float, Decisions], said: str) -> None:
-    with pytest.raises(RuleBroken, match=said):
+    with pytest.raises(RuleBrokenError, match=said):
         run(day, script)
 
 
@@ -116,5 +116,5 @@ def test_an_idle_partner_may_be_sent_to_a_pickup_where_that_is_allowed(tmp_path:
     world = run(day, {on_duty: Decisions(moves=[Move(0, 1)])})
     (move,) = world.repositionings
     assert move.arrive_min == on_duty + day.travel_min(day.start_place[0], day.pickup_place[1])
-    with pytest.raises(RuleBroken, match="is not idle"):
+    with pytest.raises(RuleBrokenError, match="is not idle"):
         run(day, {on_duty: Decisions(moves=[Move(0, 1), Move(0, 2)])})

@@ -45,6 +45,7 @@ def see(day: Day, now_min: float, visits: Sequence[Visit] = (), free_min: Sequen
     return Situation(
         day,
         now_min,
+        now_min + 1,
         np.array(orders, dtype=np.int64),
         np.flatnonzero((day.on_min <= now_min) & (now_min < day.off_min)),
         day.on_min.copy() if free_min is None else np.array(free_min, dtype=float),

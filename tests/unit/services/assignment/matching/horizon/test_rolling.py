@@ -1,7 +1,10 @@
 """The shipped policy: late, ahead, together, and nobody starves."""
 
+from dataclasses import replace
+
 from services.assignment.matching.horizon.rolling import Rolling
 from services.assignment.matching.horizon.situation import Take, Visit
+from services.assignment.matching.horizon.tuning import Tuning
 from tests.unit.services.assignment.matching.horizon.days import make_day, see
 
 
@@ -31,8 +34,10 @@ def test_a_visit_that_has_not_left_is_given_more() -> None:
 def test_scarce_partners_take_several_orders() -> None:
     orders = [((1600, 100 * i), 0, 0, 5) for i in range(4)]
     day = make_day([(0, 0)], orders, [((0, 0), 0, 300)])
-    (take,) = Rolling(day).decide(see(day, 6)).takes
+    (take,) = Rolling(day, Tuning(bundle_max=4)).decide(see(day, 6)).takes
     assert sorted(take.orders) == [0, 1, 2, 3]
+    (take,) = Rolling(day).decide(see(day, 6)).takes
+    assert len(take.orders) == Tuning().bundle_max
 
 
 def test_a_partner_carries_no_more_than_it_can() -> None:
@@ -49,6 +54,14 @@ def test_an_order_that_would_miss_its_last_moment_comes_before_one_that_can_wait
     day = make_day([(0, 0), (0, 1000)], orders, [((0, 0), 0, 300)])
     (take,) = Rolling(day).decide(see(day, 72)).takes
     assert take.orders == (1,)
+
+
+def test_between_two_moments_only_an_order_that_presses_is_decided() -> None:
+    orders = [((960, 320), 0, 0.5, 5.5), ((-960, 320), 1, 0.5, 20)]
+    day = make_day([(960, 0), (-960, 0)], orders, [((0, 0), 0, 300), ((-960, 0), 0, 300)])
+    between = replace(see(day, 0.5), next_min=1.0)
+    assert Rolling(day).decide(between).takes == [Take(0, (0,))]
+    assert Rolling(day).decide(replace(between, orders=between.orders[1:])).takes == []
 
 
 def test_nobody_on_duty_or_nothing_placed_decides_nothing() -> None:
