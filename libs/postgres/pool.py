@@ -24,6 +24,10 @@ async def create_pool(dsn: str, limits: PoolLimits, application_name: str) -> as
         "idle_in_transaction_session_timeout": str(limits.idle_in_transaction_timeout_ms),
         # Short set-based statements: compiling them costs more than it saves.
         "jit": "off",
+        # Disks without moving heads: PostgreSQL's own 4 makes it prefer reading much in order to reading little.
+        "random_page_cost": "1.1",
+        # Starting workers takes longer than such statements, and they would take the processors of others.
+        "max_parallel_workers_per_gather": "0",
         "timezone": "UTC",
     }
     return await asyncpg.create_pool(

@@ -11,9 +11,10 @@ from libs.grpc_server.errors import FieldViolation, InvalidArgumentError
 from libs.ids import floor_at
 from libs.postgres.log_messages import emit
 from services.assignment.deliveries.delivery import Amount, Change, Delivery, Details, Point
-from services.assignment.deliveries.lifecycle import Actor, DeliveryState
+from services.assignment.deliveries.lifecycle import TERMINAL, Actor, DeliveryState
 from services.assignment.errors import ReferenceTakenError
 from services.assignment.events import LOG_PREFIX
+from services.assignment.listing import StateList
 
 # Served by delivery_references_pkey. Sorted by the caller, so that two batches never wait for each other in a ring.
 _CLAIM_REFERENCES = """
@@ -61,8 +62,9 @@ COLUMNS = """
 _GET = f"SELECT {COLUMNS} FROM assignment.deliveries WHERE id = $1"  # noqa: S608 - a constant
 # Served by delivery_changes_pkey, pruned to one partition.
 _HISTORY = "SELECT * FROM assignment.delivery_changes WHERE delivery_id = $1 ORDER BY sequence"
-# Served by deliveries_by_merchant, deliveries_by_partner, deliveries_by_city or, without filters, deliveries_pkey;
-# ids bound the time and prune partitions. The reference is looked up by delivery_references_pkey.
+# Served by deliveries_by_merchant, deliveries_by_partner, deliveries_by_city or, without filters, deliveries_pkey; by
+# deliveries_live and _ended, with _by_city and _by_merchant, for their states. Ids bound the time and prune partitions.
+# The reference is looked up by delivery_references_pkey.
 _LIST = f"""
 SELECT {COLUMNS} FROM assignment.deliveries
 WHERE id >= $1 AND id < $2 {{filters}} ORDER BY id DESC LIMIT $3
@@ -76,6 +78,20 @@ _FILTERS = {
     "merchant_reference": """AND id = (SELECT delivery_id FROM assignment.delivery_references
       WHERE merchant_id = $4 AND reference = ${n}::text)""",
 }
+# A page of the pages of a list.
+PAGES = "SELECT * FROM ({{pages}}) AS found ORDER BY id DESC LIMIT {limit}"
+_LIVE = frozenset(DeliveryState) - TERMINAL
+LISTS = StateList(
+    plain=_LIST,
+    merged=PAGES.format(limit="$3"),
+    filters=_FILTERS,
+    groups={
+        "AND state NOT IN ('delivered', 'cancelled', 'returned')": _LIVE,
+        "AND state IN ('cancelled', 'returned')": TERMINAL - {DeliveryState.DELIVERED},
+    },
+    few=frozenset({"partner_id", "merchant_reference"}),
+    first_place=4,
+)
 _ID_MAX = UUID(int=(1 << 128) - 1)
 
 
@@ -124,8 +140,8 @@ async def search(
     """Return deliveries that meet every filter (names of _FILTERS), newest first, before `before_id`."""
     lowest = floor_at(created_from) if created_from else UUID(int=0)
     highest = min(before_id or _ID_MAX, floor_at(created_until) if created_until else _ID_MAX)
-    clauses = " ".join(_FILTERS[name].format(n=place) for place, name in enumerate(filters, start=4))
-    rows = await connection.fetch(_LIST.format(filters=clauses), lowest, highest, rows_max, *filters.values())
+    statement, values = LISTS.statement(filters)
+    rows = await connection.fetch(statement, lowest, highest, rows_max, *values)
     return [delivery_from(row) for row in rows]
 
 

@@ -20,11 +20,10 @@ ON CONFLICT (reference) DO NOTHING RETURNING id
 _HOLDER = "SELECT id FROM assignment.merchants WHERE reference = $1"
 # Served by merchants_pkey.
 _GET = "SELECT id, name, reference, created_at FROM assignment.merchants WHERE id = $1"
-# Served by merchants_pkey, whose order is that of creation; by merchants_reference_key for a reference.
-_LIST = """
-SELECT id, name, reference, created_at FROM assignment.merchants
-WHERE id > $1 AND ($3 = '' OR reference = $3) ORDER BY id LIMIT $2
-"""
+# Served by merchants_pkey, whose order is that of creation.
+_LIST = "SELECT id, name, reference, created_at FROM assignment.merchants WHERE id > $1 ORDER BY id LIMIT $2"
+# Served by merchants_reference_key.
+_FIND = "SELECT id, name, reference, created_at FROM assignment.merchants WHERE reference = $1 AND id > $2"
 # Served by merchant_partners_pkey.
 _GET_PARTNERS = """
 SELECT merchant_id, allowed, denied, version, updated_at FROM assignment.merchant_partners WHERE merchant_id = $1
@@ -70,7 +69,10 @@ async def search(
     connection: asyncpg.Connection, *, after_id: UUID | None, reference: str, rows_max: int
 ) -> list[Merchant]:
     """Return merchants after `after_id`, oldest first; only the one with `reference` unless it is empty."""
-    rows = await connection.fetch(_LIST, after_id or _LOWEST, rows_max, reference)
+    if reference:
+        rows = await connection.fetch(_FIND, reference, after_id or _LOWEST)
+    else:
+        rows = await connection.fetch(_LIST, after_id or _LOWEST, rows_max)
     return [Merchant(**row) for row in rows]
 
 

@@ -5,14 +5,17 @@ from uuid import UUID
 import asyncpg
 
 from services.assignment.deliveries.lifecycle import OfferState
+from services.assignment.deliveries.store import PAGES
+from services.assignment.listing import StateList
 from services.assignment.offers.offer import Offer
 
 COLUMNS = """
   id, delivery_id, partner_id, window_id, city_code, state, cost_s, offered_at, expires_at, answered_at
 """
-# Served by offers_pkey.
+# Served by offers_by_id of every week: an offer may be much younger than its delivery, whose id is not known here.
 _GET = f"SELECT {COLUMNS} FROM assignment.offers WHERE id = $1"  # noqa: S608 - a constant
-# Served by offers_by_partner, offers_by_delivery, offers_by_city or, without filters, offers_pkey.
+# Served by offers_by_partner, offers_pkey for a delivery, offers_by_city or, without filters, offers_by_id; by
+# offers_live_by_id, offers_live_by_city and offers_refused_by_city for their states.
 _LIST = f"""
 SELECT {COLUMNS} FROM assignment.offers WHERE id < $1 {{filters}} ORDER BY id DESC LIMIT $2
 """  # noqa: S608 - a constant
@@ -22,6 +25,19 @@ _FILTERS = {
     "city_code": "AND city_code = ${n}::text",
     "states": "AND state = ANY (${n}::assignment.offer_state[])",
 }
+LISTS = StateList(
+    plain=_LIST,
+    merged=PAGES.format(limit="$2"),
+    filters=_FILTERS,
+    groups={
+        "AND ended_at IS NULL": frozenset({OfferState.OPEN, OfferState.ACCEPTED}),
+        "AND state IN ('rejected', 'expired', 'withdrawn')": frozenset(
+            {OfferState.REJECTED, OfferState.EXPIRED, OfferState.WITHDRAWN}
+        ),
+    },
+    few=frozenset({"partner_id", "delivery_id"}),
+    first_place=3,
+)
 _ID_MAX = UUID(int=(1 << 128) - 1)
 
 
@@ -35,8 +51,8 @@ async def search(
     connection: asyncpg.Connection, *, before_id: UUID | None, rows_max: int, filters: dict[str, object]
 ) -> list[Offer]:
     """Return offers that meet every filter (names of _FILTERS), newest first, before `before_id`."""
-    clauses = " ".join(_FILTERS[name].format(n=place) for place, name in enumerate(filters, start=3))
-    rows = await connection.fetch(_LIST.format(filters=clauses), before_id or _ID_MAX, rows_max, *filters.values())
+    statement, values = LISTS.statement(filters)
+    rows = await connection.fetch(statement, before_id or _ID_MAX, rows_max, *values)
     return [offer_from(row) for row in rows]
 
 

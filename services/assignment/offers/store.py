@@ -25,9 +25,10 @@ from services.assignment.offers.queries import offer_from
 _LOCK_DELIVERIES = f"""
 SELECT {COLUMNS} FROM assignment.deliveries WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
 """  # noqa: S608 - a constant
-# Served by offers_live.
+# Served by offers_live, each id pruned to one partition; OFFSET 0 keeps a plan for any ids from looking into all.
 _LIVE_OFFERS = f"""
-SELECT {OFFER_COLUMNS} FROM assignment.offers WHERE delivery_id = ANY ($1::uuid[]) AND ended_at IS NULL
+SELECT live.* FROM unnest($1::uuid[]) AS wanted (id) CROSS JOIN LATERAL (
+  SELECT {OFFER_COLUMNS} FROM assignment.offers WHERE delivery_id = wanted.id AND ended_at IS NULL OFFSET 0) AS live
 """  # noqa: S608 - a constant
 # Served by partners_pkey.
 _LOCK_PARTNERS = "SELECT id FROM assignment.partners WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE"
@@ -67,14 +68,14 @@ FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text
   AS o (id, delivery_id, merchant_id, partner_id, window_id, city_code, state, cost_s, weight_g, volume_cm3, offered_at,
     expires_at, answered_at, pickup_rank, drop_rank)
 """
-# Served by offers_pkey.
+# Served by offers_pkey, each pruned to its delivery's week.
 _ANSWER_OFFERS = """
 UPDATE assignment.offers o
 SET state = a.state, answered_at = a.answered_at, reason = a.reason,
   ended_at = CASE WHEN a.state IN ('open', 'accepted') THEN NULL ELSE a.ended_at END
-FROM unnest($1::uuid[], $2::assignment.offer_state[], $3::timestamptz[], $4::text[], $5::timestamptz[])
-  AS a (id, state, answered_at, reason, ended_at)
-WHERE o.id = a.id
+FROM unnest($1::uuid[], $2::assignment.offer_state[], $3::timestamptz[], $4::text[], $5::timestamptz[], $6::uuid[])
+  AS a (id, state, answered_at, reason, ended_at, delivery_id)
+WHERE o.delivery_id = a.delivery_id AND o.id = a.id
 """
 # Served by partners_pkey.
 _LOAD = """
@@ -228,6 +229,7 @@ async def _write_offers(connection: asyncpg.Connection, decisions: Sequence[Deci
             [offer.answered_at for offer, _ in touched],
             [reason for _, reason in touched],
             [now] * len(touched),
+            [offer.delivery_id for offer, _ in touched],
         )
     made = [(d.made_offer, d.moved.delivery) for d in decisions if d.made_offer is not None]
     if made:

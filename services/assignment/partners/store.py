@@ -49,7 +49,7 @@ UPDATE assignment.partners SET reference = nullif($2, ''), display_name = $3, ci
   rating = $17, cash_limit_minor = $18, network_code = $19, version = version + 1, updated_at = $20
 WHERE id = $1 RETURNING {_COLUMNS}
 """  # noqa: S608 - a constant
-# Served by partners_by_city, partners_reference_key or, without filters, partners_pkey, newest first.
+# Served by partners_by_city, partners_by_availability, partners_reference_key or, without filters, partners_pkey.
 _LIST = f"""
 SELECT {_COLUMNS} FROM assignment.partners WHERE id < $1 {{filters}} ORDER BY id DESC LIMIT $2
 """  # noqa: S608 - a constant

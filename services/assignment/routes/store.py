@@ -9,11 +9,13 @@ from services.assignment.deliveries.delivery import Point
 from services.assignment.deliveries.lifecycle import DeliveryState
 from services.assignment.routes.route import Held
 
-# Served by offers_on_route and deliveries_pkey, each id pruned to one partition.
+# Served by offers_on_route and deliveries_pkey, each id pruned to one partition. OFFSET 0 keeps it at that: the planner
+# knows of no pruning by row, and would join the offers of many partners with every delivery there is.
 _HELD = """
 SELECT o.partner_id, o.id AS offer_id, o.delivery_id, d.state, d.pickup_lat, d.pickup_lng, d.drop_lat, d.drop_lng,
   d.ready_at, d.drop_until, coalesce(o.pickup_rank, 0) AS pickup_rank, coalesce(o.drop_rank, 0) AS drop_rank
-FROM assignment.offers o JOIN assignment.deliveries d ON d.id = o.delivery_id
+FROM assignment.offers o CROSS JOIN LATERAL (
+  SELECT * FROM assignment.deliveries WHERE id = o.delivery_id OFFSET 0) AS d
 WHERE o.partner_id = ANY ($1::uuid[]) AND o.ended_at IS NULL ORDER BY o.id
 """
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 import asyncpg
@@ -19,12 +19,12 @@ from services.assignment.cities import store as cities_store
 from services.assignment.cities.city import City
 from services.assignment.deliveries.lifecycle import Actor, DeliveryState, OfferState
 from services.assignment.errors import LeaseLostError
-from services.assignment.idempotency import store as idempotency
 from services.assignment.matching.rules.registry import discovered
 from services.assignment.offers.codec import moved_event
 from services.assignment.offers.offer import Move
 from services.assignment.offers.store import transition
 from services.assignment.partners.positions import PositionBook
+from services.assignment.retention.keeper import keep_house
 from services.assignment.windows import store
 from services.assignment.windows.settings import MatcherSettings
 from services.assignment.windows.solvers import SolverProcesses
@@ -135,12 +135,8 @@ class Matcher:
             await transition(connection, moves, datetime.now(UTC), moved_event)
 
     async def _keep_house(self) -> None:
-        settings = self._settings
-        before = datetime.now(UTC) - timedelta(days=settings.idempotency_key_days)
         async with self._primary.acquire() as connection:
-            await store.ensure_partitions(connection, settings.matcher_partition_weeks_ahead)
-            forgotten = await idempotency.forget(connection, before, settings.idempotency_forget_rows_max)
-        log.info("house kept", extra={"idempotency_keys_forgotten": forgotten})
+            await keep_house(connection, self._settings.matcher_retention, datetime.now(UTC))
 
 
 def _figures(window: store.WindowRow) -> dict[str, float]:

@@ -6,6 +6,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from libs.grpc_server.server import ServerLimits
 from libs.postgres.pool import PoolLimits
 from services.assignment.partners.positions import PositionLimits
+from services.assignment.retention.keeper import RetentionLimits
 from services.assignment.windows.solvers import default_processes
 
 
@@ -57,9 +58,7 @@ class MatcherSettings(BaseSettings):
     matcher_shift_s_assumed: float = Field(28_800.0, gt=0, description="Shift of a partner who states no slot")
     matcher_earnings_refresh_s: float = Field(15.0, ge=0, description="Earnings of a shift are read again after this")
     matcher_housekeeping_s: float = Field(3600.0, gt=0, description="Time between housekeepings")
-    matcher_partition_weeks_ahead: int = Field(8, gt=0, description="Weekly partitions kept ready")
-    idempotency_key_days: int = Field(7, gt=0, description="An idempotency key is forgotten after this")
-    idempotency_forget_rows_max: int = Field(10_000, gt=0, description="Keys forgotten in one housekeeping")
+    matcher_retention: RetentionLimits = Field(RetentionLimits(), description="What housekeeping makes and drops")
     matcher_outage_wait_s: float = Field(0.5, gt=0, description="Wait after a failure of a server, before the next try")
     matcher_pool: PoolLimits = Field(
         PoolLimits(connections_max=8, statement_timeout_ms=30_000), description="Connections to the primary"

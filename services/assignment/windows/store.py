@@ -63,7 +63,7 @@ SELECT id, merchant_id, version, match_attempts, pickup_lat, pickup_lng, drop_la
 FROM assignment.deliveries WHERE state = 'pending' AND city_code = $1 AND match_after <= now()
 ORDER BY match_after, id LIMIT $2
 """
-# Served by partners_online, and partner_networks whole.
+# Served by partners_by_availability, and partner_networks whole.
 _PARTNERS = """
 SELECT id, vehicle, parcels_max - parcels_held AS parcels_left, weight_g_max - weight_g_held AS weight_g_left,
   volume_cm3_max - volume_cm3_held AS volume_cm3_left, side_mm_max, home_lat, home_lng, preferred_zones, acceptance,
@@ -79,22 +79,24 @@ SELECT count(*) FILTER (WHERE availability <> 'online') AS offline,
   count(*) FILTER (WHERE availability = 'online' AND parcels_held < parcels_max) AS present
 FROM assignment.partners WHERE city_code = $1
 """
-# Served by offers_by_delivery.
+# Served by offers_pkey, each id pruned to one partition; OFFSET 0 keeps a plan for any ids from looking into all.
 _DECLINED = """
-SELECT delivery_id, partner_id FROM assignment.offers
-WHERE delivery_id = ANY ($1::uuid[]) AND state IN ('rejected', 'expired', 'withdrawn')
+SELECT wanted.id AS delivery_id, o.partner_id FROM unnest($1::uuid[]) AS wanted (id) CROSS JOIN LATERAL (
+  SELECT partner_id FROM assignment.offers
+  WHERE delivery_id = wanted.id AND state IN ('rejected', 'expired', 'withdrawn') OFFSET 0) AS o
 """
 # Served by offers_to_expire.
 _EXPIRED = """
 SELECT id, delivery_id FROM assignment.offers
 WHERE city_code = ANY ($1::text[]) AND state = 'open' AND expires_at <= now() ORDER BY expires_at LIMIT $2
 """
-# Served by deliveries_pkey. The partners are locked by now, so waiting for a delivery could close a ring; one that
-# somebody changes at this moment needs no wait before its next try.
+# Served by deliveries_pkey, each id pruned to one partition. The partners are locked by now, so waiting for a delivery
+# could close a ring; one that somebody changes at this moment needs no wait before its next try.
 _STAY = """
 WITH free AS (
-  SELECT id FROM assignment.deliveries WHERE id = ANY ($1::uuid[]) AND state = 'pending'
-  FOR NO KEY UPDATE SKIP LOCKED
+  SELECT locked.id FROM unnest($1::uuid[]) AS wanted (id) CROSS JOIN LATERAL (
+    SELECT id FROM assignment.deliveries WHERE id = wanted.id AND state = 'pending' OFFSET 0
+    FOR NO KEY UPDATE SKIP LOCKED) AS locked
 )
 UPDATE assignment.deliveries d SET unassigned_reason = s.reason, match_attempts = d.match_attempts + 1,
   match_after = now() + make_interval(secs => s.wait_s)
@@ -123,10 +125,11 @@ _RECORD_WINDOW = f"""
 INSERT INTO assignment.windows ({_WINDOW_COLUMNS})
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 """  # noqa: S608 - constants
-# Served by windows_by_city or, without a city, windows_pkey.
-_LIST_WINDOWS = f"""
-SELECT {_WINDOW_COLUMNS} FROM assignment.windows WHERE id < $1 AND ($2::text = '' OR city_code = $2)
-ORDER BY id DESC LIMIT $3
+# Served by windows_pkey, each week's from the newest on.
+_LIST_WINDOWS = f"SELECT {_WINDOW_COLUMNS} FROM assignment.windows WHERE id < $1 ORDER BY id DESC LIMIT $2"  # noqa: S608 - constants
+# Served by windows_by_city.
+_LIST_CITY_WINDOWS = f"""
+SELECT {_WINDOW_COLUMNS} FROM assignment.windows WHERE id < $1 AND city_code = $3 ORDER BY id DESC LIMIT $2
 """  # noqa: S608 - constants
 # Served by explanations_pkey and deliveries_pkey.
 _GET_EXPLANATION = """
@@ -134,10 +137,11 @@ SELECT d.id AS delivery_id, e.window_id, e.outcome, e.chosen, e.alternatives, e.
   e.matched_at, e.remedies, e.remedies_tried
 FROM assignment.deliveries d LEFT JOIN assignment.explanations e ON e.delivery_id = d.id WHERE d.id = $1
 """
-# Served by explanations_pkey.
+# Served by explanations_pkey, each id pruned to one partition.
 _WITHOUT_REMEDIES = """
-SELECT delivery_id FROM assignment.explanations
-WHERE delivery_id = ANY ($1::uuid[]) AND outcome <> 'ASSIGNED' AND remedies_tried = '{}'
+SELECT wanted.id AS delivery_id FROM unnest($1::uuid[]) AS wanted (id) CROSS JOIN LATERAL (
+  SELECT FROM assignment.explanations
+  WHERE delivery_id = wanted.id AND outcome <> 'ASSIGNED' AND remedies_tried = '{}' OFFSET 0) AS e
 """
 # Served by explanations_pkey. What a later window has said meanwhile stays: ids rise with the time.
 _REMEDY = """
@@ -146,7 +150,6 @@ UPDATE assignment.explanations e SET window_id = $1, remedies = r.remedies::json
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[]) AS r (delivery_id, outcome, remedies, tried)
 WHERE e.delivery_id = r.delivery_id AND e.outcome = r.outcome AND e.remedies_tried = '{}' AND e.window_id <= $1
 """
-_ENSURE_PARTITIONS = "SELECT assignment.ensure_partitions($1)"
 # A partner beyond what one window holds.
 WINDOW_FULL = "WINDOW_FULL"
 _ID_MAX = UUID(int=(1 << 128) - 1)
@@ -282,15 +285,11 @@ async def list_windows(
     connection: asyncpg.Connection, before_id: UUID | None, city_code: str, rows_max: int
 ) -> list[WindowRow]:
     """Return windows, newest first, before `before_id`; of one city unless `city_code` is empty."""
-    rows = await connection.fetch(_LIST_WINDOWS, before_id or _ID_MAX, city_code, rows_max)
+    query, city = (_LIST_CITY_WINDOWS, [city_code]) if city_code else (_LIST_WINDOWS, [])
+    rows = await connection.fetch(query, before_id or _ID_MAX, rows_max, *city)
     return [WindowRow(**row) for row in rows]
 
 
 async def get_explanation(connection: asyncpg.Connection, delivery_id: UUID) -> asyncpg.Record | None:
     """Return a delivery's explanation; None for a delivery that the transaction may not see."""
     return await connection.fetchrow(_GET_EXPLANATION, delivery_id)
-
-
-async def ensure_partitions(connection: asyncpg.Connection, weeks_ahead: int) -> None:
-    """Make the partitions of the coming weeks."""
-    await connection.execute(_ENSURE_PARTITIONS, weeks_ahead)

@@ -97,18 +97,3 @@ async def test_cash_is_collected_in_rupees_only(ops: Caller) -> None:
     request = delivery_pb2.CreateDeliveryRequest(details=parcel)
     refusal = await ops.refused(ops.deliveries.CreateDelivery, request)
     assert (refusal.code, refusal.fields) == ("INVALID_ARGUMENT", ("details.cash_on_delivery.currency_code",))
-
-
-async def test_cash_and_earnings_are_read_by_index(embedded_servers: EmbeddedServers, ops: Caller) -> None:
-    connection = await asyncpg.connect(embedded_servers.dsn())
-    try:
-        await connection.execute("SET enable_seqscan = off")
-        for query, arguments, index in (
-            (store._CASH_HELD, ("X",), "Index Only Scan using deliveries_"),
-            (store._COMPLETED, ("X", 28_800.0), "using offers_completed"),
-        ):
-            plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {query}", *arguments))
-            assert "Seq Scan" not in plan, plan
-            assert index in plan, plan
-    finally:
-        await connection.close()

@@ -1,0 +1,77 @@
+"""Every statement's plan on a million deliveries, under the role and the row-level security that run it.
+
+A plan is looked at as made for its values, as made for any values, and as what PostgreSQL settles on for a prepared
+statement. It may read no larger table whole, and no more rows than its case states.
+"""
+
+import ast
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import pytest
+
+from libs.postgres.tenancy import Visibility, visible
+from tests.integration.plans.case import OPERATOR, TENANT, Case
+from tests.integration.plans.cases_deliveries import DELIVERIES, IDEMPOTENCY
+from tests.integration.plans.cases_offers import OFFERS
+from tests.integration.plans.cases_partners import OTHERS, PARTNERS
+from tests.integration.plans.cases_windows import WINDOWS
+from tests.integration.plans.conftest import Filled
+from tests.integration.plans.explain import Mode, explain
+from tests.statements import named_statements, nameless_in, nameless_statements
+
+CASES = [*DELIVERIES, *IDEMPOTENCY, *OFFERS, *PARTNERS, *OTHERS, *WINDOWS]
+
+
+@asynccontextmanager
+async def rolled_back(filled: Filled, case: Case) -> AsyncIterator[asyncpg.Connection]:
+    """A transaction that sees what the statement's callers may see, and leaves nothing behind."""
+    async with filled.pools[case.role].acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            merchants = [case.merchant(filled.world)] if case.role == TENANT else []
+            role = case.role if case.role in {TENANT, OPERATOR} else "none"
+            async with visible(connection, Visibility.of(role, merchants)):
+                yield connection
+        finally:
+            await transaction.rollback()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_a_plan_reads_what_its_case_states(filled: Filled, case: Case) -> None:
+    text = case.text or named_statements()[case.statement]
+    for mode in Mode:
+        async with rolled_back(filled, case) as connection:
+            plan = await explain(connection, text, case.values(filled.world), mode)
+        assert not plan.scanned_whole, f"{mode}: reads {plan.scanned_whole} whole\n{plan.text}"
+        assert plan.rows <= case.rows_max, f"{mode}: reads {plan.rows} rows\n{plan.text}"
+        # A plan for any values is not always taken, and a list of ids does not prune it.
+        if case.weeks_max is not None and mode is not Mode.GENERIC:
+            assert plan.weeks <= case.weeks_max, f"{mode}: looks into {plan.weeks} weeks\n{plan.text}"
+
+
+async def test_a_scan_of_a_large_table_is_seen_with_all_that_it_reads(filled: Filled) -> None:
+    case = Case("", lambda w: [], 0, OPERATOR)
+    text = "SELECT count(*) FROM assignment.deliveries WHERE weight_g = 1"
+    async with rolled_back(filled, case) as connection:
+        plan = await explain(connection, text, [], Mode.CUSTOM)
+    assert len(plan.scanned_whole) >= 12
+    assert plan.rows >= 1_000_000
+    assert plan.weeks >= 12
+
+
+def test_every_statement_has_a_case_and_every_case_a_statement() -> None:
+    assert {case.statement for case in CASES} == set(named_statements())
+
+
+def test_no_statement_is_without_a_name() -> None:
+    assert nameless_statements() == []
+
+
+def test_a_statement_inside_a_function_is_without_a_name() -> None:
+    named = 'A = "SELECT 1 FROM assignment.cities"\n'
+    assert nameless_in(ast.parse(named)) == []
+    assert nameless_in(ast.parse(named + 'def f():\n  return "DELETE FROM assignment.cities"\n')) == [3]
+    assert nameless_in(ast.parse('def f(x):\n  return f"UPDATE assignment.cities SET a = {x}"\n')) == [2]
