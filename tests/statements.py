@@ -7,6 +7,7 @@ import ast
 import importlib
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,6 +23,7 @@ def is_statement(text: object) -> bool:
     return isinstance(text, str) and bool(_STATEMENT.match(text) and _TABLE.search(text))
 
 
+@cache
 def named_statements() -> dict[str, str]:
     """Return every statement that is a constant of a module, by its name."""
     found: dict[str, str] = {}

@@ -20,10 +20,11 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`rows` read from tables, those filtered out included; the larger tables read whole; partitions per table."""
+    """`rows` read from tables, with those filtered out; the larger tables read whole; most partitions of a table."""
 
     rows: float
     scanned_whole: tuple[str, ...]
+    indexes: frozenset[str]
     weeks: int
     milliseconds: float
     text: str
@@ -65,6 +66,7 @@ async def _plan_of(connection: asyncpg.Connection, found: dict[str, Any]) -> Pla
     return Plan(
         rows=sum(_rows_read(node) for node in run),
         scanned_whole=tuple(sorted({node["Relation Name"] for node in run if _is_whole(node)} & large)),
+        indexes=frozenset(node["Index Name"] for node in _nodes(found["Plan"]) if "Index Name" in node),
         weeks=max(map(len, weeks.values()), default=0),
         milliseconds=found["Execution Time"],
         text=json.dumps(found, indent=1),

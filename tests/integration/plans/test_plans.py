@@ -5,6 +5,7 @@ statement. It may read no larger table whole, and no more rows than its case sta
 """
 
 import ast
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -21,6 +22,16 @@ from tests.integration.plans.conftest import Filled
 from tests.integration.plans.explain import Mode, explain
 from tests.statements import named_statements, nameless_in, nameless_statements
 
+# The indexes of tables, each with those of the partitions; keys are there for what they forbid.
+_INDEXES = """
+SELECT whole.relname AS whole, array_agg(part.relname) FILTER (WHERE part.relname IS NOT NULL) AS parts
+FROM pg_index i JOIN pg_class whole ON whole.oid = i.indexrelid
+LEFT JOIN pg_inherits h ON h.inhparent = whole.oid LEFT JOIN pg_class part ON part.oid = h.inhrelid
+WHERE whole.relnamespace = 'assignment'::regnamespace AND NOT whole.relispartition AND NOT i.indisunique
+GROUP BY whole.relname
+"""
+# What the plans of each case that has run went by.
+USED: dict[Case, set[str]] = defaultdict(set)
 CASES = [*DELIVERIES, *IDEMPOTENCY, *OFFERS, *PARTNERS, *OTHERS, *WINDOWS]
 
 
@@ -45,11 +56,21 @@ async def test_a_plan_reads_what_its_case_states(filled: Filled, case: Case) -> 
     for mode in Mode:
         async with rolled_back(filled, case) as connection:
             plan = await explain(connection, text, case.values(filled.world), mode)
+        USED[case].update(plan.indexes)
         assert not plan.scanned_whole, f"{mode}: reads {plan.scanned_whole} whole\n{plan.text}"
         assert plan.rows <= case.rows_max, f"{mode}: reads {plan.rows} rows\n{plan.text}"
         # A plan for any values is not always taken, and a list of ids does not prune it.
         if case.weeks_max is not None and mode is not Mode.GENERIC:
             assert plan.weeks <= case.weeks_max, f"{mode}: looks into {plan.weeks} weeks\n{plan.text}"
+
+
+async def test_every_index_serves_a_statement(filled: Filled) -> None:
+    if len(USED) < len(CASES):
+        pytest.skip("what serves nothing is known once every case has run")
+    async with rolled_back(filled, Case("", lambda w: [], 0, OPERATOR)) as connection:
+        indexes = {row["whole"]: row["parts"] for row in await connection.fetch(_INDEXES)}
+    used = frozenset[str]().union(*USED.values())
+    assert [whole for whole, parts in indexes.items() if not used.intersection([whole, *(parts or [])])] == []
 
 
 async def test_a_scan_of_a_large_table_is_seen_with_all_that_it_reads(filled: Filled) -> None:
