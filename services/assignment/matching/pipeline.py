@@ -193,7 +193,8 @@ class Pipeline:
         quick_ms, bound_ms = self.book.bound_ms(self.problem, edges, screened=screened)
         possible = np.isfinite(bound_ms)
         self.pool.add(edges.package[possible], edges.partner[possible], quick_ms[possible], bound_ms[possible])
-        self.reach_ms[packages] = found.reach_ms
+        # A neighbourhood counted in partners may end before one that was measured.
+        self.reach_ms[packages] = np.maximum(self.reach_ms[packages], found.reach_ms)
 
     def _look_on(self, short: Ints, worth_ms: Floats) -> None:
         """Take in more partners of the packages `short`: as many as their prices `worth_ms`, (short,), reach to."""

@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from services.assignment.matching import assignment, candidates
+from services.assignment.matching import assignment, candidates, pipeline
 from services.assignment.matching.certificate import CertificateError, exact_sum_ms, verify
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Metric
-from services.assignment.matching.pipeline import LEFT_OUT_MS, Solved, solve
+from services.assignment.matching.pipeline import LEFT_OUT_MS, Pipeline, Solved, solve
 from services.assignment.matching.problem import Packages, Partners, Policy, Problem, RuleConfig
 from services.assignment.matching.rules.registry import rule_book
 from services.assignment.matching.travel import SPEED_M_PER_S, Travel, steady
@@ -111,6 +111,22 @@ def test_hot_spots_where_everyone_wants_the_same_partners() -> None:
     assert result.certificate.objective_ms == dense_objective_ms(problem)
     assert result.rounds > 1, "neighbourhoods had to grow"
     assert result.edges_priced < 200 * 120
+
+
+@pytest.mark.parametrize("at_once", [0, pipeline.AT_ONCE_PAIRS_MAX])
+@pytest.mark.parametrize("seed", range(8))
+def test_no_pair_is_taken_in_twice_however_far_packages_look(
+    seed: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Too few partners: prices of packages that are left out make some neighbourhoods grow in two ways by turns.
+    monkeypatch.setattr(pipeline, "AT_ONCE_PAIRS_MAX", at_once)
+    problem = plane_problem(seed, 150, 60, ties=bool(seed % 2), reach_m=1e6)
+    problem = replace(problem, packages=replace(problem.packages, left_out_cost_s=np.full(150, np.inf)))
+    looking = Pipeline(problem, rule_book(problem.policy))
+    result = looking.run()
+    pairs = list(zip(looking.pool.package.tolist(), looking.pool.partner.tolist(), strict=True))
+    assert len(set(pairs)) == len(pairs)
+    assert result.certificate.objective_ms == dense_objective_ms(problem)
 
 
 def test_a_problem_has_one_answer_in_one_process_and_in_several() -> None:
