@@ -13,7 +13,7 @@ from tests.unit.services.assignment.matching.problems import random_problem
 DSN = "postgresql://assignment_matcher@localhost/lastmile"
 
 
-def test_what_comes_while_as_many_windows_wait_as_may_is_skipped_and_counted() -> None:
+async def test_what_comes_while_as_many_windows_wait_as_may_is_skipped_and_counted() -> None:
     settings = MatcherSettings(matcher_dsn=DSN, redis_url="redis://localhost", matcher_remedies_waiting_max=2)
     pool = asyncpg.create_pool(DSN)
     search, problem = RemedySearch(pool, settings), random_problem(5, 12, 4)
