@@ -187,10 +187,12 @@ class Pipeline:
         """Take those of the found pairs into the pool that are new and may be possible."""
         new = found.least_ms > self.reach_ms[found.package]
         new &= self.problem.partners.units_max[found.partner] > 0
-        edges = Edges(self.problem, found.package[new], found.partner[new])
+        # In order, so that the edges of the pool are quick to sort, however often.
+        package, partner = found.package[new], found.partner[new]
+        order = np.argsort(package * len(self.problem.partners) + partner)
+        edges = Edges(self.problem, package[order], partner[order])
         self.priced += len(edges)
-        screened = found.screened and not self.repairing
-        quick_ms, bound_ms = self.book.bound_ms(self.problem, edges, screened=screened)
+        quick_ms, bound_ms = self.book.bound_ms(self.problem, edges, screened=found.screened and not self.repairing)
         possible = np.isfinite(bound_ms)
         self.pool.add(edges.package[possible], edges.partner[possible], quick_ms[possible], bound_ms[possible])
         # A neighbourhood counted in partners may end before one that was measured.
@@ -221,7 +223,8 @@ class Pipeline:
         started_s = self.clock_s()
         pool, problem = self.pool, self.problem
         active = np.flatnonzero(pool.active)
-        active = active[np.argsort(pool.package[active] * len(problem.partners) + pool.partner[active])]
+        key = pool.package[active] * len(problem.partners) + pool.partner[active]
+        active = active[np.argsort(key, kind="stable")]
         offsets = np.searchsorted(pool.package[active], np.arange(len(problem.packages) + 1))
         self.graph = Graph(
             offsets, pool.partner[active], pool.cost_ms[active], self.left_out_ms, problem.partners.units_max
