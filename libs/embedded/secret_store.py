@@ -20,7 +20,16 @@ OWNER_ROLE = "lastmile"
 REPLICATION_ROLE = "lastmile_replication"
 # Reads the log: it may replicate, of its own database only.
 RELAY_ROLE = "relay"
-SERVICE_ROLES = ("assignment_api", "assignment_matcher", "gateway", RELAY_ROLE)
+SERVICE_ROLES = (
+    "assignment_api",
+    "assignment_query",
+    "assignment_fallback",
+    "assignment_matcher",
+    "gateway",
+    "gateway_query",
+    "gateway_fallback",
+    RELAY_ROLE,
+)
 REDIS = "redis"
 
 

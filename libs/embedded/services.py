@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,7 +14,8 @@ from libs.embedded.secret_store import SecretStore
 from libs.embedded.settings import POSTGRES_DSN_FIELDS, PlatformSettings, variable
 from libs.embedded.valkey import ValkeyServer
 
-API, MATCHER, GATEWAY, RELAY, DEMO = "assignment-api", "assignment-matcher", "gateway", "relay", "demo"
+API, CONSUMER, MATCHER = "assignment-api", "assignment-consumer", "assignment-matcher"
+GATEWAY, RELAY, DEMO = "gateway", "relay", "demo"
 # What a service needs of the shell it was started from; anything named LASTMILE_ or OTEL_ is passed on besides.
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "SSL_CERT_FILE", "NO_COLOR")
 PASSED_ON_PREFIXES = ("LASTMILE_", "OTEL_")
@@ -43,10 +44,12 @@ def connections(
         dsns = {
             "migration_dsn": postgres.dsn("lastmile"),
             "assignment_dsn": postgres.dsn("assignment_api"),
-            "assignment_query_dsn": postgres.dsn("assignment_api", standby=True),
+            "assignment_query_dsn": postgres.dsn("assignment_query", standby=True),
+            "assignment_fallback_dsn": postgres.dsn("assignment_fallback"),
             "matcher_dsn": postgres.dsn("assignment_matcher"),
             "gateway_dsn": postgres.dsn("gateway"),
-            "gateway_query_dsn": postgres.dsn("gateway", standby=True),
+            "gateway_query_dsn": postgres.dsn("gateway_query", standby=True),
+            "gateway_fallback_dsn": postgres.dsn("gateway_fallback"),
             "relay_dsn": postgres.dsn("relay"),
         }
     else:
@@ -69,27 +72,8 @@ def service_specs(
         return {variable(field): known.dsns[field] for field in fields}
 
     spec = partial(_service, settings, layout, needs)
-    specs = [
-        spec(
-            numbered(API, index, settings.assignment_api_processes),
-            ("services.assignment", "api"),
-            dsns("assignment_dsn", "assignment_query_dsn") | redis | public_key,
-            (settings.assignment_port,),
-            grpc_health(host, settings.assignment_port, timeout_s),
-        )
-        for index in range(settings.assignment_api_processes)
-    ]
-    specs += [
-        spec(
-            numbered(MATCHER, index, settings.matcher_processes),
-            ("services.assignment", "matcher"),
-            dsns("matcher_dsn") | redis | public_key | {"LASTMILE_MATCHER_PORT": str(settings.matcher_port + index)},
-            (settings.matcher_port + index,),
-            grpc_health(host, settings.matcher_port + index, timeout_s),
-        )
-        for index in range(settings.matcher_processes)
-    ]
-    gateway_told = dsns("gateway_dsn", "gateway_query_dsn") | redis | public_key
+    specs = _assignment_specs(settings, spec, dsns, redis, public_key)
+    gateway_told = dsns("gateway_dsn", "gateway_query_dsn", "gateway_fallback_dsn") | redis | public_key
     gateway_told["LASTMILE_TOKEN_PRIVATE_KEY_FILE"] = str(secrets.token_private_key_file)
     gateway_told["LASTMILE_GATEWAY_BOOTSTRAP_OPS_KEY_FILE"] = str(secrets.ops_api_key_file)
     specs += [
@@ -108,6 +92,49 @@ def service_specs(
             grpc_health(host, settings.relay_port, timeout_s),
         ),
     ]
+    return specs
+
+
+def _assignment_specs(
+    settings: PlatformSettings,
+    spec: Callable[..., ProcessSpec],
+    dsns: Callable[..., dict[str, str]],
+    redis: dict[str, str],
+    public_key: dict[str, str],
+) -> list[ProcessSpec]:
+    host, timeout_s = str(settings.host), settings.probe_timeout_s
+    specs = [
+        spec(
+            numbered(API, index, settings.assignment_api_processes),
+            ("services.assignment", "api"),
+            dsns("assignment_dsn", "assignment_query_dsn", "assignment_fallback_dsn")
+            | redis
+            | public_key
+            | {"LASTMILE_ASSIGNMENT_METRICS_PORT": str(settings.assignment_metrics_port + index)},
+            (settings.assignment_port, settings.assignment_metrics_port + index),
+            grpc_health(host, settings.assignment_port, timeout_s),
+        )
+        for index in range(settings.assignment_api_processes)
+    ]
+    specs += [
+        spec(
+            numbered(MATCHER, index, settings.matcher_processes),
+            ("services.assignment", "matcher"),
+            dsns("matcher_dsn") | redis | public_key | {"LASTMILE_MATCHER_PORT": str(settings.matcher_port + index)},
+            (settings.matcher_port + index,),
+            grpc_health(host, settings.matcher_port + index, timeout_s),
+        )
+        for index in range(settings.matcher_processes)
+    ]
+    specs.append(
+        spec(
+            CONSUMER,
+            ("services.assignment", "consumer"),
+            dsns("assignment_dsn") | redis,
+            (settings.assignment_consumer_port, settings.assignment_consumer_metrics_port),
+            grpc_health(host, settings.assignment_consumer_port, timeout_s),
+        )
+    )
     return specs
 
 
@@ -168,6 +195,8 @@ def _addresses(settings: PlatformSettings) -> dict[str, str]:
         "LASTMILE_GATEWAY_HTTP_PORT": str(settings.gateway_http_port),
         "LASTMILE_GATEWAY_GRPC_PORT": str(settings.gateway_grpc_port),
         "LASTMILE_ASSIGNMENT_PORT": str(settings.assignment_port),
+        "LASTMILE_ASSIGNMENT_CONSUMER_PORT": str(settings.assignment_consumer_port),
+        "LASTMILE_ASSIGNMENT_CONSUMER_METRICS_PORT": str(settings.assignment_consumer_metrics_port),
         "LASTMILE_MATCHER_PORT": str(settings.matcher_port),
         "LASTMILE_RELAY_PORT": str(settings.relay_port),
         "LASTMILE_RELAY_METRICS_PORT": str(settings.relay_metrics_port),

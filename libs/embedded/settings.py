@@ -17,9 +17,11 @@ POSTGRES_DSN_FIELDS = (
     "migration_dsn",
     "assignment_dsn",
     "assignment_query_dsn",
+    "assignment_fallback_dsn",
     "matcher_dsn",
     "gateway_dsn",
     "gateway_query_dsn",
+    "gateway_fallback_dsn",
     "relay_dsn",
 )
 
@@ -35,6 +37,11 @@ class PlatformSettings(BaseSettings):
     gateway_http_port: Port = Field(8080, description="REST")
     gateway_grpc_port: Port = Field(15052, description="gRPC of the gateway: API keys and access tokens")
     assignment_port: Port = Field(15051, description="gRPC of the assignment api")
+    assignment_metrics_port: Port = Field(
+        15070, description="Metrics of the first assignment api, over HTTP; each further one takes the next port"
+    )
+    assignment_consumer_port: Port = Field(15063, description="Health of the assignment service's consumers")
+    assignment_consumer_metrics_port: Port = Field(15064, description="Metrics of those consumers, over HTTP")
     matcher_port: Port = Field(15053, description="Health of the first matcher; each further one takes the next port")
     relay_port: Port = Field(15061, description="Health of the relay")
     relay_metrics_port: Port = Field(15062, description="Metrics of the relay, over HTTP")
@@ -45,10 +52,12 @@ class PlatformSettings(BaseSettings):
     # Servers that are given are not started here. For PostgreSQL it is all of them or none.
     migration_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as the owner of the database")
     assignment_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as assignment_api")
-    assignment_query_dsn: SecretStr | None = Field(None, description="PostgreSQL standby, as assignment_api")
+    assignment_query_dsn: SecretStr | None = Field(None, description="PostgreSQL standby, as assignment_query")
+    assignment_fallback_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as assignment_fallback")
     matcher_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as assignment_matcher")
     gateway_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as gateway")
-    gateway_query_dsn: SecretStr | None = Field(None, description="PostgreSQL standby, as gateway")
+    gateway_query_dsn: SecretStr | None = Field(None, description="PostgreSQL standby, as gateway_query")
+    gateway_fallback_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as gateway_fallback")
     relay_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as relay")
     redis_url: SecretStr | None = Field(None, description="Redis or Valkey")
 
@@ -139,10 +148,21 @@ class PlatformSettings(BaseSettings):
 
     def service_ports(self) -> dict[str, int]:
         """The ports of the services, by the variable that sets them."""
-        fields = ("gateway_http_port", "gateway_grpc_port", "assignment_port", "relay_port", "relay_metrics_port")
+        fields = (
+            "gateway_http_port",
+            "gateway_grpc_port",
+            "assignment_port",
+            "assignment_consumer_port",
+            "assignment_consumer_metrics_port",
+            "relay_port",
+            "relay_metrics_port",
+        )
         ports = {variable(field): int(getattr(self, field)) for field in fields}
         for index in range(self.matcher_processes):
             ports[variable("matcher_port") + (f" + {index}" if index else "")] = self.matcher_port + index
+        for index in range(self.assignment_api_processes):
+            name = variable("assignment_metrics_port") + (f" + {index}" if index else "")
+            ports[name] = self.assignment_metrics_port + index
         return ports
 
 

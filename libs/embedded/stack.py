@@ -36,6 +36,9 @@ PORT_FIELDS = (
     "gateway_http_port",
     "gateway_grpc_port",
     "assignment_port",
+    "assignment_metrics_port",
+    "assignment_consumer_port",
+    "assignment_consumer_metrics_port",
     "matcher_port",
     "relay_port",
     "relay_metrics_port",
@@ -201,10 +204,12 @@ class EmbeddedServers(_Stack):
         dsns = {
             "migration_dsn": self.dsn(),
             "assignment_dsn": self.dsn("assignment_api"),
-            "assignment_query_dsn": self.dsn("assignment_api", standby=True),
+            "assignment_query_dsn": self.dsn("assignment_query", standby=True),
+            "assignment_fallback_dsn": self.dsn("assignment_fallback"),
             "matcher_dsn": self.dsn("assignment_matcher"),
             "gateway_dsn": self.dsn("gateway"),
-            "gateway_query_dsn": self.dsn("gateway", standby=True),
+            "gateway_query_dsn": self.dsn("gateway_query", standby=True),
+            "gateway_fallback_dsn": self.dsn("gateway_fallback"),
             "relay_dsn": self.dsn("relay"),
         }
         return {

@@ -8,10 +8,25 @@ from dataclasses import dataclass, field
 from libs.grpc_server.errors import UnauthenticatedError
 from libs.grpc_server.identity import Principal
 
+# What a command says, and whatever else is answered where the truth is.
+PRIMARY = "primary"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an answer comes from: the log position that it covers, and its age; None where that is unknown."""
+
+    source: str = PRIMARY
+    position: int | None = None
+    age_ms: int | None = 0
+
 
 @dataclass(slots=True)
 class Call:
-    """The call being answered. `response_metadata` is sent back as trailing metadata."""
+    """The call being answered. `response_metadata` is sent back as trailing metadata.
+
+    `hoped_for` is a log position that a query waits for and does without if it takes too long.
+    """
 
     method: str
     request_id: str
@@ -20,6 +35,8 @@ class Call:
     consistency_token: str | None = None
     traceparent: str = ""
     response_metadata: dict[str, str] = field(default_factory=dict)
+    hoped_for: int = 0
+    origin: Origin = Origin()
 
     @property
     def principal(self) -> Principal:
@@ -35,6 +52,11 @@ _CALL: ContextVar[Call] = ContextVar("lastmile_call")
 def current_call() -> Call:
     """Return the call being answered; LookupError outside one."""
     return _CALL.get()
+
+
+def call_if_any() -> Call | None:
+    """Return the call being answered, or None outside one."""
+    return _CALL.get(None)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import logging
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import grpc
 from google.protobuf import descriptor_pool, message_factory
@@ -18,7 +18,7 @@ from grpc_status import rpc_status
 
 from libs.grpc_server import validation
 from libs.grpc_server.access import MethodAccess
-from libs.grpc_server.call import Call, answering
+from libs.grpc_server.call import Call, answering, current_call
 from libs.grpc_server.decoding import decode
 from libs.grpc_server.errors import (
     FieldViolation,
@@ -39,6 +39,14 @@ _CONSISTENCY_TOKEN = re.compile(r"^[0-9A-F]{1,8}/[0-9A-F]{1,8}$")
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler = Callable[[Any, Context], Awaitable[Any]]
 
+
+class Answerer(Protocol):
+    """Stands between the checks of a call and its handler."""
+
+    async def answer(self, call: Call, request: Message, produce: Callable[[], Awaitable[Any]]) -> Any:
+        """Return the answer as a message or serialized; `produce` has the handler make it."""
+
+
 if TYPE_CHECKING:
     # Generic in its stubs alone: at run time it takes no parameters.
     ServerInterceptor = grpc.aio.ServerInterceptor[Any, Any]
@@ -54,8 +62,11 @@ class CallInterceptor(ServerInterceptor):
         access: Mapping[str, MethodAccess],
         verifier: TokenVerifier,
         translate: Callable[[Exception], ServiceError | None],
+        answerer: Answerer | None = None,
     ) -> None:
+        """`answerer` may answer a unary call in its handler's place, or have the handler do it."""
         self._access = access
+        self._answerer = answerer
         self._translate = translate
         self._verifier = verifier
         self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any] | None] = {}
@@ -74,7 +85,7 @@ class CallInterceptor(ServerInterceptor):
             return None
         access = self._access[method]
         # The bytes pass as they are: nobody's request is parsed before it is known who asks.
-        codec = {"request_deserializer": None, "response_serializer": handler.response_serializer}
+        codec = {"request_deserializer": None, "response_serializer": _serialized}
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(self._unary(method, access, handler.unary_unary), **codec)
         if handler.stream_unary:
@@ -87,7 +98,9 @@ class CallInterceptor(ServerInterceptor):
         async def checked(data: bytes, context: Context) -> Any:
             request = decode(data, made)
             validation.check(request)
-            return await handler(request, context)
+            if self._answerer is None:
+                return await handler(request, context)
+            return await self._answerer.answer(current_call(), request, lambda: handler(request, context))
 
         return self._answer(method, access, checked)
 
@@ -193,4 +206,11 @@ async def _abort(context: Any, status: status_pb2.Status) -> NoReturn:
 
 
 def _set_trailing(context: Context, call: Call) -> None:
-    context.set_trailing_metadata((("x-request-id", call.request_id), *call.response_metadata.items()))
+    origin = call.origin
+    age = () if origin.age_ms is None else (("answer-age-ms", str(origin.age_ms)),)
+    told = (("x-request-id", call.request_id), ("answer-source", origin.source), *age)
+    context.set_trailing_metadata((*told, *call.response_metadata.items()))
+
+
+def _serialized(answer: Message | bytes) -> bytes:
+    return answer if isinstance(answer, bytes) else answer.SerializeToString()

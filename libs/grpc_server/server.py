@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from libs.grpc_server.access import access_table
 from libs.grpc_server.errors import ServiceError
 from libs.grpc_server.identity import TokenVerifier
-from libs.grpc_server.interceptor import CallInterceptor
+from libs.grpc_server.interceptor import Answerer, CallInterceptor
 from libs.grpc_server.lifetime import ready_to_serve
 
 log = logging.getLogger("grpc")
@@ -40,11 +40,15 @@ class GrpcServer:
         verifier: TokenVerifier | None,
         limits: ServerLimits,
         translate: Callable[[Exception], ServiceError | None] = lambda _: None,
+        answerer: Answerer | None = None,
     ) -> None:
-        """`translate` turns a library's exception into an error of our tree, or None where it is a bug."""
+        """`translate` turns a library's exception into an error of our tree, or None where it is a bug.
+
+        `answerer` may answer in a handler's place, such as a cache.
+        """
         self._limits = limits
         self._service_names = tuple(service_names)
-        interceptors = [CallInterceptor(access_table(service_names), verifier, translate)] if verifier else []
+        interceptors = [CallInterceptor(access_table(service_names), verifier, translate, answerer)] if verifier else []
         self.server = grpc.aio.server(
             interceptors=interceptors,
             maximum_concurrent_rpcs=limits.concurrent_calls_max,

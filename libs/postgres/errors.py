@@ -19,6 +19,24 @@ class DatabaseUnavailableError(UnavailableError):
     reason = "DATABASE_UNAVAILABLE"
 
 
+class QueriesTooManyError(UnavailableError):
+    """More queries wait for the standby than may, or this one has for too long; commands go on."""
+
+    reason = "QUERIES_TOO_MANY"
+
+    def __init__(self) -> None:
+        super().__init__("too many queries wait for the database; try again")
+
+
+class PrimaryBudgetSpentError(UnavailableError):
+    """No standby can answer, and what the primary does for queries is spent; commands go on."""
+
+    reason = "READ_BUDGET_SPENT"
+
+    def __init__(self) -> None:
+        super().__init__("no standby can answer this now, and the primary answers few queries; try again")
+
+
 def translate(error: Exception) -> ServiceError | None:
     """Return the error for the caller, or None for a bug of ours."""
     if isinstance(error, UNREACHABLE):

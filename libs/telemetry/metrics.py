@@ -8,7 +8,10 @@ from prometheus_client import start_http_server
 
 @contextmanager
 def serve_metrics(host: str, port: int) -> Iterator[None]:
-    """Answer every path of `port` with the metrics, from a thread of its own, until the context ends."""
+    """Answer every path of `port` with the metrics, from a thread, until the context ends; port 0 serves none."""
+    if not port:
+        yield
+        return
     server, thread = start_http_server(port, host)
     try:
         yield

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 
+import grpc
 import redis.asyncio as redis
 from lastmile.assignment.v1 import (
     assignment_pb2,
@@ -19,12 +20,15 @@ from lastmile.assignment.v1 import (
     partner_pb2_grpc,
 )
 
+from libs.cache.caching import caching
 from libs.grpc_server.identity import TokenVerifier
 from libs.grpc_server.server import GrpcServer
 from libs.grpc_server.validation import warm
 from libs.postgres.errors import translate
 from libs.postgres.pool import create_pool
-from libs.postgres.replica import QueryPool
+from libs.postgres.querying import QueryServers, querying
+from libs.telemetry.metrics import serve_metrics
+from services.assignment.cached_queries import queries_of
 from services.assignment.cities.directory import CityDirectory
 from services.assignment.cities.servicer import CityServicer
 from services.assignment.database import Database
@@ -60,15 +64,26 @@ async def serve_api(settings: ApiSettings, stop: asyncio.Event) -> None:
     """Answer the assignment service's calls until `stop` is set, then drain."""
     # A broken rule stops the start, and no call.
     log.info("matching rules", extra={"rules": list(discovered())})
-    dsn, query_dsn = str(settings.assignment_dsn), str(settings.assignment_query_dsn)
+    dsn = str(settings.assignment_dsn)
+    query_servers = QueryServers(str(settings.assignment_query_dsn), str(settings.assignment_fallback_dsn), dsn)
     async with (
         await create_pool(dsn, settings.assignment_primary_pool, "assignment-api") as primary,
-        await create_pool(query_dsn, settings.assignment_query_pool, "assignment-api-query") as standby,
-        await create_pool(dsn, settings.assignment_fallback_pool, "assignment-api-fallback") as fallback,
+        querying(
+            query_servers,
+            "assignment-api",
+            settings.assignment_query_pool,
+            settings.assignment_fallback_pool,
+            settings.assignment_clock,
+            settings.assignment_replica,
+        ) as query_pool,
+        caching(
+            str(settings.redis_url),
+            query_pool,
+            queries_of(settings.assignment_cache_windows),
+            settings.assignment_cache,
+        ) as cache,
         redis.from_url(str(settings.redis_url)) as positions_store,
     ):
-        database = Database(primary, QueryPool(standby, fallback, settings.assignment_replica))
-        directory = CityDirectory(database, settings.city_refresh_s)
         writer = DeliveryWriter(primary, settings.assignment_writer, moved_event)
         positions = PositionBook(positions_store, settings.assignment_positions)
         server = GrpcServer(
@@ -77,28 +92,38 @@ async def serve_api(settings: ApiSettings, stop: asyncio.Event) -> None:
             TokenVerifier(settings.token_public_key_file),
             settings.assignment_server,
             translate,
+            cache,
         )
-        answers = OfferAnswers(database, writer)
-        on_demand = OnDemandMatcher(
-            settings.match_pairs_max, settings.matches_at_once_max, settings.match_wait_s, settings.match_remedies_s_max
-        )
-        grpc_server = server.server
-        city_pb2_grpc.add_CityServiceServicer_to_server(CityServicer(database, directory), grpc_server)
-        merchant_pb2_grpc.add_MerchantServiceServicer_to_server(MerchantServicer(database), grpc_server)
-        partner_pb2_grpc.add_PartnerServiceServicer_to_server(
-            PartnerServicer(database, directory, PositionIntake(database, directory, positions)), grpc_server
-        )
-        network_pb2_grpc.add_PartnerNetworkServiceServicer_to_server(PartnerNetworkServicer(database), grpc_server)
-        delivery_pb2_grpc.add_DeliveryServiceServicer_to_server(
-            DeliveryServicer(database, directory, writer), grpc_server
-        )
-        assignment_pb2_grpc.add_AssignmentServiceServicer_to_server(
-            AssignmentServicer(database, answers, on_demand), grpc_server
-        )
+        _add_servicers(server.server, settings, Database(primary, query_pool), writer, positions)
         warm(delivery_pb2.CreateDeliveryRequest())
         async with asyncio.TaskGroup() as group:
             group.create_task(writer.run())
             group.create_task(positions.run())
-            await server.serve(stop)
+            with serve_metrics(settings.host, settings.assignment_metrics_port):
+                await server.serve(stop)
             await writer.close()
             await positions.close()
+
+
+def _add_servicers(
+    server: grpc.aio.Server,
+    settings: ApiSettings,
+    database: Database,
+    writer: DeliveryWriter,
+    positions: PositionBook,
+) -> None:
+    directory = CityDirectory(database, settings.city_refresh_s)
+    answers = OfferAnswers(database, writer)
+    on_demand = OnDemandMatcher(
+        settings.match_pairs_max, settings.matches_at_once_max, settings.match_wait_s, settings.match_remedies_s_max
+    )
+    city_pb2_grpc.add_CityServiceServicer_to_server(CityServicer(database, directory), server)
+    merchant_pb2_grpc.add_MerchantServiceServicer_to_server(MerchantServicer(database), server)
+    partner_pb2_grpc.add_PartnerServiceServicer_to_server(
+        PartnerServicer(database, directory, PositionIntake(database, directory, positions)), server
+    )
+    network_pb2_grpc.add_PartnerNetworkServiceServicer_to_server(PartnerNetworkServicer(database), server)
+    delivery_pb2_grpc.add_DeliveryServiceServicer_to_server(DeliveryServicer(database, directory, writer), server)
+    assignment_pb2_grpc.add_AssignmentServiceServicer_to_server(
+        AssignmentServicer(database, answers, on_demand), server
+    )

@@ -1,11 +1,15 @@
 """The one place where the process of the assignment service's consumers is wired."""
 
 import asyncio
+import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field, PostgresDsn, RedisDsn
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from libs.cache.limits import CacheLimits
+from libs.cache.link import CacheLink
 from libs.grpc_server.server import GrpcServer, ServerLimits
 from libs.postgres.pool import PoolLimits, create_pool
 from libs.streams.handler import discovered
@@ -13,6 +17,7 @@ from libs.streams.limits import ConsumerLimits
 from libs.streams.run import run_consumers
 from libs.telemetry.metrics import serve_metrics
 from services.assignment import handlers
+from services.assignment.cached_queries import CacheWindows
 
 
 class ConsumerSettings(BaseSettings):
@@ -30,22 +35,38 @@ class ConsumerSettings(BaseSettings):
     log_level: str = Field("INFO", description="Least level of the log lines that are written")
     assignment_consumer: ConsumerLimits = Field(ConsumerLimits(), description="Limits of each consumer")
     assignment_consumer_pool: PoolLimits = Field(PoolLimits(), description="Connections to the primary, for all")
+    assignment_cache: CacheLimits = Field(CacheLimits(), description="Limits of the cache of queries")
+    assignment_cache_windows: CacheWindows = Field(CacheWindows(), description="How old cached answers may become")
     assignment_consumer_server: ServerLimits = Field(ServerLimits(), description="Limits of the health server")
 
 
 async def run_handlers(settings: ConsumerSettings, stop: asyncio.Event) -> None:
-    """Run every handler until `stop` is set, then drain. A handler is made with the pool of the primary."""
+    """Run every handler until `stop` is set, then drain. A handler is given what its parameters name, see `given`."""
     server = GrpcServer(
         f"{settings.host}:{settings.assignment_consumer_port}", (), None, settings.assignment_consumer_server
     )
     kinds: list[Any] = list(discovered(handlers).values())
+    cache_link = CacheLink(str(settings.redis_url), settings.assignment_cache)
     async with await create_pool(
         str(settings.assignment_dsn), settings.assignment_consumer_pool, "assignment-consumer"
     ) as primary:
         with serve_metrics(settings.host, settings.assignment_consumer_metrics_port):
             async with asyncio.TaskGroup() as group:
                 group.create_task(server.serve(stop))
-                made = [kind(primary) for kind in kinds]
+                given = {
+                    "primary": primary,
+                    "cache_link": cache_link,
+                    "cache_limits": settings.assignment_cache,
+                    "cache_windows": settings.assignment_cache_windows,
+                }
+                keeping_up = group.create_task(cache_link.run())
+                made = [_made(kind, given) for kind in kinds]
                 await run_consumers(made, str(settings.redis_url), settings.assignment_consumer, stop)
                 # Without a handler there is nothing to run, and still something to stop.
                 await stop.wait()
+                keeping_up.cancel()
+
+
+def _made(kind: Any, given: Mapping[str, object]) -> Any:
+    """Make a handler of what its parameters name."""
+    return kind(**{name: given[name] for name in inspect.signature(kind).parameters})

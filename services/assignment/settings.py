@@ -5,9 +5,12 @@ from pathlib import Path
 from pydantic import Field, PostgresDsn, RedisDsn
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from libs.cache.limits import CacheLimits
 from libs.grpc_server.server import ServerLimits
+from libs.postgres.log_clock import ClockLimits
 from libs.postgres.pool import PoolLimits
 from libs.postgres.replica import ReplicaLimits
+from services.assignment.cached_queries import CacheWindows
 from services.assignment.deliveries.writer import WriterLimits
 from services.assignment.partners.positions import PositionLimits
 
@@ -22,8 +25,12 @@ class ApiSettings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on")
     assignment_port: int = Field(15051, ge=1, le=65535, description="Port of the gRPC server")
     assignment_dsn: PostgresDsn = Field(description="Commands: the PostgreSQL primary, as role assignment_api")
-    assignment_query_dsn: PostgresDsn = Field(description="Queries: the hot standby, as role assignment_api")
-    redis_url: RedisDsn = Field(description="Where live positions are kept")
+    assignment_query_dsn: PostgresDsn = Field(description="Queries: the hot standby, as role assignment_query")
+    assignment_fallback_dsn: PostgresDsn = Field(
+        description="Queries that no standby can answer: the PostgreSQL primary, as role assignment_fallback"
+    )
+    assignment_metrics_port: int = Field(0, ge=0, le=65535, description="Port of the metrics, over HTTP; 0 serves none")
+    redis_url: RedisDsn = Field(description="Where live positions and answers of queries are kept")
     token_public_key_file: Path = Field(description="Ed25519 public key that access tokens are verified with")
     log_level: str = Field("INFO", description="Least level of the log lines that are written")
     city_refresh_s: float = Field(5.0, gt=0, description="Cities and their policies are read again after this")
@@ -32,12 +39,17 @@ class ApiSettings(BaseSettings):
     match_wait_s: float = Field(5.0, gt=0, description="Longest wait of a Match call for its turn")
     match_remedies_s_max: float = Field(1.0, gt=0, description="Time of a Match call for remedies, if it asks for any")
     assignment_primary_pool: PoolLimits = Field(PoolLimits(connections_max=12), description="Pool for commands")
-    assignment_query_pool: PoolLimits = Field(PoolLimits(connections_max=12), description="Pool for queries")
+    assignment_query_pool: PoolLimits = Field(
+        PoolLimits(connections_min=0, connections_max=12), description="Pool for queries"
+    )
     assignment_fallback_pool: PoolLimits = Field(
         PoolLimits(connections_min=0, connections_max=4),
-        description="Pool for queries that outran the standby",
+        description="Pool for queries that no standby can answer",
     )
-    assignment_replica: ReplicaLimits = Field(ReplicaLimits(), description="Waiting for one's own write")
+    assignment_replica: ReplicaLimits = Field(ReplicaLimits(), description="Where queries go, and how long they wait")
+    assignment_clock: ClockLimits = Field(ClockLimits(), description="How closely the age of answers is known")
+    assignment_cache: CacheLimits = Field(CacheLimits(), description="Limits of the cache of queries")
+    assignment_cache_windows: CacheWindows = Field(CacheWindows(), description="How old cached answers may become")
     assignment_server: ServerLimits = Field(ServerLimits(), description="Limits of the gRPC server")
     assignment_writer: WriterLimits = Field(WriterLimits(), description="Limits of the micro-batched writes")
     assignment_positions: PositionLimits = Field(PositionLimits(), description="Limits of the position book")

@@ -6,9 +6,19 @@ from libs.postgres.tenancy import Visibility
 TENANT = "assignment_tenant"
 OPERATOR = Visibility("assignment_operator")
 
+READING_TENANT = "assignment_tenant_reader"
+READING_OPERATOR = Visibility("assignment_operator_reader")
+
 
 def visibility_of(principal: Principal) -> Visibility:
     """Return what `principal` may see in the database."""
     if principal.role is Role.MERCHANT:
         return Visibility.of(TENANT, [principal.merchant_id])
     return OPERATOR
+
+
+def reading_visibility_of(principal: Principal) -> Visibility:
+    """Return the same for a query, whose roles read and do nothing else."""
+    if principal.role is Role.MERCHANT:
+        return Visibility.of(READING_TENANT, [principal.merchant_id])
+    return READING_OPERATOR

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -24,6 +24,8 @@ from libs.grpc_server.server import GrpcServer
 from libs.ids import new_id
 from libs.postgres.errors import translate
 from libs.postgres.pool import create_pool
+from libs.postgres.querying import QueryServers, querying
+from libs.postgres.replica import QueryPool
 from services.gateway import health
 from services.gateway.auth import keys, store
 from services.gateway.auth.credentials import Credentials
@@ -63,15 +65,13 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
         primary = await stack.enter_async_context(
             await create_pool(str(settings.gateway_dsn), settings.gateway_pool, "gateway")
         )
-        standby = await stack.enter_async_context(
-            await create_pool(str(settings.gateway_query_dsn), settings.gateway_pool, "gateway-query")
-        )
+        queries = await stack.enter_async_context(_querying(settings))
         redis_store = await stack.enter_async_context(redis.from_url(str(settings.redis_url)))
         assignment = await stack.enter_async_context(grpc.aio.insecure_channel(settings.assignment_target))
         await _ensure_bootstrap_key(settings, primary)
         verifier = TokenVerifier(settings.token_public_key_file)
         signer = TokenSigner(settings.token_private_key_file, timedelta(seconds=settings.gateway_credentials.token_s))
-        credentials = Credentials(standby, primary, signer, verifier, settings.gateway_credentials)
+        credentials = Credentials(queries, signer, verifier, settings.gateway_credentials)
         grpc_server = GrpcServer(
             f"{settings.host}:{settings.gateway_grpc_port}",
             [ACCESS_SERVICE],
@@ -80,7 +80,7 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
             translate,
         )
         access_pb2_grpc.add_AccessServiceServicer_to_server(
-            AccessServicer(primary, standby, credentials, assignment), grpc_server.server
+            AccessServicer(primary, queries, credentials, assignment), grpc_server.server
         )
         upstreams = await stack.enter_async_context(_upstreams(settings))
         limiter = RateLimiter(str(settings.redis_url), settings.gateway_rates)
@@ -89,7 +89,7 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
             routes_of(services), upstreams, credentials, limiter, GoogleJsonCodec(), settings.gateway_rest
         )
         timeout_s = settings.gateway_health_timeout_s
-        checks, dispensable = health.checks_of(standby, assignment, redis_store, timeout_s)
+        checks, dispensable = health.checks_of(queries.check_any, assignment, redis_store, timeout_s)
         routes: list[BaseRoute] = [
             *health.routes(checks, dispensable, timeout_s),
             *pages.routes(openapi.build(services, load_comments()), settings.assignment_target),
@@ -119,6 +119,17 @@ async def _upstreams(settings: GatewaySettings) -> AsyncIterator[dict[str, Upstr
         await assignment.close()
         await relay.close()
         await own.close()
+
+
+def _querying(settings: GatewaySettings) -> AbstractAsyncContextManager[QueryPool]:
+    return querying(
+        QueryServers(str(settings.gateway_query_dsn), str(settings.gateway_fallback_dsn), str(settings.gateway_dsn)),
+        "gateway",
+        settings.gateway_query_pool,
+        settings.gateway_fallback_pool,
+        settings.gateway_clock,
+        settings.gateway_replica,
+    )
 
 
 async def _ensure_bootstrap_key(settings: GatewaySettings, primary: asyncpg.Pool) -> None:

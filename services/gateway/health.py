@@ -13,19 +13,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from libs.postgres.errors import UNREACHABLE
-from libs.postgres.pool import ping
 
 Check = Callable[[], Awaitable[None]]
 _FAILURES = (*UNREACHABLE, RuntimeError, RedisError, asyncpg.PostgresError)
 
 
 def checks_of(
-    standby: asyncpg.Pool, assignment: grpc.aio.Channel, store: redis.Redis, timeout_s: float
+    database: Check, assignment: grpc.aio.Channel, store: redis.Redis, timeout_s: float
 ) -> tuple[Mapping[str, Check], frozenset[str]]:
     """Return the checks by name, and the names of those that the gateway can do without for a while."""
-
-    async def database() -> None:
-        await ping(standby)
 
     async def assignment_api() -> None:
         stub = health_pb2_grpc.HealthStub(assignment)

@@ -6,7 +6,9 @@ from pydantic import Field, PostgresDsn, RedisDsn
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from libs.grpc_server.server import ServerLimits
+from libs.postgres.log_clock import ClockLimits
 from libs.postgres.pool import PoolLimits
+from libs.postgres.replica import ReplicaLimits
 from services.gateway.auth.credentials import CredentialLimits
 from services.gateway.auth.rate_limits import RateLimits
 from services.gateway.rest.connections import ConnectionLimits
@@ -26,7 +28,10 @@ class GatewaySettings(BaseSettings):
     assignment_target: str = Field("127.0.0.1:15051", description="host:port of the assignment api")
     relay_target: str = Field("127.0.0.1:15061", description="host:port of the relay")
     gateway_dsn: PostgresDsn = Field(description="Commands: the PostgreSQL primary, as role gateway")
-    gateway_query_dsn: PostgresDsn = Field(description="Queries: the hot standby, as role gateway")
+    gateway_query_dsn: PostgresDsn = Field(description="Queries: the hot standby, as role gateway_query")
+    gateway_fallback_dsn: PostgresDsn = Field(
+        description="Queries that no standby can answer: the PostgreSQL primary, as role gateway_fallback"
+    )
     redis_url: RedisDsn = Field(description="Where rate limits are counted")
     token_private_key_file: Path = Field(description="Ed25519 private key that access tokens are signed with")
     token_public_key_file: Path = Field(description="Ed25519 public key that access tokens are verified with")
@@ -35,7 +40,17 @@ class GatewaySettings(BaseSettings):
     gateway_keep_alive_s: int = Field(30, gt=0, description="An idle HTTP connection is closed after this")
     gateway_drain_s: int = Field(10, gt=0, description="How long running requests may take to end after a stop")
     gateway_health_timeout_s: float = Field(1.5, gt=0, description="What a readiness check waits for each server")
-    gateway_pool: PoolLimits = Field(PoolLimits(connections_max=4), description="Connections to each server")
+    gateway_pool: PoolLimits = Field(PoolLimits(connections_max=4), description="Pool for commands")
+    gateway_query_pool: PoolLimits = Field(
+        PoolLimits(connections_min=0, connections_max=5), description="Pool for queries"
+    )
+    gateway_fallback_pool: PoolLimits = Field(
+        PoolLimits(connections_min=0, connections_max=2), description="Pool for queries that no standby can answer"
+    )
+    gateway_replica: ReplicaLimits = Field(
+        ReplicaLimits(primary_queries_max=2), description="Where queries go, and how long they wait"
+    )
+    gateway_clock: ClockLimits = Field(ClockLimits(), description="How closely the age of answers is known")
     gateway_server: ServerLimits = Field(ServerLimits(), description="Limits of the gRPC server")
     gateway_rest: RestLimits = Field(RestLimits(), description="Limits of the REST side")
     gateway_connection: ConnectionLimits = Field(ConnectionLimits(), description="Limits of HTTP connections")

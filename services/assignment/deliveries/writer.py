@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from libs.grpc_server.call import Call
 from libs.grpc_server.identity import Principal, Role
 from libs.postgres.batcher import MicroBatcher
-from libs.postgres.replica import position
+from libs.postgres.log_position import position
 from libs.postgres.tenancy import Visibility, visible
 from services.assignment.deliveries import store
 from services.assignment.deliveries.store import NewDelivery

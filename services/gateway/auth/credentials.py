@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-import asyncpg
 from pydantic import BaseModel, ConfigDict, Field
 
 from libs.grpc_server.errors import UnauthenticatedError
 from libs.grpc_server.identity import Principal, TokenSigner, TokenVerifier
 from libs.postgres.errors import UNREACHABLE
+from libs.postgres.replica import QueryPool
 from services.gateway.auth import keys, store
 from services.gateway.auth.store import ApiKey
 
@@ -40,14 +40,12 @@ class Credentials:
 
     def __init__(
         self,
-        standby: asyncpg.Pool,
-        primary: asyncpg.Pool,
+        queries: QueryPool,
         signer: TokenSigner,
         verifier: TokenVerifier,
         limits: CredentialLimits,
     ) -> None:
-        self._standby = standby
-        self._primary = primary
+        self._queries = queries
         self._signer = signer
         self._verifier = verifier
         self._limits = limits
@@ -86,11 +84,20 @@ class Credentials:
 
     async def _look_up(self, key_sha256: bytes, *, is_new: bool) -> ApiKey | None:
         try:
-            api_key = await store.find(self._standby, key_sha256)
+            api_key, is_from_primary = await self._read(key_sha256)
         except UNREACHABLE:
-            return await store.find(self._primary, key_sha256)
-        # A key made a moment ago may not have reached the standby; a stream of unknown ones must not reach further.
-        return await store.find(self._primary, key_sha256) if api_key is None and is_new else api_key
+            # The standby went away in the middle: now that is known.
+            api_key, is_from_primary = await self._read(key_sha256)
+        if api_key is not None or not is_new or is_from_primary:
+            return api_key
+        # A key made a moment ago may not have reached the standby. A stream of unknown ones gets no further than the
+        # budget of queries on the primary.
+        async with self._queries.reading_primary(store.READER, "unknown_key") as reading:
+            return await store.find(reading.connection, key_sha256)
+
+    async def _read(self, key_sha256: bytes) -> tuple[ApiKey | None, bool]:
+        async with self._queries.reading(store.READER) as reading:
+            return await store.find(reading.connection, key_sha256), reading.position is None
 
     def end(self, api_key_id: UUID) -> None:
         """Open nothing with a key that has been revoked here, though the standby may not have heard of it yet."""

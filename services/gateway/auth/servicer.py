@@ -12,6 +12,7 @@ from lastmile.common.v1 import access_pb2 as common_access_pb2
 from lastmile.gateway.v1 import access_pb2, access_pb2_grpc
 
 from libs.grpc_server import paging
+from libs.grpc_server.call import current_call
 from libs.grpc_server.errors import (
     FieldViolation,
     InvalidArgumentError,
@@ -21,7 +22,8 @@ from libs.grpc_server.errors import (
 )
 from libs.grpc_server.identity import Role
 from libs.ids import new_id
-from libs.postgres.replica import position
+from libs.postgres.log_position import number_of, position
+from libs.postgres.replica import QueryPool
 from services.gateway.auth import keys, store
 from services.gateway.auth.credentials import Credentials
 from services.gateway.auth.store import ApiKey
@@ -39,10 +41,10 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     """Answers AccessService. `assignment` is a channel to the service that knows merchants and partners."""
 
     def __init__(
-        self, primary: asyncpg.Pool, standby: asyncpg.Pool, credentials: Credentials, assignment: grpc.aio.Channel
+        self, primary: asyncpg.Pool, queries: QueryPool, credentials: Credentials, assignment: grpc.aio.Channel
     ) -> None:
         self._primary = primary
-        self._standby = standby
+        self._queries = queries
         self._credentials = credentials
         self._merchants = merchant_pb2_grpc.MerchantServiceStub(assignment)
         self._partners = partner_pb2_grpc.PartnerServiceStub(assignment)
@@ -67,7 +69,11 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     ) -> access_pb2.ListApiKeysResponse:
         """List API keys, newest first."""
         size = paging.page_size(request)
-        found = await store.search(self._standby, paging.decode_id(request), size + 1)
+        before_id, call = paging.decode_id(request), current_call()
+        wanted = number_of(call.consistency_token) if call.consistency_token else 0
+        async with self._queries.reading(store.READER, wanted) as reading:
+            found = await store.search(reading.connection, before_id, size + 1)
+            call.origin = self._queries.origin_of(reading)
         token = paging.encode(request, str(found[size - 1].id)) if len(found) > size else ""
         return access_pb2.ListApiKeysResponse(api_keys=map(_api_key_to, found[:size]), next_page_token=token)
 

@@ -7,6 +7,7 @@ from uuid import UUID
 import asyncpg
 
 from libs.grpc_server.identity import Role
+from libs.postgres.tenancy import Visibility
 
 _COLUMNS = "id, name, role, merchant_id, partner_id, created_at, expires_at, revoked_at"
 _INSERT = f"""
@@ -21,6 +22,8 @@ _LIST = f"SELECT {_COLUMNS} FROM gateway.api_keys WHERE id < $1 ORDER BY id DESC
 _REVOKE = f"""
 UPDATE gateway.api_keys SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1 RETURNING {_COLUMNS}
 """  # noqa: S608 - constants
+# Every key is for every reader: its login role alone limits a query.
+READER = Visibility("none")
 _ID_MAX = UUID(int=(1 << 128) - 1)
 
 
@@ -48,15 +51,15 @@ async def create(pool: asyncpg.Pool, key_sha256: bytes, api_key: ApiKey) -> None
     await pool.execute(_INSERT, key_sha256, *values)
 
 
-async def find(pool: asyncpg.Pool, key_sha256: bytes) -> ApiKey | None:
+async def find(connection: asyncpg.Connection, key_sha256: bytes) -> ApiKey | None:
     """Return the key with this hash, or None."""
-    row = await pool.fetchrow(_FIND, key_sha256)
+    row = await connection.fetchrow(_FIND, key_sha256)
     return _api_key_from(row) if row else None
 
 
-async def search(pool: asyncpg.Pool, before_id: UUID | None, rows_max: int) -> list[ApiKey]:
+async def search(connection: asyncpg.Connection, before_id: UUID | None, rows_max: int) -> list[ApiKey]:
     """Return keys, newest first, before `before_id`."""
-    return [_api_key_from(row) for row in await pool.fetch(_LIST, before_id or _ID_MAX, rows_max)]
+    return [_api_key_from(row) for row in await connection.fetch(_LIST, before_id or _ID_MAX, rows_max)]
 
 
 async def revoke(pool: asyncpg.Pool, api_key_id: UUID, now: datetime) -> ApiKey | None:

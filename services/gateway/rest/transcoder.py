@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from libs.grpc_server.access import method_access
+from libs.grpc_server.errors import UnavailableError
 from libs.ids import new_id_text
 from libs.postgres.errors import UNREACHABLE
 from services.gateway.auth.credentials import Caller, Credentials
@@ -36,8 +37,8 @@ _TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
 _ANSWER_HEADERS = {
     "consistency-token": "Consistency-Token",
     "idempotent-replayed": "Idempotent-Replayed",
-    "age-ms": "Age-Ms",
-    "source": "Answer-Source",
+    "answer-source": "Lastmile-Source",
+    "answer-age-ms": "Lastmile-Age-Ms",
 }
 
 
@@ -160,6 +161,8 @@ class Transcoder:
         trailing = {str(key): str(value) for key, value in await call.trailing_metadata() or ()}
         answer = message_factory.GetMessageClass(route.method.output_type).FromString(raw)
         headers = {name: trailing[key] for key, name in _ANSWER_HEADERS.items() if key in trailing}
+        if "answer-age-ms" in trailing:
+            headers["Age"] = str(int(trailing["answer-age-ms"]) // 1000)
         return self._codec.render(answer), headers
 
     def _find(self, request: Request) -> tuple[Route, Sequence[str], bool]:
@@ -190,7 +193,7 @@ class Transcoder:
             raise refuse(401, "UNAUTHENTICATED", said, WWW_Authenticate="Bearer")
         try:
             caller = await self._credentials.identify(secret)
-        except UNREACHABLE as error:
+        except (UnavailableError, *UNREACHABLE) as error:
             log.warning("no database answers for a credential", extra={"error": repr(error)})
             said = "the credential cannot be looked up at the moment; try again"
             raise refuse(503, "DATABASE_UNAVAILABLE", said) from None

@@ -13,12 +13,15 @@ import pytest
 import redis.asyncio as redis
 from lastmile.assignment.v1 import city_pb2
 
+from libs.cache.limits import CacheLimits
 from libs.embedded.stack import EmbeddedServers, free_ports
 from libs.grpc_server.call import Call, answering
 from libs.grpc_server.identity import Principal, Role, TokenSigner
 from libs.ids import new_id
+from libs.postgres.log_clock import ClockLimits
 from libs.postgres.pool import PoolLimits, create_pool
-from libs.postgres.replica import QueryPool, ReplicaLimits
+from libs.postgres.querying import QueryServers, querying
+from libs.postgres.replica import ReplicaLimits
 from services.assignment.app import serve_api
 from services.assignment.cities.directory import CityDirectory
 from services.assignment.cities.servicer import CityServicer
@@ -40,11 +43,23 @@ OPS = Principal("test", Role.OPS)
 async def database(embedded_servers: EmbeddedServers) -> AsyncIterator[Database]:
     """Commands on the primary, queries on the standby."""
     limits = PoolLimits(connections_max=10)
+    query_servers = QueryServers(
+        embedded_servers.dsn("assignment_query", standby=True),
+        embedded_servers.dsn("assignment_fallback"),
+        embedded_servers.dsn("assignment_api"),
+    )
     async with (
         await create_pool(embedded_servers.dsn("assignment_api"), limits, "test") as primary,
-        await create_pool(embedded_servers.dsn("assignment_api", standby=True), limits, "test") as standby,
+        querying(
+            query_servers,
+            "test",
+            limits,
+            PoolLimits(connections_min=0, connections_max=4),
+            ClockLimits(),
+            ReplicaLimits(replay_wait_ms_max=2_000),
+        ) as queries,
     ):
-        yield Database(primary, QueryPool(standby, primary, ReplicaLimits(replay_wait_ms_max=2_000)))
+        yield Database(primary, queries)
 
 
 @pytest.fixture
@@ -134,7 +149,10 @@ async def api_settings(embedded_servers: EmbeddedServers) -> ApiSettings:
     return ApiSettings(
         assignment_port=free_ports(1)[0],
         assignment_dsn=servers.dsn("assignment_api"),
-        assignment_query_dsn=servers.dsn("assignment_api", standby=True),
+        assignment_query_dsn=servers.dsn("assignment_query", standby=True),
+        assignment_fallback_dsn=servers.dsn("assignment_fallback"),
+        # No relay runs here: nobody would outdate what is kept.
+        assignment_cache=CacheLimits(enabled=False),
         redis_url=servers.redis_url,
         token_public_key_file=Path(known["LASTMILE_TOKEN_PUBLIC_KEY_FILE"]),
         city_refresh_s=0.2,

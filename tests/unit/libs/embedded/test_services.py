@@ -29,17 +29,25 @@ def secrets_of(spec: ProcessSpec) -> set[str]:
 
 
 def test_every_process_knows_only_the_secrets_it_works_with(specs: dict[str, ProcessSpec]) -> None:
-    api = {"ASSIGNMENT_DSN", "ASSIGNMENT_QUERY_DSN", "REDIS_URL", "TOKEN_PUBLIC_KEY_FILE"}
+    api = {
+        "ASSIGNMENT_DSN",
+        "ASSIGNMENT_QUERY_DSN",
+        "ASSIGNMENT_FALLBACK_DSN",
+        "REDIS_URL",
+        "TOKEN_PUBLIC_KEY_FILE",
+    }
     assert secrets_of(specs["assignment-api-1"]) == api
     assert secrets_of(specs["assignment-matcher-1"]) == {"MATCHER_DSN", "REDIS_URL", "TOKEN_PUBLIC_KEY_FILE"}
     assert secrets_of(specs["gateway"]) == {
         "GATEWAY_DSN",
         "GATEWAY_QUERY_DSN",
+        "GATEWAY_FALLBACK_DSN",
         "REDIS_URL",
         "TOKEN_PUBLIC_KEY_FILE",
         "TOKEN_PRIVATE_KEY_FILE",
         "GATEWAY_BOOTSTRAP_OPS_KEY_FILE",
     }
+    assert secrets_of(specs["assignment-consumer"]) == {"ASSIGNMENT_DSN", "REDIS_URL"}
     assert secrets_of(specs["relay"]) == {"RELAY_DSN", "REDIS_URL", "TOKEN_PUBLIC_KEY_FILE"}
     assert secrets_of(specs["demo"]) == {"API_KEY_FILE"}
 
@@ -51,7 +59,8 @@ def test_nothing_secret_of_the_shell_is_passed_on(specs: dict[str, ProcessSpec])
 
 
 def test_processes_share_the_apis_port_and_each_matcher_has_its_own(specs: dict[str, ProcessSpec]) -> None:
-    assert specs["assignment-api-1"].ports == specs["assignment-api-2"].ports == (15051,)
+    assert specs["assignment-api-1"].ports == (15051, 15070)
+    assert specs["assignment-api-2"].ports == (15051, 15071)
     assert specs["assignment-matcher-2"].ports == (15054,)
     assert specs["assignment-matcher-2"].environment["LASTMILE_MATCHER_PORT"] == "15054"
 

@@ -1,4 +1,7 @@
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
 
@@ -35,9 +38,28 @@ class Database:
         return self.answer
 
 
+class Queries:
+    """The read side, which asks the primary where the standby does not answer."""
+
+    def __init__(self, standby: Database, primary: Database) -> None:
+        self.standby, self.primary, self.is_up = standby, primary, True
+
+    @asynccontextmanager
+    async def reading(self, *_: Any) -> AsyncIterator[Any]:
+        try:
+            yield SimpleNamespace(connection=self.standby if self.is_up else self.primary, position=self.is_up or None)
+        except Exception:
+            self.is_up = False
+            raise
+
+    @asynccontextmanager
+    async def reading_primary(self, *_: Any) -> AsyncIterator[Any]:
+        yield SimpleNamespace(connection=self.primary, position=None)
+
+
 def credentials(standby: Database, primary: Database) -> Credentials:
     unused = cast(Any, None)
-    return Credentials(cast(Any, standby), cast(Any, primary), unused, unused, CredentialLimits())
+    return Credentials(cast(Any, Queries(standby, primary)), unused, unused, CredentialLimits())
 
 
 @pytest.mark.parametrize("error", [asyncpg.CannotConnectNowError(), OSError(), TimeoutError()])

@@ -1,0 +1,1 @@
+"""Bounds on what may be asked of something that must not be overrun."""
