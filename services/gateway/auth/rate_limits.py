@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import OrderedDict
 
 from limits import RateLimitItemPerSecond
 from limits.aio.storage import MemoryStorage, RedisStorage
@@ -22,6 +23,13 @@ class RateLimits(BaseModel):
 
     requests_max: int = Field(2_000, gt=0, description="Requests of one caller in a span")
     span_s: int = Field(1, gt=0, description="Length of the span")
+    share_max: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Part of a caller's limit that a gateway counts in Redis at once, and then uses up",
+    )
+    callers_max: int = Field(50_000, gt=0, description="Callers whose shares are remembered")
     redis_timeout_s: float = Field(0.25, gt=0, description="Redis must answer within this; else this process counts")
     redis_pause_s: float = Field(5.0, gt=0, description="Redis is left alone this long after it did not answer")
 
@@ -35,6 +43,9 @@ class RateLimiter:
         self._shared = SlidingWindowCounterRateLimiter(RedisStorage(f"async+{redis_url}", implementation="redispy"))
         self._own = MovingWindowRateLimiter(MemoryStorage())
         self._paused_until_s = 0.0
+        # Asking Redis for each request costs as much as the rest of a cached answer. (requests left, until when)
+        self._share = max(1, int(limits.requests_max * limits.share_max))
+        self._shares: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self.fallbacks = 0
 
     async def admit(self, caller: str) -> dict[str, str]:
@@ -45,12 +56,27 @@ class RateLimiter:
         return {"RateLimit-Policy": f'"caller";q={self._limits.requests_max};w={self._limits.span_s}'}
 
     async def _hit(self, caller: str) -> bool:
-        if time.monotonic() >= self._paused_until_s:
+        now_s = time.monotonic()
+        left, until_s = self._shares.get(caller, (0, 0.0))
+        if left > 0 and now_s < until_s:
+            self._shares[caller] = (left - 1, until_s)
+            return True
+        if now_s >= self._paused_until_s:
             try:
                 async with asyncio.timeout(self._limits.redis_timeout_s):
-                    return await self._shared.hit(self._item, caller)
+                    return await self._take_share(caller, now_s)
             except (RedisError, OSError, TimeoutError) as error:
                 self.fallbacks += 1
                 self._paused_until_s = time.monotonic() + self._limits.redis_pause_s
                 log.warning("rate limits counted here alone", extra={"error": repr(error), "times": self.fallbacks})
         return await self._own.hit(self._item, caller)
+
+    async def _take_share(self, caller: str, now_s: float) -> bool:
+        """Count a share of the limit in Redis, or one request where so much is not left; keep what is not used yet."""
+        if self._share > 1 and await self._shared.hit(self._item, caller, cost=self._share):
+            self._shares[caller] = (self._share - 1, now_s + self._limits.span_s)
+            self._shares.move_to_end(caller)
+            if len(self._shares) > self._limits.callers_max:
+                self._shares.popitem(last=False)
+            return True
+        return await self._shared.hit(self._item, caller)

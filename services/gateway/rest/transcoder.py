@@ -23,6 +23,7 @@ from services.gateway.auth.credentials import Caller, Credentials
 from services.gateway.auth.rate_limits import RateLimiter
 from services.gateway.rest.codec import JsonCodec
 from services.gateway.rest.problems import Problem, ProblemError, problem_of, refuse, response_of
+from services.gateway.rest.rendered import RenderedAnswers
 from services.gateway.rest.requests import BodyMemory, message_of, read_body
 from services.gateway.rest.routes import Route
 
@@ -55,6 +56,9 @@ class RestLimits(BaseModel):
     timeout_ms_default: int = Field(10_000, gt=0, description="Deadline of a call whose caller states none")
     timeout_ms_min: int = Field(500, gt=0, description="Nearest deadline a caller may state: a read may wait this long")
     timeout_ms_max: int = Field(60_000, gt=0, description="Latest deadline a caller may state")
+    rendered_bytes_max: int = Field(
+        32 * 1024 * 1024, gt=0, description="Answers that services give from their caches, remembered with their JSON"
+    )
     channels: int = Field(2, gt=0, description="gRPC channels to each service")
     response_bytes_max: int = Field(32 * 1024 * 1024, gt=0, description="Largest answer of a service")
 
@@ -97,13 +101,18 @@ class Transcoder:
         codec: JsonCodec,
         limits: RestLimits,
     ) -> None:
-        self._routes = [(route, method_access(route.method).anonymous) for route in routes]
+        # By the noun: most paths then meet a handful of patterns, and not all of them.
+        self._routes: dict[str, list[tuple[Route, bool]]] = {}
+        for route in routes:
+            known = (route, method_access(route.method).anonymous)
+            self._routes.setdefault(_noun_of(route.template), []).append(known)
         self._upstreams = upstreams
         self._credentials = credentials
         self._rate_limiter = rate_limiter
         self._codec = codec
         self._limits = limits
         self._body_memory = BodyMemory(limits.bodies_bytes_max)
+        self._rendered = RenderedAnswers(limits.rendered_bytes_max)
 
     async def answer(self, request: Request) -> Response:
         """Answer a request; whatever goes wrong is a problem, never an exception."""
@@ -159,21 +168,28 @@ class Transcoder:
         except grpc.aio.AioRpcError as error:
             raise ProblemError(problem_of(error)) from None
         trailing = {str(key): str(value) for key, value in await call.trailing_metadata() or ()}
-        answer = message_factory.GetMessageClass(route.method.output_type).FromString(raw)
+        made = route.method.output_type
+
+        def render() -> bytes:
+            return self._codec.render(message_factory.GetMessageClass(made).FromString(raw))
+
+        is_hot = trailing.get("answer-source") == "cache"
+        rendered = self._rendered.get(made.full_name, raw, render) if is_hot else render()
         headers = {name: trailing[key] for key, name in _ANSWER_HEADERS.items() if key in trailing}
         if "answer-age-ms" in trailing:
             headers["Age"] = str(int(trailing["answer-age-ms"]) // 1000)
-        return self._codec.render(answer), headers
+        return rendered, headers
 
     def _find(self, request: Request) -> tuple[Route, Sequence[str], bool]:
-        if len(request.url.path) + len(request.url.query) > self._limits.url_chars_max:
+        path, verb = request.url.path, request.method
+        if len(path) + len(request.url.query) > self._limits.url_chars_max:
             raise refuse(414, "URL_TOO_LONG", f"the URL has more than {self._limits.url_chars_max} characters")
         allowed = []
-        for route, anonymous in self._routes:
-            match = route.pattern.fullmatch(request.url.path)
+        for route, anonymous in self._routes.get(_noun_of(path), ()):
+            match = route.pattern.fullmatch(path)
             if match is None:
                 continue
-            if route.verb == request.method:
+            if route.verb == verb:
                 return route, match.groups(), anonymous
             allowed.append(route.verb)
         if allowed:
@@ -220,6 +236,11 @@ async def unrouted(request: Request, error: Exception) -> Response:
     reason = "METHOD_NOT_ALLOWED" if status == HTTPStatus.METHOD_NOT_ALLOWED else "ROUTE_NOT_FOUND"
     problem = Problem(status, reason, "no route has this path and verb; /docs shows those there are")
     return response_of(problem, new_id_text(), request.url.path)
+
+
+def _noun_of(path: str) -> str:
+    """Return the second segment of a path, up to its verb: no route has a variable there."""
+    return "".join(path.split("/", 3)[2:3]).partition(":")[0]
 
 
 def _metadata(request: Request, request_id: str, caller: Caller) -> list[tuple[str, str]]:

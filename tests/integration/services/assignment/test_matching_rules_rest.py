@@ -29,6 +29,7 @@ async def rest(embedded_servers: EmbeddedServers, api_settings: ApiSettings) -> 
         assignment_target=f"{api_settings.host}:{api_settings.assignment_port}",
         gateway_dsn=known["LASTMILE_GATEWAY_DSN"],
         gateway_query_dsn=known["LASTMILE_GATEWAY_QUERY_DSN"],
+        gateway_fallback_dsn=known["LASTMILE_GATEWAY_FALLBACK_DSN"],
         redis_url=known["LASTMILE_REDIS_URL"],
         token_private_key_file=known["LASTMILE_TOKEN_PRIVATE_KEY_FILE"],
         token_public_key_file=known["LASTMILE_TOKEN_PUBLIC_KEY_FILE"],
