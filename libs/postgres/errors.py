@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from libs.grpc_server.errors import InvalidArgumentError, ServiceError, UnavailableError
+from libs.grpc_server.errors import FieldViolation, InvalidArgumentError, ServiceError, UnavailableError
 from libs.postgres.outages import CONNECTION_LOST
 
 UNREACHABLE = (
@@ -35,6 +35,18 @@ class PrimaryBudgetSpentError(UnavailableError):
 
     def __init__(self) -> None:
         super().__init__("no standby can answer this now, and the primary answers few queries; try again")
+
+
+class ConsistencyTokenUnknownError(InvalidArgumentError):
+    """The token is of a position that the log has not come to: made up, or from before the database was restored."""
+
+    reason = "CONSISTENCY_TOKEN_UNKNOWN"
+
+    def __init__(self) -> None:
+        violation = FieldViolation(
+            "consistency-token", "is none that an answer carried; go on without it", "token.known"
+        )
+        super().__init__(f"{violation.field}: {violation.description}", violations=[violation])
 
 
 def translate(error: Exception) -> ServiceError | None:

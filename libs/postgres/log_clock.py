@@ -22,6 +22,10 @@ log = logging.getLogger("postgres")
 
 # Serves no index: functions. A log file's name begins with the timeline.
 _SAMPLE = "SELECT pg_current_wal_flush_lsn()::text"
+# PostgreSQL writes whole pages of its own accord, and a page may end within a record whose rest nobody is in a hurry to
+# write, for up to 15 seconds. No standby can replay to there, though it lacks nothing: a commit of nothing ends that.
+_PAGE_BYTES = 8_192
+_COMMIT_NOTHING = "SELECT pg_logical_emit_message(true, 'lastmile.clock', '')"
 _HISTORY = """
 SELECT system_identifier::text || '.' || left(pg_walfile_name(pg_current_wal_flush_lsn()), 8) FROM pg_control_system()
 """
@@ -83,6 +87,10 @@ class LogClock:
         place = bisect_right(self._positions, position) - 1
         return None if place < 0 else max(0, int((self._seen_at_s[-1] - self._seen_at_s[place]) * 1000))
 
+    def has_not_come_to(self, position: int, since_s: float) -> bool:
+        """Whether the log was looked at after a time, by `time.monotonic`, and was not at `position` then."""
+        return bool(self._positions) and self._seen_at_s[-1] >= since_s and self._positions[-1] < position
+
     async def run(self, dsn: str, application_name: str) -> None:
         """Look at the primary until cancelled, over one connection that no query ever has."""
         is_away = False
@@ -104,7 +112,10 @@ class LogClock:
                 is_away = False
                 while True:
                     asked_at_s = self._now_s()
-                    self.note(asked_at_s, number_of(await connection.fetchval(_SAMPLE)))
+                    position = number_of(await connection.fetchval(_SAMPLE))
+                    self.note(asked_at_s, position)
+                    if position % _PAGE_BYTES == 0:
+                        await connection.execute(_COMMIT_NOTHING)
                     await asyncio.sleep(self._limits.sample_every_ms / 1000)
             except NOT_ANSWERED as error:
                 if not is_away:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from libs.grpc_server.call import PRIMARY, Origin
 from libs.postgres import metrics
-from libs.postgres.errors import PrimaryBudgetSpentError, QueriesTooManyError
+from libs.postgres.errors import ConsistencyTokenUnknownError, PrimaryBudgetSpentError, QueriesTooManyError
 from libs.postgres.log_clock import LogClock
 from libs.postgres.outages import CONNECTION_LOST
 from libs.postgres.replay import ReplayWatch
@@ -126,11 +126,15 @@ class QueryPool:
         """Run a reading transaction that sees what `visibility` allows.
 
         It has replayed `wanted`, whatever that takes; for `hoped_for` it waits as long and then takes what there is.
-        Raises QueriesTooManyError and PrimaryBudgetSpentError.
+        Raises QueriesTooManyError, PrimaryBudgetSpentError, and ConsistencyTokenUnknownError for a position that the
+        primary itself has not come to: nobody was given it, and waiting for it is no reason to ask the primary.
         """
+        began_s = time.monotonic()
         async with AsyncExitStack() as stack:
             reading = await self._on_standby(stack, visibility, wanted, hoped_for) if self.is_up else None
             if reading is None:
+                if self.clock.has_not_come_to(wanted, began_s):
+                    raise ConsistencyTokenUnknownError
                 why = "behind" if self.is_up else "standby_away"
                 reading = await stack.enter_async_context(self.reading_primary(visibility, why))
             yield reading
