@@ -109,16 +109,17 @@ def outdate_command(tag: str, position: int, tag_ttl_s: int) -> Command:
 
 async def look_up(link: CacheLink, place: Place) -> Entry | None:
     """Return what is kept, in one exchange; None when there is nothing."""
-    # The tag comes last: a change in between outdates the answer.
-    kept, tag = checked(await link.ask(("HMGET", place.key, "position", "kind", "answer"), ("GET", place.tag_key)))
-    if kept[0] is None:
-        return None
-    return Entry(kept[1], kept[2], int(kept[0], 16), None if tag is None else int(tag, 16))
+    return _entry(*checked(await link.ask(*_look_up_commands(place))))
 
 
-async def take_turn(link: CacheLink, place: Place, holder: str, ttl_ms: int) -> bool:
-    """Return whether the holder may make the answer anew: nobody else does."""
-    return bool(checked(await link.ask(("SET", f"{place.key}:by", holder, "NX", "PX", ttl_ms)))[0])
+async def take_turn(link: CacheLink, place: Place, holder: str, ttl_ms: int) -> tuple[bool, Entry | None]:
+    """Return whether the holder may make the answer anew, as nobody else does; and what is kept then.
+
+    Another may have made it and let go since it was looked up.
+    """
+    take: Command = ("SET", f"{place.key}:by", holder, "NX", "PX", ttl_ms)
+    taken, *kept = checked(await link.ask(take, *_look_up_commands(place)))
+    return bool(taken), _entry(*kept)
 
 
 async def leave_turn(link: CacheLink, place: Place, holder: str) -> None:
@@ -132,6 +133,17 @@ def checked(answers: list[Any]) -> list[Any]:
         if isinstance(answer, Exception):
             raise CacheAwayError(str(answer))
     return answers
+
+
+def _look_up_commands(place: Place) -> tuple[Command, Command]:
+    # The tag comes last: a change in between outdates the answer.
+    return ("HMGET", place.key, "position", "kind", "answer"), ("GET", place.tag_key)
+
+
+def _entry(kept: Any, tag: Any) -> Entry | None:
+    if kept[0] is None:
+        return None
+    return Entry(kept[1], kept[2], int(kept[0], 16), None if tag is None else int(tag, 16))
 
 
 def _text(position: int) -> str:

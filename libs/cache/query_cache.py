@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from typing import Any
 
 import grpc
@@ -23,6 +22,7 @@ from libs.cache.flights import Flights
 from libs.cache.kept import KeptBytes
 from libs.cache.limits import CacheLimits
 from libs.cache.link import CacheAwayError, CacheLink
+from libs.cache.verdict import Verdict, judge, life_ms
 from libs.grpc_server.call import Call, Origin, answering
 from libs.grpc_server.errors import NotFoundError, ServiceError
 from libs.grpc_server.identity import Principal
@@ -48,17 +48,6 @@ class CachedQuery:
 
     tag: Callable[[Principal, Any], str | None]
     window_ms: int
-
-
-class Verdict(IntEnum):
-    """What an answer in the cache is good for."""
-
-    USELESS = 0
-    # Within its window, though outdated: when nothing else can answer.
-    LAST_RESORT = 1
-    # The same, and outdated only a moment ago: while it is made anew.
-    STALE = 2
-    FRESH = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +124,7 @@ class QueryCache:
             if not self._uncached.take():
                 raise CacheAwayQueriesError from None
             return _given(call, await self._wait_for(question, None))
-        verdict = self._judge(question, entry)
+        verdict = judge(entry, wanted, query.window_ms, self._limits, self._clock)
         if entry is None:
             verdict = Verdict.USELESS
         elif verdict is Verdict.FRESH:
@@ -162,27 +151,8 @@ class QueryCache:
         metrics.OUTAGE.labels(name).inc()
         return self._from_cache(question.call, usable)
 
-    def _judge(self, question: _Question, entry: Entry | None) -> Verdict:
-        behind_ms = None if entry is None else self._clock.behind_ms(entry.position)
-        if entry is None or behind_ms is None or entry.position < question.wanted:
-            return Verdict.USELESS
-        window_ms = question.query.window_ms
-        if entry.kind == MISSING:
-            window_ms = min(window_ms, self._limits.negative_ms)
-        if not entry.is_outdated:
-            if behind_ms <= window_ms:
-                return Verdict.FRESH
-            return Verdict.STALE if behind_ms <= window_ms + self._limits.stale_ms else Verdict.USELESS
-        if behind_ms > window_ms:
-            return Verdict.USELESS
-        outdated_for_ms = None if entry.outdated_from is None else self._clock.behind_ms(entry.outdated_from)
-        is_new = outdated_for_ms is not None and outdated_for_ms <= self._limits.stale_ms
-        # That there is no such thing is not said any longer once it may have come about.
-        return Verdict.STALE if is_new and entry.kind == FOUND else Verdict.LAST_RESORT
-
     def _from_cache(self, call: Call, entry: Entry) -> bytes:
-        origin = Origin(CACHE, entry.position, self._clock.age_ms(entry.position))
-        return _given(call, _Made(entry.kind, entry.answer, origin))
+        return _given(call, _Made(entry.kind, entry.answer, self._origin_of(entry)))
 
     async def _wait_for(self, question: _Question, entry: Entry | None) -> _Made:
         """Have the answer be made, or wait for who makes it already."""
@@ -197,17 +167,18 @@ class QueryCache:
 
     async def _make_once(self, question: _Question, entry: Entry | None) -> _Made:
         """Make the answer, unless another process does: then wait for that, though not for long."""
-        position = -1 if entry is None else entry.position
         deadline_s = time.monotonic() + self._limits.refresh_ms_max / 1000
         try:
             # Who asks for a position asks for itself: what others are making need not cover it.
-            while not question.wanted and not await self._take_turn(question.place):
-                if time.monotonic() >= deadline_s:
+            while not question.wanted:
+                is_ours, kept = await self._take_turn(question.place)
+                if kept is not None and (entry is None or kept.position > entry.position):
+                    if is_ours:
+                        await self._leave_turn(question.place)
+                    return _Made(kept.kind, kept.answer, self._origin_of(kept))
+                if is_ours or time.monotonic() >= deadline_s:
                     break
                 await asyncio.sleep(self._limits.refresh_poll_ms / 1000)
-                newer = await entries.look_up(self._link, question.place)
-                if newer is not None and newer.position > position:
-                    return _Made(newer.kind, newer.answer, self._origin_of(newer))
         except CacheAwayError:
             pass
         return await self._make(question, entry)
@@ -220,7 +191,10 @@ class QueryCache:
 
         async def refresh() -> None:
             try:
-                if await self._take_turn(question.place):
+                is_ours, kept = await self._take_turn(question.place)
+                if is_ours and kept is not None and kept.position > entry.position:
+                    await self._leave_turn(question.place)
+                elif is_ours:
                     await self._make(question, entry)
             except CacheAwayError:
                 return
@@ -254,10 +228,7 @@ class QueryCache:
         position = made.origin.position
         if position is None:
             return  # From the primary, where no position tells what a transaction has seen.
-        window_ms = question.query.window_ms
-        ttl_ms = (
-            min(window_ms, self._limits.negative_ms) if made.kind == MISSING else window_ms
-        ) + self._limits.stale_ms
+        ttl_ms = life_ms(made.kind, question.query.window_ms, self._limits) + self._limits.stale_ms
         if len(made.answer) > self._limits.entry_bytes_max:
             metrics.NOT_KEPT.labels("large").inc()
         elif not self._kept.add(question.place.key, len(made.answer), ttl_ms / 1000):
@@ -273,7 +244,7 @@ class QueryCache:
     def _origin_of(self, entry: Entry) -> Origin:
         return Origin(CACHE, entry.position, self._clock.age_ms(entry.position))
 
-    async def _take_turn(self, place: Place) -> bool:
+    async def _take_turn(self, place: Place) -> tuple[bool, Entry | None]:
         return await entries.take_turn(self._link, place, self._name, self._limits.refresh_ms_max)
 
     async def _leave_turn(self, place: Place) -> None:
