@@ -44,42 +44,44 @@ class CacheProjector:
         # A replayed event's own position is not known any more: now is later.
         now = number_of(await position(self._primary)) if any(is_replay(event.stream) for event in batch) else 0
         outdated: dict[str, int] = {}
-        partners: dict[str, tuple[int, partner_pb2.Partner]] = {}
+        partners: list[tuple[int, partner_pb2.Partner]] = []
         for event in batch:
             at = now if is_replay(event.stream) else covering(event.entry_id)
             for tag in tags_of(event.message):
                 outdated[tag] = max(at, outdated.get(tag, 0))
             if event.message.HasField("partner_changed") and not is_replay(event.stream):
-                partners[event.subject] = (at, event.message.partner_changed.partner)
+                partners.append((at, event.message.partner_changed.partner))
         try:
-            await self._outdate_cities_left(partners, outdated)
+            known = await self._outdate_cities_left(partners, outdated) if partners else []
             commands = [outdate_command(tag, at, self._limits.tag_ttl_s) for tag, at in outdated.items()]
             if partners and self._partner_window_ms:
                 history = await self._known_history()
-                for at, partner in partners.values():
+                for at, partner in partners:
                     commands += self._written_through(history, at, partner)
-            checked(await self._link.ask(*commands))
+            # What is known of cities comes last: a batch that is handled again must find the city that was left.
+            checked(await self._link.ask(*commands, *known))
         except CacheAwayError as error:
             raise TryLaterError(str(error)) from error
 
     async def _outdate_cities_left(
-        self, partners: dict[str, tuple[int, partner_pb2.Partner]], outdated: dict[str, int]
-    ) -> None:
-        """Outdate the lists of a city that a partner has left: its event names the new one alone."""
-        if not partners:
-            return
-        keys = [f"{tag_key(tags.partner_tag(partner.id))}:city" for _, partner in partners.values()]
-        known = checked(await self._link.ask(*(("GET", key) for key in keys)))
-        left: list[Command] = []
-        for city, (at, partner) in zip(known, partners.values(), strict=True):
-            if city is not None and city.decode() != partner.profile.city_code:
-                tag = tags.partners_tag(city.decode())
-                outdated[tag] = max(at, outdated.get(tag, 0))
-                left.append(outdate_command(tag, at, self._limits.tag_ttl_s))
-        # Only then: a batch that is handled again must find the city that was left.
-        checked(await self._link.ask(*left, *(
-            ("SET", key, partner.profile.city_code) for key, (_, partner) in zip(keys, partners.values(), strict=True)
-        )))  # fmt: skip
+        self, partners: list[tuple[int, partner_pb2.Partner]], outdated: dict[str, int]
+    ) -> list[Command]:
+        """Outdate the lists of cities that partners have left, and return what remembers where they are now.
+
+        An event names the new city alone, and comes through that city's stream: before or after those of the old one.
+        """
+        keys = {partner.id: f"{tag_key(tags.partner_tag(partner.id))}:city" for _, partner in partners}
+        found = checked(await self._link.ask(*(("GET", key) for key in keys.values())))
+        known = {one: kept.decode().partition(" ")[::2] for one, kept in zip(keys, found, strict=True) if kept}
+        for at, partner in partners:
+            city_code, said_at = partner.profile.city_code, f"{at:016x}"
+            known_at, known_city = known.get(partner.id, ("", city_code))
+            if known_city != city_code:
+                for tag in map(tags.partners_tag, (known_city, city_code)):
+                    outdated[tag] = max(at, int(known_at, 16), outdated.get(tag, 0))
+            if said_at > known_at:
+                known[partner.id] = (said_at, city_code)
+        return [("SET", keys[one], " ".join(said)) for one, said in known.items()]
 
     def _written_through(self, history: str, at: int, partner: partner_pb2.Partner) -> list[Command]:
         """Return what keeps GetPartner's answers, as of the event's own commit: ops' and the partner's."""
