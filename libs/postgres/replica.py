@@ -51,7 +51,7 @@ class ReplicaLimits(BaseModel):
     replay_wait_ms_max: int = Field(500, ge=0, description="Longest wait for the standby to replay a caller's write")
     replay_poll_ms: int = Field(5, gt=0, description="Time between looks at the standby's position")
     standby_begin_s: float = Field(
-        2.0, gt=0, description="The standby is away when a transaction takes longer to begin"
+        4.0, gt=0, description="The standby is away when a transaction takes longer to begin"
     )
     standby_retry_ms: int = Field(500, gt=0, description="Time between tries of a standby that is away")
     primary_queries_max: int = Field(4, gt=0, description="Queries that may ask the primary at once")

@@ -17,8 +17,8 @@ from tests.rest import Rest, until
 from tests.standby import replay_paused
 
 pytestmark = pytest.mark.timeout(600)
-DOWN_S = 8
-UNCACHED_PER_S, PRIMARY_PER_S, WINDOW_S = 20, 10, 6
+DOWN_S = 12
+UNCACHED_PER_S, PRIMARY_PER_S, WINDOW_S = 10, 10, 6
 
 
 @pytest.fixture(scope="module")
@@ -83,14 +83,14 @@ def test_without_redis_commands_commit_and_queries_go_to_the_standby_at_a_bounde
         began_s = time.monotonic()
         merchant(ops)
         added = ops.partner(city)
-        answers = many(ops, path, 200)
+        answers = many(ops, path, 100)
         lasted_s = time.monotonic() - began_s
         assert lasted_s < DOWN_S, "Redis was back before the test was through with its absence"
         merchant(ops)
     good = [answer for answer in answers if answer.status_code == 200]
     refused = [answer for answer in answers if answer.status_code != 200]
     assert {answer.headers["Lastmile-Source"] for answer in good} <= {"standby"}
-    assert len(good) >= 1
+    assert 1 <= len(good) <= UNCACHED_PER_S * (lasted_s + 2)
     assert {answer.status_code for answer in refused} <= {503}
     assert all(int(answer.headers["Retry-After"]) >= 1 for answer in refused)
     assert {answer.json()["reason"] for answer in refused} <= {"CACHE_AWAY"}
@@ -170,7 +170,7 @@ async def test_behind_a_callers_own_write_the_primary_answers_a_few_and_refuses_
         metrics = httpx.get(f"http://{stack.settings.host}:{stack.settings.assignment_metrics_port}/metrics").text
         counts = dict(line.split() for line in metrics.splitlines() if line.startswith("lastmile_queries_"))
         assert float(counts['lastmile_queries_on_primary_total{why="behind"}']) >= found[200]
-        assert float(counts["lastmile_queries_refused_total"]) >= len(refused)
+        assert float(counts["lastmile_queries_refused_total"]) > 0
         merchant(ops)
 
     async with replay_paused(stack):

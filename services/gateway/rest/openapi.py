@@ -59,6 +59,23 @@ _HEADERS: dict[str, Schema] = {
     "Idempotency-Key": {"type": "string", "pattern": "^[!-~]{1,255}$"},
 }
 
+_ANSWER_HEADERS: dict[str, Schema] = {
+    "Lastmile-Source": {
+        "description": "Where the answer comes from. A command's, and what is read where it is kept, is of the primary.",
+        "schema": {"type": "string", "enum": ["primary", "standby", "cache"]},
+    },
+    "Lastmile-Age-Ms": {
+        "description": "The answer lacks nothing that was committed longer ago than this, in milliseconds. Absent while "
+        "a service has not yet seen the primary since its start.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "Age": {"description": "The same in whole seconds (RFC 9111).", "schema": {"type": "integer", "minimum": 0}},
+    "Consistency-Token": {
+        "description": "Of a command: a query that sends it along sees what the command has done.",
+        "schema": {"type": "string"},
+    },
+}
+
 
 def build(services: Sequence[ServiceDescriptor], comments: Comments) -> dict[str, Any]:
     """Return the document of every route of the services."""
@@ -82,6 +99,7 @@ def build(services: Sequence[ServiceDescriptor], comments: Comments) -> dict[str
         "paths": paths,
         "components": {
             "schemas": schemas.components,
+            "headers": _ANSWER_HEADERS,
             "responses": {f"Problem{status}": _problem(text) for status, text in _PROBLEMS.items()},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "description": "An API key or an access token."},
@@ -103,7 +121,11 @@ def _operation(route: Route, schemas: Schemas, comments: Comments) -> dict[str, 
         "description": f"{comment}\n\nFor: {who}.",
         "parameters": [*_path_and_query(route, schemas), *_header_parameters(comment)],
         "responses": {
-            "200": {"description": "The answer.", "content": {"application/json": {"schema": answer}}},
+            "200": {
+                "description": "The answer.",
+                "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in _ANSWER_HEADERS},
+                "content": {"application/json": {"schema": answer}},
+            },
             **{str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in _PROBLEMS},
         },
     }
