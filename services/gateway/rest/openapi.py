@@ -61,12 +61,12 @@ _HEADERS: dict[str, Schema] = {
 
 _ANSWER_HEADERS: dict[str, Schema] = {
     "Lastmile-Source": {
-        "description": "Where the answer comes from. A command's, and what is read where it is kept, is of the primary.",
+        "description": "Where the answer comes from: a command's, and what is read where it is kept, from the primary.",
         "schema": {"type": "string", "enum": ["primary", "standby", "cache"]},
     },
     "Lastmile-Age-Ms": {
-        "description": "The answer lacks nothing that was committed longer ago than this, in milliseconds. Absent while "
-        "a service has not yet seen the primary since its start.",
+        "description": "The answer lacks nothing that was committed longer ago than this, in milliseconds. Absent "
+        "while a service has not yet seen the primary since its start.",
         "schema": {"type": "integer", "minimum": 0},
     },
     "Age": {"description": "The same in whole seconds (RFC 9111).", "schema": {"type": "integer", "minimum": 0}},
