@@ -15,7 +15,6 @@ from libs.grpc_server.identity import Principal, Role
 from libs.postgres.log_clock import history_of
 from libs.postgres.log_position import number_of, position
 from libs.streams.codec import Event
-from libs.streams.dead_letters import is_replay
 from libs.streams.handler import TryLaterError
 from services.assignment import cached_queries as tags
 
@@ -38,18 +37,17 @@ class CacheProjector:
         self._limits = cache_limits
         self._partner_window_ms = int(cache_windows.get_partner_s * 1000)
         self._history, self._history_read_at_s = "", 0.0
+        self._log_end = 0
 
     async def handle(self, batch: Sequence[Event]) -> None:
         """Outdate what the events change, and write the partners among them through."""
-        # A replayed event's own position is not known any more: now is later.
-        now = number_of(await position(self._primary)) if any(is_replay(event.stream) for event in batch) else 0
         outdated: dict[str, int] = {}
         partners: list[tuple[int, partner_pb2.Partner]] = []
         for event in batch:
-            at = now if is_replay(event.stream) else covering(event.entry_id)
+            at, is_its_own = await self._position_of(event)
             for tag in tags_of(event.message):
                 outdated[tag] = max(at, outdated.get(tag, 0))
-            if event.message.HasField("partner_changed") and not is_replay(event.stream):
+            if event.message.HasField("partner_changed") and is_its_own:
                 partners.append((at, event.message.partner_changed.partner))
         try:
             known = await self._outdate_cities_left(partners, outdated) if partners else []
@@ -62,6 +60,17 @@ class CacheProjector:
             checked(await self._link.ask(*commands, *known))
         except CacheAwayError as error:
             raise TryLaterError(str(error)) from error
+
+    async def _position_of(self, event: Event) -> tuple[int, bool]:
+        """Return a position that covers the event, and whether it is the event's own.
+
+        Replayed events, and those that another publisher than our relay has brought, are in their streams by ids that
+        are no positions, and lie far beyond the log's end: which covers them as well, if not only them.
+        """
+        at = covering(event.entry_id)
+        if at > self._log_end:
+            self._log_end = number_of(await position(self._primary))
+        return (at, True) if at <= self._log_end else (self._log_end, False)
 
     async def _outdate_cities_left(
         self, partners: list[tuple[int, partner_pb2.Partner]], outdated: dict[str, int]
