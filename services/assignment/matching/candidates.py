@@ -9,11 +9,12 @@ from itertools import chain
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 from scipy.spatial import cKDTree
-from scipy.spatial.distance import cdist
 
+from services.assignment.matching.compiled import compiled
 from services.assignment.matching.geography import Floats, Ints, straight_m
-from services.assignment.matching.problem import Problem
+from services.assignment.matching.problem import Bools, Problem
 from services.assignment.matching.rulebook import MS, RuleBook
 
 # What rounding may take off: half a millisecond of the cost, and the index's own arithmetic.
@@ -92,19 +93,13 @@ class PairTable:
         speed_m_per_s = problem.fastest_m_per_s[problem.partners.vehicle[self._partner]]
         limit_m, floor_ms = _limit_m(problem), partner_floor_ms[self._partner]
         self._least_ms = np.empty((n, len(self._partner)), dtype=np.float32)
+        ms_per_m = MS * book.travel_weight / speed_m_per_s
         # In pieces that stay in the processor's cache.
         step = max(1, _CELLS_AT_ONCE // max(1, len(self._partner)))
         for start in range(0, n, step):
             rows = np.arange(start, min(start + step, n))
-            straight = cdist(pickup[rows], place)
-            impossible = straight > limit_m
-            impossible |= ~book.screened(problem, rows, self._partner)
-            least_ms = _way_ms(straight, speed_m_per_s, book.travel_weight)
-            least_ms += floor_ms
-            least_ms *= _ROUNDED_DOWN
-            # Quicker than to set them.
-            least_ms += impossible * _NEVER_MS
-            self._least_ms[rows] = least_ms
+            possible = book.screened(problem, rows, self._partner)
+            _write_least(_spatial(pickup[rows]), _spatial(place), ms_per_m, floor_ms, limit_m, possible, self._least_ms[start:])
         self._dearest_ms = _dearest_ms(problem, book.travel_weight, partner_floor_ms)
 
     def nearest(self, packages: Ints, count: int) -> Neighbours:
@@ -126,6 +121,27 @@ class PairTable:
         reach_ms = np.where(reach_ms >= self._dearest_ms, np.inf, asked_ms.astype(np.float64))
         found_ms = least_ms.ravel()[cell].astype(np.float64)
         return Neighbours(packages[row], self._partner[column], found_ms, reach_ms, screened=True)
+
+
+def _spatial(places: Floats) -> Floats:
+    """Return (3, k): embedded places by coordinate."""
+    return np.vstack([places.T, np.zeros((3 - places.shape[1], len(places)))])
+
+
+@compiled
+def _write_least(
+    pickup: Floats, place: Floats, ms_per_m: Floats, floor_ms: Floats, limit_m: float, possible: Bools,
+    least_ms: npt.NDArray[np.float32],
+) -> None:  # fmt: skip
+    """Set the rows of a PairTable; pickup: (3, rows), place: (3, k), ms_per_m and floor_ms: (k,), possible: (rows, k)."""
+    x_m, y_m, z_m = place
+    for i in range(pickup.shape[1]):
+        row_ms, row_possible = least_ms[i], possible[i]
+        for j in range(len(x_m)):
+            square = (pickup[0, i] - x_m[j]) ** 2 + (pickup[1, i] - y_m[j]) ** 2 + (pickup[2, i] - z_m[j]) ** 2
+            straight_m = np.sqrt(square)
+            way_ms = (straight_m * ms_per_m[j] - _SLACK_MS + floor_ms[j]) * _ROUNDED_DOWN
+            row_ms[j] = way_ms if row_possible[j] and straight_m <= limit_m else _NEVER_MS
 
 
 class SpatialIndex:

@@ -32,7 +32,7 @@ def pairs_of(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
 
 def found_for(problem: Problem) -> tuple[np.ndarray, np.ndarray, Insertion]:
     package, partner = pairs_of(problem)
-    return package, partner, insertions(problem, problem.ride_m, package, partner)
+    return package, partner, insertions(problem, package, partner)
 
 
 @settings(max_examples=60, deadline=None)
@@ -89,7 +89,7 @@ def test_how_pairs_are_grouped_changes_nothing(seed: int, metric: Metric) -> Non
     package, partner, together = found_for(problem)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "CHUNK_CELLS_MAX", 1)
-        alone = insertions(problem, problem.ride_m, package, partner)
+        alone = insertions(problem, package, partner)
     for name in Insertion.__dataclass_fields__:
         assert getattr(alone, name).tolist() == getattr(together, name).tolist()
 
@@ -113,4 +113,4 @@ def test_a_partner_without_a_route_costs_the_same_whether_or_not_others_have_one
 def test_no_pairs_have_no_insertions() -> None:
     problem = routed_problem(1, 0, 3, Metric.HAVERSINE, 0.0)
     nobody = np.zeros(0, dtype=np.int64)
-    assert len(insertions(problem, problem.ride_m, nobody, nobody).delay_s) == 0
+    assert len(insertions(problem, nobody, nobody).delay_s) == 0
