@@ -18,3 +18,8 @@ R = TypeVar("R")
 def compiled(loop: Callable[P, R]) -> Callable[P, R]:
     """Return the function in machine code; other threads run beside it."""
     return cast("Callable[P, R]", njit(cache=True, nogil=True, error_model="numpy")(loop))
+
+
+def inlined(loop: Callable[P, R]) -> Callable[P, R]:
+    """Return the same for what compiled functions call for each pair: handing many arrays over would take longer."""
+    return cast("Callable[P, R]", njit(cache=True, nogil=True, error_model="numpy", inline="always")(loop))

@@ -16,15 +16,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from services.assignment.matching.compiled import compiled
+from services.assignment.matching.compiled import compiled, inlined
 from services.assignment.matching.geography import EARTH_RADIUS_M, Floats, Ints, Metric
 from services.assignment.matching.problem import Bools, Problem
 from services.assignment.matching.schedule import LOADS, TICKS_PER_S, Schedule
-from services.assignment.matching.timing import Parcel, driven
+from services.assignment.matching.timing import FROM_EXIT, TO_DROP, TO_PICKUP, Parcel, driven
 
 # All insertions into a route of up to two stops.
 SCHEDULED_MAX = 6
 _CHORD_M_MAX = 2 * EARTH_RADIUS_M
+# More rows of a Parcel's ways: extra seconds behind each place of both together, of the pickup, of the drop, and of the
+# cheapest drop farther behind.
+TOGETHER, PICKING, DROPPING, BEHIND = 3, 4, 5, 6
 
 
 @dataclass(frozen=True)
@@ -140,12 +143,11 @@ def _insert(
         chain_s = _time_s(wishes.chain_m[i], speed, ground) + wishes.chain_service_s[i]
         parcel = Parcel(
             wishes.pickup_service_s[i], wishes.drop_service_s[i], wishes.ready_at_s[i], wishes.due_at_s[i], ride_s,
-            chain_s, ways[0], ways[1], ways[2],
+            chain_s, ways,
         )  # fmt: skip
         _measure(wishes, i, schedule, first, length, speed, ground, ways)
         _weigh(parcel, schedule, first, length, ways)
-        load, room = wishes.load[i], drivers.room[j]
-        if _least(schedule, first, length, load, room, ways, peak, best, 1) == 0:
+        if _least(schedule, first, length, wishes.load, i, drivers.room, j, ways, peak, best, 1) == 0:
             continue
         extra_s, before, after = best.extra_s[0], best.before[0], best.after[0]
         times = driven(schedule, first, length, parcel, before, after)
@@ -153,7 +155,9 @@ def _insert(
         # Where nobody is late, no insertion with more extra time can be better.
         competing = 1
         if score_s > extra_s and length:
-            competing = _least(schedule, first, length, load, room, ways, peak, best, SCHEDULED_MAX)
+            competing = _least(
+                schedule, first, length, wishes.load, i, drivers.room, j, ways, peak, best, SCHEDULED_MAX
+            )
         for place in range(1, competing):
             if best.extra_s[place] >= score_s:
                 break
@@ -168,67 +172,68 @@ def _insert(
         detour_s[row] = max(0.0, extra_s - ride_s - chain_s) if length else 0.0
 
 
-@compiled
+@inlined
 def _measure(
     wishes: _Wishes, i: int, schedule: Schedule, first: int, length: int, speed: float, ground: _Ground, ways: Floats
 ) -> None:
-    """Set ways[0], ways[1] and ways[2] to the seconds between each place and the package's pickup, drop and exit."""
+    """Set the seconds between each place of the route and the package's pickup, drop and exit."""
     parted = False
     for axis in range(wishes.drop.shape[1]):
         parted = parted or wishes.drop[i, axis] != wishes.leave[i, axis]
     for place in range(length + 1):
-        at = schedule.at[first + place]
-        ways[0, place] = _way_s(at, wishes.pickup[i], speed, ground)
-        ways[1, place] = _way_s(at, wishes.drop[i], speed, ground)
-        ways[2, place] = _way_s(at, wishes.leave[i], speed, ground) if parted else ways[1, place]
+        row = first + place
+        ways[TO_PICKUP, place] = _way_s(schedule.at, row, wishes.pickup, i, speed, ground)
+        ways[TO_DROP, place] = _way_s(schedule.at, row, wishes.drop, i, speed, ground)
+        ways[FROM_EXIT, place] = (
+            _way_s(schedule.at, row, wishes.leave, i, speed, ground) if parted else ways[TO_DROP, place]
+        )
 
 
-@compiled
+@inlined
 def _weigh(parcel: Parcel, schedule: Schedule, first: int, length: int, ways: Floats) -> None:
-    """Set ways[3], ways[4] and ways[5] to the extra seconds behind each place: of both together, pickup and drop."""
+    """Set the extra seconds of both together, the pickup and the drop behind each place."""
     for place in range(length + 1):
         leg_s = schedule.leg_s[first + place]
         # Nobody goes on from the last place.
-        onward_s = parcel.to_pickup_s[place + 1] if place < length else 0.0
-        home_s = parcel.chain_s + (parcel.from_exit_s[place + 1] if place < length else 0.0)
-        ways[3, place] = parcel.to_pickup_s[place] + parcel.ride_s + home_s - leg_s
-        ways[4, place] = parcel.to_pickup_s[place] + onward_s - leg_s
-        ways[5, place] = parcel.to_drop_s[place] + home_s - leg_s
+        onward_s = ways[TO_PICKUP, place + 1] if place < length else 0.0
+        home_s = parcel.chain_s + (ways[FROM_EXIT, place + 1] if place < length else 0.0)
+        ways[TOGETHER, place] = ways[TO_PICKUP, place] + parcel.ride_s + home_s - leg_s
+        ways[PICKING, place] = ways[TO_PICKUP, place] + onward_s - leg_s
+        ways[DROPPING, place] = ways[TO_DROP, place] + home_s - leg_s
 
 
-@compiled
+@inlined
 def _least(
-    schedule: Schedule, first: int, length: int, load: Ints, room: Ints, ways: Floats, peak: Ints, best: _Extras,
-    count_max: int,
+    schedule: Schedule, first: int, length: int, load: Ints, i: int, room: Ints, j: int, ways: Floats, peak: Ints,
+    best: _Extras, count_max: int,
 ) -> int:  # fmt: skip
     """Set the `count_max` insertions that add least time, the first where several do; return how many there are."""
-    together, picking, dropping, behind = ways[3], ways[4], ways[5], ways[6]
     cheapest_drop_s = np.inf
     for place in range(length, -1, -1):
-        behind[place] = cheapest_drop_s
-        cheapest_drop_s = min(cheapest_drop_s, dropping[place])
+        ways[BEHIND, place] = cheapest_drop_s
+        cheapest_drop_s = min(cheapest_drop_s, ways[DROPPING, place])
     count = 0
     for before in range(length + 1):
         for kind in range(len(peak)):
             peak[kind] = schedule.loaded[first + before, kind]
-        if not _fits(load, peak, room):
+        if not _fits(load, i, peak, room, j):
             continue
-        count = _compete(together[before], before, before, best, count, count_max)
-        if count == count_max and picking[before] + behind[before] >= best.extra_s[count - 1]:
+        count = _compete(ways[TOGETHER, before], before, before, best, count, count_max)
+        if count == count_max and ways[PICKING, before] + ways[BEHIND, before] >= best.extra_s[count - 1]:
             continue
         for after in range(before + 1, length + 1):
             for kind in range(len(peak)):
                 peak[kind] = max(peak[kind], schedule.loaded[first + after, kind])
-            if not _fits(load, peak, room):
+            if not _fits(load, i, peak, room, j):
                 break
-            count = _compete(picking[before] + dropping[after], before, after, best, count, count_max)
+            count = _compete(ways[PICKING, before] + ways[DROPPING, after], before, after, best, count, count_max)
     return count
 
 
-@compiled
-def _fits(load: Ints, peak: Ints, room: Ints) -> bool:
-    for kind in range(len(load)):
-        if load[kind] + peak[kind] > room[kind]:
+@inlined
+def _fits(load: Ints, i: int, peak: Ints, room: Ints, j: int) -> bool:
+    for kind in range(len(peak)):
+        if load[i, kind] + peak[kind] > room[j, kind]:
             return False
     return True
 
@@ -249,19 +254,20 @@ def _compete(extra_s: float, before: int, after: int, best: _Extras, count: int,
     return count + 1
 
 
-@compiled
-def _way_s(one: Floats, other: Floats, speed: float, ground: _Ground) -> float:
+@inlined
+def _way_s(places: Floats, row: int, others: Floats, i: int, speed: float, ground: _Ground) -> float:
     """Return the seconds between two embedded places, as geography.apart_m and Travel.time_s have it."""
     square = 0.0
-    for axis in range(len(one)):
-        square += (one[axis] - other[axis]) ** 2
+    for axis in range(places.shape[1]):
+        offset_m = places[row, axis] - others[i, axis]
+        square += offset_m * offset_m
     apart_m = np.sqrt(square)
     if ground.is_sphere:
         apart_m = _CHORD_M_MAX * np.arcsin(min(1.0, apart_m / _CHORD_M_MAX))
     return _time_s(apart_m, speed, ground)
 
 
-@compiled
+@inlined
 def _time_s(distance_m: float, speed: float, ground: _Ground) -> float:
     """Return the seconds for a distance, in whole ticks."""
     time_s = distance_m / speed

@@ -1,6 +1,6 @@
 """Remembers what is worked out of an object that never changes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 Value = TypeVar("Value")
@@ -17,3 +17,8 @@ class Memo:
             # The owner stays alive with it: no other object takes its id.
             known[key] = (owner, work())
         return known[key][1]
+
+    def remember(self, other: "Memo", kinds: Collection[str]) -> None:
+        """Take over what another one has worked out of these kinds, for whichever owner."""
+        known = other.__dict__.get("_once", {})
+        self.__dict__["_once"] = {key: found for key, found in known.items() if key[1] in kinds}

@@ -37,6 +37,8 @@ RATING_MAX = 5.0
 # What a partner without a rating counts as: enough for valuable parcels, behind those who have earned more.
 UNRATED = 4.0
 UNLIMITED = np.iinfo(np.int64).max // 4
+# What rules say that packages and partners cost at least, whomever they meet.
+FLOORS = ("floor", "partner floor")
 _NO_PAIRS = np.zeros((0, 2), dtype=np.int64)
 
 
@@ -260,6 +262,8 @@ class Problem(Memo):
         vars(later).update(
             {k: v for k, v in vars(self).items() if isinstance(getattr(Problem, k, None), cached_property)}
         )
+        # With less room a pair costs no less.
+        later.remember(self, FLOORS)
         return later
 
     def room(self, column: str) -> Ints:

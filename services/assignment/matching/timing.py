@@ -2,17 +2,20 @@
 
 from typing import NamedTuple
 
-from services.assignment.matching.compiled import compiled
+from services.assignment.matching.compiled import compiled, inlined
 from services.assignment.matching.geography import Floats
 from services.assignment.matching.schedule import Schedule, handed_over_s
+
+
+TO_PICKUP, TO_DROP, FROM_EXIT = 0, 1, 2
 
 
 class Parcel(NamedTuple):
     """What a drive does for one package.
 
     Dwells in seconds, times in seconds since 1970. ride_s, chain_s: from the pickup to the first drop, and from there
-    to the end of the last. to_pickup_s, to_drop_s, from_exit_s: (width,) the ways between the places of the route and
-    the package's.
+    to the end of the last. ways: (rows, width) seconds between the places of the route and the package's: row TO_PICKUP
+    to its pickup, TO_DROP to its drop, FROM_EXIT from its exit.
     """
 
     pickup_service_s: float
@@ -21,12 +24,10 @@ class Parcel(NamedTuple):
     due_at_s: float
     ride_s: float
     chain_s: float
-    to_pickup_s: Floats
-    to_drop_s: Floats
-    from_exit_s: Floats
+    ways: Floats
 
 
-@compiled
+@inlined
 def driven(
     schedule: Schedule, first: int, length: int, parcel: Parcel, before: int, after: int
 ) -> tuple[float, float, float]:
@@ -37,23 +38,23 @@ def driven(
     """
     now_s, picked = schedule.leaves_s[first + before], schedule.picks[first + before]
     gained_s = 0.0
-    way_s = parcel.to_pickup_s[before]
+    way_s = parcel.ways[TO_PICKUP, before]
     pickup_at_s = now_s + way_s
     _, done_s = handed_over_s(now_s, picked, way_s, parcel.pickup_service_s, parcel.ready_at_s, 1)
     now_s, picked = done_s + parcel.pickup_service_s / 2, 1
     for place in range(before + 1, after + 1):
         stop = first + place
-        way_s = parcel.to_pickup_s[place] if place == before + 1 else schedule.leg_s[stop - 1]
+        way_s = parcel.ways[TO_PICKUP, place] if place == before + 1 else schedule.leg_s[stop - 1]
         done_s, gained = _passed(schedule, stop, now_s, picked, way_s)
         gained_s += gained
         now_s, picked = done_s + schedule.service_s[stop] / 2, schedule.picks[stop]
-    way_s = parcel.ride_s if before == after else parcel.to_drop_s[after]
+    way_s = parcel.ride_s if before == after else parcel.ways[TO_DROP, after]
     half_s = parcel.drop_service_s / 2
     dropped_at_s = now_s + way_s + half_s
     now_s, picked = dropped_at_s + half_s + parcel.chain_s, 0
     for place in range(after + 1, length + 1):
         stop = first + place
-        way_s = parcel.from_exit_s[place] if place == after + 1 else schedule.leg_s[stop - 1]
+        way_s = parcel.ways[FROM_EXIT, place] if place == after + 1 else schedule.leg_s[stop - 1]
         done_s, gained = _passed(schedule, stop, now_s, picked, way_s)
         gained_s += gained
         later_s = done_s - schedule.done_s[stop]
@@ -63,7 +64,7 @@ def driven(
     return pickup_at_s, dropped_at_s, max(0.0, gained_s)
 
 
-@compiled
+@inlined
 def _passed(schedule: Schedule, stop: int, now_s: float, picked: int, way_s: float) -> tuple[float, float]:
     """Return when a stop of the route is done, and how much later than its due time that is than it was."""
     _, done_s = handed_over_s(
