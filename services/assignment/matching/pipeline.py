@@ -28,12 +28,12 @@ from services.assignment.matching.routes import grouped, least
 from services.assignment.matching.rulebook import MS, RuleBook
 
 LEFT_OUT_MS = float(2**49)
-POSSIBLE_FIRST, EDGES_FIRST = 4, 6
+POSSIBLE_FIRST, EDGES_FIRST = 4, 8
 GROWTH = 4
 # How much farther a package looks each time that its price reaches beyond its neighbourhood.
 REACH_GROWTH, REACH_MS_MIN = 4.0, 10_000.0
 # Pairs that cost so much too much are edges too, once their package gets any; those that improve most come first.
-NEARLY_MS, NEW_EDGES_MAX = 60_000.0, 40
+NEARLY_MS, NEW_EDGES_MAX = 60_000.0, 80
 # Packages that are left out look at every partner at once while that is at most so many pairs.
 AT_ONCE_PAIRS_MAX = 300_000
 # Pairs of such a package that are priced before the next round.

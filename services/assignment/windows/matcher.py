@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -27,7 +28,6 @@ from services.assignment.partners.positions import PositionBook
 from services.assignment.retention.keeper import keep_house
 from services.assignment.windows import store
 from services.assignment.windows.settings import MatcherSettings
-from services.assignment.windows.solvers import SolverProcesses
 from services.assignment.windows.window import Lease, WindowRunner
 
 log = logging.getLogger("matcher")
@@ -155,7 +155,7 @@ async def run_matcher(settings: MatcherSettings, stop: asyncio.Event) -> None:
         redis.from_url(str(settings.redis_url)) as positions_store,
     ):
         positions = PositionBook(positions_store, settings.assignment_positions)
-        with SolverProcesses(settings.matcher_solver_processes) as solvers:
+        with ThreadPoolExecutor(settings.matcher_solver_threads, "solver") as solvers:
             matcher = Matcher(primary, WindowRunner(primary, positions, settings, solvers), settings, server)
             after_s = round(time.monotonic() - started_s, 2)
             log.info("matcher started", extra={"matcher": str(matcher.id), "after_s": after_s})

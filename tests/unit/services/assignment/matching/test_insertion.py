@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.assignment.matching import insertion as module
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Metric
 from services.assignment.matching.insertion import SCHEDULED_MAX, Insertion, insertions
@@ -84,14 +83,12 @@ def test_routes_of_up_to_two_stops_get_their_optimum(seed: int, metric: Metric) 
 
 @settings(max_examples=15, deadline=None)
 @given(seeds, metrics)
-def test_how_pairs_are_grouped_changes_nothing(seed: int, metric: Metric) -> None:
+def test_each_pair_is_priced_as_if_it_were_alone(seed: int, metric: Metric) -> None:
     problem = routed_problem(seed, 3, 5, metric, 0.0)
     package, partner, together = found_for(problem)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(module, "CHUNK_CELLS_MAX", 1)
-        alone = insertions(problem, package, partner)
+    alone = [insertions(problem, package[e : e + 1], partner[e : e + 1]) for e in range(len(package))]
     for name in Insertion.__dataclass_fields__:
-        assert getattr(alone, name).tolist() == getattr(together, name).tolist()
+        assert [getattr(one, name)[0] for one in alone] == getattr(together, name).tolist()
 
 
 @settings(max_examples=30, deadline=None)
