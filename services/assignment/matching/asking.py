@@ -7,7 +7,8 @@ import numpy as np
 
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats
-from services.assignment.matching.problem import FLOORS, Bools, Problem
+from services.assignment.matching.memo import FLOORS
+from services.assignment.matching.problem import Bools, Problem
 from services.assignment.matching.rules.base import (
     COST_S_MAX,
     BoundedRule,

@@ -72,9 +72,7 @@ def assign(graph: Graph, executor: Executor | None = None) -> Matching:
         return Matching(*augmented(graph.offsets, graph.partner, graph.cost_ms, graph.left_out_ms, graph.slots))
     lots = _lots(graph, components(graph))
     parts = [_part(graph, members) for members in lots]
-    whole = Matching(
-        np.full(len(graph.left_out_ms), UNASSIGNED), graph.left_out_ms.copy(), np.zeros(len(graph.slots))
-    )
+    whole = Matching(np.full(len(graph.left_out_ms), UNASSIGNED), graph.left_out_ms.copy(), np.zeros(len(graph.slots)))
     solved = executor.map(assign, [part for _, _, part in parts])
     for members, (edges, partners, _), found in zip(lots, parts, solved, strict=True):
         whole.edge[members] = np.append(edges, UNASSIGNED)[found.edge]

@@ -28,7 +28,7 @@ class _Sides(NamedTuple):
     """The matching as it grows, of n packages and m partners, and its prices.
 
     edge: (n,) each package's edge or NOBODY. package_ms: (n,). partner_ms: (m,). free: (m,) slots left. holder: (m,)
-    the last of a partner's packages; holder_before: (n,) the one that came before a package; NOBODY where there is none.
+    the last of a partner's packages; holder_before: (n,) the one that came before it. NOBODY where there is none.
     """
 
     edge: Ints
@@ -111,7 +111,7 @@ def _cheapest(edges: _Edges, i: int) -> int:
 
 @compiled
 def _chain(start: int, edges: _Edges, sides: _Sides, search: _Search) -> tuple[_End, int]:
-    """Find the cheapest chain from a package that has no partner; return its end, and how many partners were reached."""
+    """Find the cheapest chain from a package without a partner; return its end, and how many partners were reached."""
     end = _End(edges.left_out_ms[start], NOBODY, start)
     end, heaped, reached = _extend(start, -0.0, edges, sides, search, end, 0, 0)
     while heaped:

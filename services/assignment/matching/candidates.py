@@ -101,7 +101,9 @@ class PairTable:
         for start in range(0, n, step):
             rows = np.arange(start, min(start + step, n))
             possible = book.screened(problem, rows, self._partner)
-            _write_least(_spatial(pickup[rows]), _spatial(place), ms_per_m, floor_ms, limit_m, possible, self._least_ms[start:])
+            _write_least(
+                _spatial(pickup[rows]), _spatial(place), ms_per_m, floor_ms, limit_m, possible, self._least_ms[start:]
+            )
         self._dearest_ms = _dearest_ms(problem, book.travel_weight, partner_floor_ms)
 
     def nearest(self, packages: Ints, count: int) -> Neighbours:
@@ -132,7 +134,7 @@ def _write_least(
     pickup: Floats, place: Floats, ms_per_m: Floats, floor_ms: Floats, limit_m: float, possible: Bools,
     least_ms: Singles,
 ) -> None:  # fmt: skip
-    """Set the rows of a PairTable; pickup: (3, rows), place: (3, k), ms_per_m and floor_ms: (k,), possible: (rows, k)."""
+    """Set rows of a PairTable; pickup: (3, rows), place: (3, k), ms_per_m, floor_ms: (k,), possible: (rows, k)."""
     x_m, y_m, z_m = place[0], place[1], place[2]
     straight_m = np.empty(place.shape[1])
     for i in range(pickup.shape[1]):
@@ -148,9 +150,7 @@ def _write_least(
 
 
 @compiled
-def _cells_within(
-    least_ms: Singles, packages: Ints, reach_ms: Singles
-) -> tuple[Ints, Ints, Floats]:
+def _cells_within(least_ms: Singles, packages: Ints, reach_ms: Singles) -> tuple[Ints, Ints, Floats]:
     """Return package, column and value of the cells of some packages that are not above their reach, by package."""
     count = 0
     for row in range(len(packages)):

@@ -169,7 +169,7 @@ def _climb(pairs: _Pairs, places: _Places, leave: bool) -> None:
 
 @compiled
 def _advance(pairs: _Pairs, places: _Places, free: Ints) -> bool:
-    """Move one to a free place, or in, where that saves most; set (a,) each package's cheapest pair with a free place."""
+    """Move one to a free place, or in, where that saves most; set free, (a,), to each one's cheapest such pair."""
     best_ms, best_i, best_e = 0.0, UNASSIGNED, UNASSIGNED
     for i in range(len(places.at)):
         free[i] = UNASSIGNED

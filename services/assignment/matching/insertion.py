@@ -6,9 +6,9 @@ partner has already stays. The SCHEDULED_MAX insertions that fit the vehicle and
 the best of them is kept: least extra time on the road plus lateness, of the package and of those on board, with dwells
 and goods that are not ready. On a route so short that all its insertions compete, that is the optimum.
 
-They are timed in the order of their extra time, until the next one's is no less than all that the best one costs: where
-nobody becomes late, the first. Extra time is the pickup's and the drop's, so a place of the pickup that is too dear with
-the cheapest drop behind it is passed over.
+They are timed in the order of their extra time, until the next one's is no less than all that the best one costs:
+where nobody becomes late, the first. Extra time is the pickup's and the drop's, so a place of the pickup that is too
+dear with the cheapest drop behind it is passed over.
 """
 
 from dataclasses import dataclass, fields
@@ -94,9 +94,7 @@ class _Extras(NamedTuple):
 def insertions(problem: Problem, package: Ints, partner: Ints) -> Insertion:
     """Return the cheapest insertion of each pair; `package` and `partner` are (e,) indices."""
     e = len(package)
-    found = Insertion(
-        np.zeros(e, dtype=np.int64), np.zeros(e, dtype=np.int64), *(np.full(e, np.inf) for _ in range(4))
-    )
+    found = Insertion(np.zeros(e, dtype=np.int64), np.zeros(e, dtype=np.int64), *(np.full(e, np.inf) for _ in range(4)))
     wishes = problem.once(_Wishes, "columns", lambda: _wishes(problem))
     drivers = problem.once(_Drivers, "columns", lambda: _drivers(problem))
     ground = _Ground(problem.travel.metric is Metric.HAVERSINE, float(problem.travel.round_up_s))
@@ -232,10 +230,10 @@ def _least(
 
 @inlined
 def _fits(load: Ints, i: int, peak: Ints, room: Ints, j: int) -> bool:
+    fits = True
     for kind in range(len(peak)):
-        if load[i, kind] + peak[kind] > room[j, kind]:
-            return False
-    return True
+        fits = fits and load[i, kind] + peak[kind] <= room[j, kind]
+    return fits
 
 
 @compiled
@@ -273,4 +271,5 @@ def _time_s(distance_m: float, speed: float, ground: _Ground) -> float:
     time_s = distance_m / speed
     if ground.round_up_s:
         time_s = np.ceil(time_s / ground.round_up_s - 1e-9) * ground.round_up_s
-    return np.rint(time_s * TICKS_PER_S) / TICKS_PER_S
+    ticks: float = np.rint(time_s * TICKS_PER_S)
+    return ticks / TICKS_PER_S

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.assignment.matching.assignment import UNASSIGNED, Graph, Matching, assign, check_optimal
+from services.assignment.matching.assignment import UNASSIGNED, Graph, assign, check_optimal
 from services.assignment.matching.candidates import Neighbours, nearby
 from services.assignment.matching.certificate import Certificate, bound_ms, exact_sum_ms
 from services.assignment.matching.edges import Edges, KnownCosts
@@ -195,7 +195,9 @@ class Pipeline:
         """Take in more partners of the packages `short`: as many as their prices `worth_ms`, (short,), reach to."""
         # A price that stems from a package left out says nothing of how far to look: some more partners may do.
         vast = worth_ms > LEFT_OUT_MS / 4
-        vast &= ~((self.matching.edge[short] == UNASSIGNED) & (vast.sum() * len(self.problem.partners) <= AT_ONCE_PAIRS_MAX))
+        vast &= ~(
+            (self.matching.edge[short] == UNASSIGNED) & (vast.sum() * len(self.problem.partners) <= AT_ONCE_PAIRS_MAX)
+        )
         near, far = short[~vast], short[vast]
         # Prices fall with what is found: to look as far as they reach at once would be to look too far.
         farther_ms = REACH_GROWTH * np.maximum(0.0, self.reach_ms[near]) + REACH_MS_MIN

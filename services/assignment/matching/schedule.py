@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from services.assignment.matching.compiled import compiled
-from services.assignment.matching.geography import Floats, Ints, embedded_m
+from services.assignment.matching.geography import Floats, Ints, apart_m, embedded_m
 from services.assignment.matching.routes import Routes, within
 from services.assignment.matching.travel import Travel
 
@@ -63,7 +63,7 @@ def handed_over_s(
 
 
 def scheduled(routes: Routes, place: Floats, vehicle: Ints, start_s: Floats, travel: Travel) -> Schedule:
-    """Return when partners with `vehicle`, (m,), are where, who leave their `place`, (m, 2), at `start_s`, (m,)."""
+    """Return when partners with `vehicle`, (m,), are where, who leave their embedded `place`, (m, d), at `start_s`."""
     m, lengths = len(routes), routes.lengths
     first = routes.offsets[:-1] + np.arange(m)
     owner, turn = np.repeat(np.arange(m), lengths + 1), within(lengths + 1)
@@ -74,9 +74,9 @@ def scheduled(routes: Routes, place: Floats, vehicle: Ints, start_s: Floats, tra
         both[first], both[stops] = starts, values
         return both
 
-    where = laid_out(place, routes.place)
+    at = laid_out(place, embedded_m(travel.metric, routes.place))
     leg_s = np.zeros(len(owner))
-    way_m = travel.distance_m(where[stops - 1], where[stops])
+    way_m = apart_m(travel.metric, at.take(stops - 1, axis=0), at.take(stops, axis=0))
     leg_s[stops - 1] = whole_ticks(travel.time_s(way_m, vehicle[owner[stops]], start_s[owner[stops]]))
     picks = np.zeros(len(owner), dtype=np.int64)
     picks[stops] = routes.pickup
@@ -90,7 +90,6 @@ def scheduled(routes: Routes, place: Floats, vehicle: Ints, start_s: Floats, tra
     loads[stops] = np.column_stack([getattr(routes, name) for name in LOADS])
     loaded = loads.cumsum(axis=0)
     loaded -= loaded[first].repeat(lengths + 1, axis=0)
-    at = embedded_m(travel.metric, where)
     times = (leg_s, picks, service_s, ready_at_s, due_at_s, done_s, leaves_s, late_behind_s, slack_s)
     return Schedule(first, at, *times, loaded)
 

@@ -2,10 +2,9 @@
 
 from typing import NamedTuple
 
-from services.assignment.matching.compiled import compiled, inlined
+from services.assignment.matching.compiled import inlined
 from services.assignment.matching.geography import Floats
 from services.assignment.matching.schedule import Schedule, handed_over_s
-
 
 TO_PICKUP, TO_DROP, FROM_EXIT = 0, 1, 2
 

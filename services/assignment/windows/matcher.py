@@ -21,6 +21,7 @@ from services.assignment.cities.city import City
 from services.assignment.deliveries.lifecycle import Actor, DeliveryState, OfferState
 from services.assignment.errors import LeaseLostError
 from services.assignment.matching.rules.registry import discovered
+from services.assignment.matching.warm import warm
 from services.assignment.offers.codec import moved_event
 from services.assignment.offers.offer import Move
 from services.assignment.offers.store import transition
@@ -148,8 +149,9 @@ async def run_matcher(settings: MatcherSettings, stop: asyncio.Event) -> None:
     """Wire a matcher and run it until `stop` is set."""
     # A broken rule stops the start, and no window.
     log.info("matching rules", extra={"rules": list(discovered())})
-    server = GrpcServer(f"{settings.host}:{settings.matcher_port}", (), None, settings.matcher_server)
     started_s = time.monotonic()
+    await asyncio.to_thread(warm)
+    server = GrpcServer(f"{settings.host}:{settings.matcher_port}", (), None, settings.matcher_server)
     async with (
         await create_pool(str(settings.matcher_dsn), settings.matcher_pool, "assignment-matcher") as primary,
         redis.from_url(str(settings.redis_url)) as positions_store,

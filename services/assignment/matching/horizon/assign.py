@@ -1,6 +1,7 @@
 """The matching of a window, by the solver that serves production, with the prices that prove it.
 
-A policy prices its pairs in minutes; from there on it is the sparse graph, the exact solver and the dual prices of `services.assignment.matching`, whose costs are whole milliseconds.
+A policy prices its pairs in minutes; from there on it is the sparse graph, the exact solver and the dual prices of
+`services.assignment.matching`, whose costs are whole milliseconds.
 """
 
 from dataclasses import dataclass
