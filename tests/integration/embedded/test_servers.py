@@ -110,7 +110,7 @@ async def test_the_database_keeps_its_promises_of_durability(servers: EmbeddedSe
 
 def test_passwords_are_on_no_command_line_and_in_no_readable_file(servers: EmbeddedServers) -> None:
     secrets = [path.read_text().strip() for path in servers.layout.secrets.glob("*_password")]
-    assert len(secrets) == 7
+    assert len(secrets) == 11
     for process in servers.state().processes:
         command = Path(f"/proc/{process.pid}/cmdline").read_bytes().decode()
         assert not any(secret in command for secret in secrets)
