@@ -30,6 +30,7 @@ from libs.ids import new_id_text
 from libs.postgres.errors import UNREACHABLE
 from libs.postgres.log_clock import LogClock
 from libs.postgres.log_position import number_of
+from libs.postgres.outages import CONNECTION_LOST, went_away
 from libs.resilience.rate import Rate
 from libs.telemetry import error_text
 
@@ -258,7 +259,9 @@ async def _persistently(produce: Produce) -> Any:
     """Ask once more when the server went away in the middle: what only reads can be asked again."""
     try:
         return await produce()
-    except UNREACHABLE:
+    except CONNECTION_LOST as error:
+        if not went_away(error):
+            raise
         return await produce()
 
 

@@ -14,3 +14,8 @@ CONNECTION_LOST = (
 )
 # The same, or the server answers with any error at all.
 NOT_ANSWERED = (*CONNECTION_LOST, asyncpg.PostgresError)
+
+
+def went_away(error: Exception) -> bool:
+    """Whether the server went away in the middle: who only reads may ask again then, but not after a slow statement."""
+    return isinstance(error, CONNECTION_LOST) and not isinstance(error, TimeoutError | asyncpg.QueryCanceledError)

@@ -9,6 +9,7 @@ from lastmile.assignment.v1 import partner_pb2
 from lastmile.events.v1 import event_pb2
 
 from libs.cache.entries import FOUND, Entry, Place, checked, keep_command, outdate_command, tag_key
+from libs.cache.kept import KeptBytes
 from libs.cache.limits import CacheLimits
 from libs.cache.link import CacheAwayError, CacheLink, Command
 from libs.grpc_server.identity import Principal, Role
@@ -38,6 +39,7 @@ class CacheProjector:
         self._partner_window_ms = int(cache_windows.get_partner_s * 1000)
         self._history, self._history_read_at_s = "", 0.0
         self._log_end = 0
+        self._kept = KeptBytes(cache_limits.kept_bytes_max)
 
     async def handle(self, batch: Sequence[Event]) -> None:
         """Outdate what the events change, and write the partners among them through."""
@@ -100,7 +102,11 @@ class CacheProjector:
         tag, era = tags.partner_tag(partner.id), f"{history}/{self._link.run_id}"
         readers = (Principal("ops", Role.OPS), Principal(partner.id, Role.PARTNER, partner_id=partner.id))
         places = (Place.of(tag, era, reader.scope, GET_PARTNER, request) for reader in readers)
-        return [keep_command(place, entry, self._partner_window_ms, self._limits.tag_ttl_s) for place in places]
+        return [
+            keep_command(place, entry, self._partner_window_ms, self._limits.tag_ttl_s)
+            for place in places
+            if self._kept.add(place.key, len(answer), self._partner_window_ms / 1000)
+        ]
 
     async def _known_history(self) -> str:
         now_s = time.monotonic()
