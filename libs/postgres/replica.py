@@ -166,6 +166,8 @@ class QueryPool:
                 return reading
             # Behind one DSN there may be several standbys, and this is another one than was seen last.
             await attempt.aclose()
+            if time.monotonic() >= deadline_s:
+                return None
 
     @asynccontextmanager
     async def _transaction(self, visibility: Visibility) -> AsyncIterator[Reading]:
