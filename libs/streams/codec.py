@@ -3,10 +3,13 @@
 import base64
 import binascii
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 from lastmile.events.v1 import event_pb2
+
+from libs.streams.names import DEBEZIUM_FIELD, FIELD
 
 
 class UndecodableEventError(ValueError):
@@ -31,6 +34,11 @@ class Event:
     def subject(self) -> str:
         """The aggregate."""
         return self.message.subject
+
+
+def content_of(fields: Mapping[bytes, bytes]) -> bytes | None:
+    """Return the envelope that a stream's entry holds: in the relay's field, or in that of Debezium's Redis sink."""
+    return fields.get(FIELD, fields.get(DEBEZIUM_FIELD))
 
 
 def decode(stream: str, entry_id: str, raw: bytes | None) -> Event:

@@ -16,13 +16,13 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponen
 from libs.ids import new_id_text
 from libs.streams import dead_letters, groups, metrics
 from libs.streams.attempts import Attempts
-from libs.streams.codec import Event, UndecodableEventError, decode
+from libs.streams.codec import Event, UndecodableEventError, content_of, decode
 from libs.streams.groups import Entry
 from libs.streams.handler import Handler
 from libs.streams.lanes import Lanes
 from libs.streams.leases import CityLeases
 from libs.streams.limits import ConsumerLimits
-from libs.streams.names import FIELD, StreamName, replay_key
+from libs.streams.names import StreamName, replay_key
 from libs.streams.outages import REDIS_AWAY
 from libs.telemetry import error_text
 
@@ -158,7 +158,7 @@ class Consumer:
                 continue
             self._open[key] = city
             self._open_of[city] += 1
-            raw = fields.get(FIELD)
+            raw = content_of(fields)
             try:
                 event = decode(stream, entry_id, raw)
             except UndecodableEventError as error:

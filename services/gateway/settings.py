@@ -9,6 +9,7 @@ from libs.grpc_server.server import ServerLimits
 from libs.postgres.pool import PoolLimits
 from services.gateway.auth.credentials import CredentialLimits
 from services.gateway.auth.rate_limits import RateLimits
+from services.gateway.live.limits import LiveLimits
 from services.gateway.rest.connections import ConnectionLimits
 from services.gateway.rest.transcoder import RestLimits
 
@@ -27,7 +28,7 @@ class GatewaySettings(BaseSettings):
     relay_target: str = Field("127.0.0.1:15061", description="host:port of the relay")
     gateway_dsn: PostgresDsn = Field(description="Commands: the PostgreSQL primary, as role gateway")
     gateway_query_dsn: PostgresDsn = Field(description="Queries: the hot standby, as role gateway")
-    redis_url: RedisDsn = Field(description="Where rate limits are counted")
+    redis_url: RedisDsn = Field(description="Where rate limits are counted, and the event streams are")
     token_private_key_file: Path = Field(description="Ed25519 private key that access tokens are signed with")
     token_public_key_file: Path = Field(description="Ed25519 public key that access tokens are verified with")
     gateway_bootstrap_ops_key_file: Path | None = Field(None, description="Holds an ops API key to start with")
@@ -40,4 +41,5 @@ class GatewaySettings(BaseSettings):
     gateway_rest: RestLimits = Field(RestLimits(), description="Limits of the REST side")
     gateway_connection: ConnectionLimits = Field(ConnectionLimits(), description="Limits of HTTP connections")
     gateway_rates: RateLimits = Field(RateLimits(), description="Limits of callers")
+    gateway_live: LiveLimits = Field(LiveLimits(), description="Limits of live events")
     gateway_credentials: CredentialLimits = Field(CredentialLimits(), description="What is remembered of credentials")
