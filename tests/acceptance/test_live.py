@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -175,10 +176,14 @@ def test_a_caller_has_no_more_streams_than_it_may(stack: RunningStack, ops: Rest
     until(opens)
 
 
-def test_a_credential_that_ends_ends_its_streams(stack: RunningStack, ops: Rest) -> None:
-    made = ops.post("/v1/apiKeys", {"name": "short", "role": "ROLE_OPS"})
+@pytest.mark.parametrize("how", ["revoked", "expired"])
+def test_a_credential_that_ends_ends_its_streams(stack: RunningStack, ops: Rest, how: str) -> None:
+    ends_at = datetime.now(UTC) + timedelta(seconds=1.5)
+    ends = {"expiresAt": ends_at.isoformat()} if how == "expired" else {}
+    made = ops.post("/v1/apiKeys", {"name": "short", "role": "ROLE_OPS", **ends})
     with EventSource(stack.base_url, made["secret"]) as source:
-        ops.post(f"/v1/apiKeys/{made['apiKey']['id']}:revoke", {})
+        if how == "revoked":
+            assert ops.ask("DELETE", f"/v1/apiKeys/{made['apiKey']['id']}").status_code == 200
         source.until(lambda: bool(source.refusal), deadline_s=10)
         assert source.refusal["reason"] == "CREDENTIAL_INVALID"
         assert [event.data["reason"] for event in source.named("end")] == ["CREDENTIAL_ENDED"]

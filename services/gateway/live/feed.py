@@ -69,36 +69,38 @@ class Feed:
     async def _missed(self) -> AsyncIterator[bytes]:
         """Yield what came after the client's last event, and begin to follow where that ends."""
         last, hub = self._last, self._hub
-        refused = None if last is None else self._refusal(last)
-        if last is None or refused is not None:
+        anew = None if last is None else self._refusal(last)
+        if last is None:
             last = hub.position
-            yield f"id: {last}\n\n".encode() if refused is None else _told("reset", last, refused)
+            yield f"id: {last}\n\n".encode()
         tail: StreamTail | None = None
         read_through = 0
         while self._end is None:
-            events = hub.recent(last)
-            try:
-                if events is None:
-                    tail = tail or hub.tail_after(last)
-                    events = await self._read_on(tail)
-                    if not events:
-                        yield self._heartbeat()
-                        continue
-                    read_through += len(events)
-                    if read_through > self._limits.resumed_events_max:
-                        refused = Reset.TOO_FAR
-            except GapError:
-                refused, events = Reset.TRIMMED, None
-            if events is None or refused is Reset.TOO_FAR:
+            if anew is not None:
                 last, tail, read_through = hub.position, None, 0
-                yield _told("reset", last, refused or Reset.TRIMMED)
-            elif events:
-                last = events[-1].position
-                async for chunk in self._shown(events):
-                    yield chunk
-            else:
+                yield _told("reset", last, anew)
+                anew = None
+            events = hub.recent(last)
+            if events is None:
+                tail = tail or hub.tail_after(last)
+                try:
+                    events = await self._read_on(tail)
+                except GapError:
+                    anew = Reset.TRIMMED
+                    continue
+                read_through += len(events)
+                if read_through > self._limits.resumed_events_max:
+                    anew = Reset.TOO_FAR
+                elif not events:
+                    yield self._heartbeat()
+                if anew is not None or not events:
+                    continue
+            if not events:
                 self._follower = hub.follow(self._audience, last)
                 return
+            last = events[-1].position
+            async for chunk in self._shown(events):
+                yield chunk
 
     def _refusal(self, last: Position) -> Reset | None:
         if not self._limits.resumable:
