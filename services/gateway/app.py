@@ -32,6 +32,7 @@ from services.gateway.auth.servicer import AccessServicer
 from services.gateway.auth.store import ApiKey
 from services.gateway.live import endpoint as live
 from services.gateway.live.hub import Hub
+from services.gateway.live.openapi import with_live
 from services.gateway.rest import openapi, pages
 from services.gateway.rest.codec import GoogleJsonCodec
 from services.gateway.rest.comments import load_comments
@@ -96,7 +97,7 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
         checks, dispensable = health.checks_of(standby, assignment, redis_store, timeout_s)
         routes: list[BaseRoute] = [
             *health.routes(checks, dispensable, timeout_s),
-            *pages.routes(openapi.build(services, load_comments()), settings.assignment_target),
+            *pages.routes(with_live(openapi.build(services, load_comments())), settings.assignment_target),
             Route(live.PATH, follow.answer, methods=_ALL_METHODS),
             Route("/{path:path}", transcoder.answer, methods=_ALL_METHODS),
         ]
