@@ -1,6 +1,8 @@
 """Live events on the running platform: what happens comes, to those alone who may see it, and resumes where it was."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -210,3 +212,34 @@ def test_an_id_of_another_epoch_has_the_client_load_anew(stack: RunningStack, op
     with EventSource(stack.base_url, stack.ops_api_key, last_event_id=source.events[0].last_id) as resumed:
         resumed.until(lambda: bool(resumed.events))
         assert resumed.events[0].name == "lastmile.merchant.created.v1"
+
+
+def test_the_command_line_follows_over_the_death_of_the_gateway(stack: RunningStack, ops: Rest) -> None:
+    city, merchant = ops.city(), ops.merchant()
+    known = {"LASTMILE_API_KEY": stack.ops_api_key, "LASTMILE_GATEWAY_URL": stack.base_url}
+    with EventSource(stack.base_url, stack.ops_api_key) as source:
+        begin = source.parser.last_id
+    command = [sys.executable, "-m", "cli", "live", "--city", city, "--after", begin, "--count", "3", "--json"]
+    with subprocess.Popen(
+        command, env=stack.environment | known, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as following:
+        assert following.stdout is not None
+        first = ops.delivery(city, merchant)
+        assert json.loads(following.stdout.readline())["subject"] == f"deliveries/{first}"
+        stack.kill("gateway")
+        stack.wait_ready()
+        deliveries = [ops.delivery(city, merchant) for _ in range(2)]
+        output, errors = following.communicate(timeout=60)
+    assert following.returncode == 0, errors
+    subjects = [json.loads(line)["subject"] for line in output.splitlines()]
+    assert subjects == [f"deliveries/{delivery}" for delivery in deliveries]
+
+
+def test_the_command_line_says_why_it_is_refused(stack: RunningStack) -> None:
+    known = {"LASTMILE_API_KEY": "lm_wrongwrongwrongwrongwrong", "LASTMILE_GATEWAY_URL": stack.base_url}
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", "live"], env=stack.environment | known, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "CREDENTIAL_INVALID" in done.stderr
