@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from google.protobuf.message import DecodeError
 from lastmile.events.v1 import event_pb2
 
-from libs.streams.names import DEBEZIUM_FIELD, FIELD
+from libs.streams.names import DEBEZIUM_FIELD, FIELD, NO_CITY
 
 
 class UndecodableEventError(ValueError):
@@ -61,7 +61,7 @@ def city_of(content: bytes) -> str:
     except (ValueError, AttributeError, RecursionError) as error:
         raise UndecodableEventError(f"{type(error).__name__}: {error}") from error
     if not isinstance(city_code, str) or not city_code.replace("_", "").replace("-", "").isalnum():
-        if city_code == "":
+        if city_code in ("", NO_CITY):
             return ""
         raise UndecodableEventError(f"no city code: {city_code!r:.100}")
     return city_code
