@@ -28,8 +28,8 @@ def live(
 ) -> None:
     """Follow what happens, as it happens, until Ctrl-C.
 
-    A stream that ends is opened again after the last event that was shown, so none is missing and none comes twice. Where
-    the gateway cannot tell what happened in between, a line says so.
+    A stream that ends is opened again after the last event that was shown, so none is missing and none comes twice.
+    Where the gateway cannot tell what happened in between, a line says so.
 
     Examples: lastmile live --city BLR; lastmile live --delivery 0190...; lastmile live --json | jq .data
     """
@@ -63,4 +63,6 @@ def _show(message: Message, as_json: bool) -> None:
         change = data["data"].get("change", {})
         state = change.get("toState", "").removeprefix("DELIVERY_STATE_")
         place = data.get("citycode", "-")
-        typer.echo("  ".join(filter(None, [data["time"], message.last_id, place, data["type"], data["subject"], state])))
+        typer.echo(
+            "  ".join(filter(None, [data["time"], message.last_id, place, data["type"], data["subject"], state]))
+        )

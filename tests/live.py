@@ -115,19 +115,22 @@ class EventSource:
         headers = {"Authorization": f"Bearer {self._key}", "Accept": "text/event-stream"}
         if self.parser.last_id:
             headers["Last-Event-ID"] = self.parser.last_id
-        with httpx.Client(timeout=httpx.Timeout(10, read=READ_TIMEOUT_S), trust_env=False) as client:
-            with client.stream("GET", f"{self._url}/v1/live", params=self._query, headers=headers) as response:
-                self.statuses.append(response.status_code)
-                self.headers = response.headers
-                if response.status_code != httpx.codes.OK:
-                    response.read()
-                    if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or not self._comes_back:
-                        self.refusal = response.json()
-                    else:
-                        self._closed.wait(0.2)
-                    return
-                self.connections += 1
-                self._read(response)
+        url, timeout = f"{self._url}/v1/live", httpx.Timeout(10, read=READ_TIMEOUT_S)
+        with (
+            httpx.Client(timeout=timeout, trust_env=False) as client,
+            client.stream("GET", url, params=self._query, headers=headers) as response,
+        ):
+            self.statuses.append(response.status_code)
+            self.headers = response.headers
+            if response.status_code != httpx.codes.OK:
+                response.read()
+                if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or not self._comes_back:
+                    self.refusal = response.json()
+                else:
+                    self._closed.wait(0.2)
+                return
+            self.connections += 1
+            self._read(response)
 
     def _read(self, response: httpx.Response) -> None:
         self.parser.begin()

@@ -77,6 +77,6 @@ class NewEntries:
 
 
 def _entry(row: Any) -> Entry:
-    """Return a script's row, (id, [name, value, ...]), as the client's own calls give it; deleted ones have no fields."""
+    """Return a script's row, (id, [name, value, ...]), as the client's calls do; a deleted one has no fields."""
     entry_id, flat = row
     return entry_id, dict(zip(flat[::2], flat[1::2], strict=True)) if flat else {}

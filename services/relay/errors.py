@@ -53,8 +53,9 @@ class StreamsAheadError(RelayError):
 
     def __init__(self, stream: str, entry_id: str, end_lsn: int) -> None:
         super().__init__(
-            f"{stream} has the id {entry_id}, and the log ends at {end_lsn}: something else filled the stream, or the log "
-            f"is of another cluster. What is committed would be taken for replays, so nothing is published. See {RUNBOOK}"
+            f"{stream} has the id {entry_id}, and the log ends at {end_lsn}: something else filled the stream, or the "
+            "log is of another cluster. What is committed would be taken for replays, so nothing is published. "
+            f"See {RUNBOOK}"
         )
 
 

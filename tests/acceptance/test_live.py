@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import httpx
 import pytest
@@ -208,7 +207,6 @@ def test_an_id_of_another_epoch_has_the_client_load_anew(stack: RunningStack, op
         assert source.events[0].data["reason"] == "OTHER_EPOCH"
         ops.merchant()
         source.until(lambda: len(source.events) == 2)
-    resumed: Any = None
     with EventSource(stack.base_url, stack.ops_api_key, last_event_id=source.events[0].last_id) as resumed:
         resumed.until(lambda: bool(resumed.events))
         assert resumed.events[0].name == "lastmile.merchant.created.v1"

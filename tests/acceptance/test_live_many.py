@@ -1,4 +1,4 @@
-"""Hundreds of clients of /v1/live over HTTP, some of which take nothing: the gateway stays small and quick for the others."""
+"""Hundreds of clients of /v1/live over HTTP, some of which take nothing: the gateway stays small and quick."""
 
 import asyncio
 import re
@@ -60,7 +60,9 @@ class RawClient:
         address = (str(stack.settings.host), stack.settings.gateway_http_port)
         await asyncio.get_running_loop().sock_connect(connection, address)
         reader, writer = await asyncio.open_connection(sock=connection, limit=2_048 if stalls else 2**16)
-        request = f"GET /v1/live?cityCode={city} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {stack.ops_api_key}\r\n\r\n"
+        request = (
+            f"GET /v1/live?cityCode={city} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {stack.ops_api_key}\r\n\r\n"
+        )
         writer.write(request.encode())
         head = await reader.readuntil(b"retry: 2000")
         assert head.startswith(b"HTTP/1.1 200"), head

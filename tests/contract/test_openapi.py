@@ -36,7 +36,15 @@ def test_no_answer_is_a_server_error_or_undocumented(running_stack: RunningStack
         operation for path in ops.get("/openapi.json")["paths"].values() for operation in path.values() if operation
     ]
     # What revokes keys runs with a key of its own: it is free to revoke that one.
-    output = fuzz(running_stack, running_stack.ops_api_key, tmp_path, "--exclude-operation-id", REVOKE, "--exclude-operation-id", LIVE)
+    output = fuzz(
+        running_stack,
+        running_stack.ops_api_key,
+        tmp_path,
+        "--exclude-operation-id",
+        REVOKE,
+        "--exclude-operation-id",
+        LIVE,
+    )
     assert re.search(rf"Tested: {len(operations) - 2}\b", output), output[-2_000:]
     own = ops.post("/v1/apiKeys", {"name": "fuzz", "role": "ROLE_OPS"})["secret"]
     fuzz(running_stack, own, tmp_path, "--include-operation-id", REVOKE)

@@ -1,7 +1,7 @@
 """Relays and consumers are killed or stalled, Redis dies and loses the end of its file, the standby dies, under load.
 
-Every event is in its stream once; every consumer takes effect for it once, in the order of its aggregate. What is derived
-from events is checked at the end as well: `DRIFT_CHECKS`.
+Every event is in its stream once; every consumer takes effect for it once, in the order of its aggregate. What is
+derived from events is checked at the end as well: `DRIFT_CHECKS`.
 """
 
 import asyncio
@@ -118,7 +118,9 @@ def out_of_order(found: dict[str, list[int]], expected: dict[str, list[int]]) ->
     for subject, sequences in expected.items():
         got = found.get(subject, [])
         if got != sequences:
-            place = next((n for n, pair in enumerate(zip(got, sequences, strict=False)) if pair[0] != pair[1]), len(got))
+            place = next(
+                (n for n, pair in enumerate(zip(got, sequences, strict=False)) if pair[0] != pair[1]), len(got)
+            )
             wrong[subject] = got[max(0, place - 3) : place + 8]
     return wrong
 

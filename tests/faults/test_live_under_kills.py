@@ -1,4 +1,4 @@
-"""The gateway, the relay and Redis die while a browser follows: nothing of what happens is lost to it, or comes twice."""
+"""The gateway, the relay and Redis die while somebody follows: nothing of what happens is lost, or comes twice."""
 
 import asyncio
 from collections.abc import Iterator

@@ -10,12 +10,13 @@ _UUID = {"type": "string", "format": "uuid"}
 _POSITION = {"type": "string", "pattern": "^[0-9]{1,19}\\.[0-9]{1,20}-[0-9]{1,20}$"}
 _DESCRIPTION = """Follows what happens as server-sent events, until either side ends the stream.
 
-An event's name is its type, its data is the CloudEvents JSON with the payload's public JSON as `data`, its id is where the
-client is: whoever comes back with the id that it has last, as `Last-Event-ID` or at first as `lastEventId`, misses nothing
-and gets nothing twice. Ids without an event move that on while there is nothing to show; comments are heartbeats.
+An event's name is its type, its data is the CloudEvents JSON with the payload's public JSON as `data`, its id is where
+the client is: whoever comes back with the id that it has last, as `Last-Event-ID` or at first as `lastEventId`, misses
+nothing and gets nothing twice. Ids without an event move that on while there is nothing to show; comments are
+heartbeats.
 
-`reset` says that events are missing before what comes next, and that the client has to load anew what it shows. `end` is
-the last one, with the reason: `LAGGING`, `STOPPING` (come back with the last id) or `CREDENTIAL_ENDED`.
+`reset` says that events are missing before what comes next, and that the client has to load anew what it shows. `end`
+is the last one, with the reason: `LAGGING`, `STOPPING` (come back with the last id) or `CREDENTIAL_ENDED`.
 
 A merchant follows what is its own, without offers; a partner what concerns itself; ops everything. What is another's is
 not refused but never comes, as if it did not exist.

@@ -1,7 +1,7 @@
-"""Debezium Server's Redis sink in its extended format, as its source writes it: what a consumer reads is the same event.
+"""Debezium Server's Redis sink in its extended format: what a consumer reads is the same event.
 
-https://github.com/debezium/debezium-server, RedisStreamChangeConsumer: fields `key` and `value`, both JSON, and each header
-in capitals.
+https://github.com/debezium/debezium-server, RedisStreamChangeConsumer: the fields `key` and `value`, both JSON, and
+each header in capitals.
 """
 
 import json

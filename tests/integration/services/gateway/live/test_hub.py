@@ -1,4 +1,4 @@
-"""A hub on a real Redis: the log's order over all cities, resumes from memory and from the streams, and what ends them."""
+"""A hub on a real Redis: the log's order over all cities, resumes from memory and from the streams, and their ends."""
 
 import asyncio
 import tracemalloc
