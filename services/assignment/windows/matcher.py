@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from services.assignment.cities.city import City
 from services.assignment.deliveries.lifecycle import Actor, DeliveryState, OfferState
 from services.assignment.errors import LeaseLostError
 from services.assignment.matching.rules.registry import discovered
+from services.assignment.matching.warm import warm
 from services.assignment.offers.codec import moved_event
 from services.assignment.offers.offer import Move
 from services.assignment.offers.store import transition
@@ -27,7 +29,6 @@ from services.assignment.partners.positions import PositionBook
 from services.assignment.retention.keeper import keep_house
 from services.assignment.windows import store
 from services.assignment.windows.settings import MatcherSettings
-from services.assignment.windows.solvers import SolverProcesses
 from services.assignment.windows.window import Lease, WindowRunner
 
 log = logging.getLogger("matcher")
@@ -148,14 +149,15 @@ async def run_matcher(settings: MatcherSettings, stop: asyncio.Event) -> None:
     """Wire a matcher and run it until `stop` is set."""
     # A broken rule stops the start, and no window.
     log.info("matching rules", extra={"rules": list(discovered())})
-    server = GrpcServer(f"{settings.host}:{settings.matcher_port}", (), None, settings.matcher_server)
     started_s = time.monotonic()
+    await asyncio.to_thread(warm)
+    server = GrpcServer(f"{settings.host}:{settings.matcher_port}", (), None, settings.matcher_server)
     async with (
         await create_pool(str(settings.matcher_dsn), settings.matcher_pool, "assignment-matcher") as primary,
         redis.from_url(str(settings.redis_url)) as positions_store,
     ):
         positions = PositionBook(positions_store, settings.assignment_positions)
-        with SolverProcesses(settings.matcher_solver_processes) as solvers:
+        with ThreadPoolExecutor(settings.matcher_solver_threads, "solver") as solvers:
             matcher = Matcher(primary, WindowRunner(primary, positions, settings, solvers), settings, server)
             after_s = round(time.monotonic() - started_s, 2)
             log.info("matcher started", extra={"matcher": str(matcher.id), "after_s": after_s})
