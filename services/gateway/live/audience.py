@@ -63,6 +63,11 @@ class Audience:
                 return name, value
         return ("city", self.city_code) if self.city_code else ("all", "")
 
+    def might_see(self, envelope: bytes | None) -> bool:
+        """Whether an envelope, as the relay publishes it, has to be decoded to know; the rest is passed over."""
+        text = envelope or b""
+        return all(name.encode() in text for name in (self.merchant_id, self.city_code, self.delivery_id) if name)
+
     def sees(self, concern: Concern) -> bool:
         """Whether it is shown an event."""
         if self.role is Role.MERCHANT and not self.merchant_id:

@@ -14,10 +14,11 @@ from services.gateway.live.follower import End, Follower, Reset
 from services.gateway.live.hub import Hub
 from services.gateway.live.limits import LiveLimits
 from services.gateway.live.position import Position
-from services.gateway.live.tail import GapError, StreamTail
+from services.gateway.live.tail import Entry, GapError, StreamTail
 
 # Written at once: what uvicorn takes before it waits for the client.
 CHUNK_BYTES = 32 * 1024
+EVENTS_AT_A_TIME = 50
 _SAID = {
     End.LAGGING: "the client takes events more slowly than they come; it may go on from the last one",
     End.CREDENTIAL_ENDED: "the credential has expired or was revoked",
@@ -69,50 +70,51 @@ class Feed:
     async def _missed(self) -> AsyncIterator[bytes]:
         """Yield what came after the client's last event, and begin to follow where that ends."""
         last, hub = self._last, self._hub
-        anew = None if last is None else self._refusal(last)
+        anew = Reset.NOT_RESUMABLE if last is not None and not self._limits.resumable else None
         if last is None:
             last = hub.position
             yield f"id: {last}\n\n".encode()
         tail: StreamTail | None = None
         read_through = 0
         while self._end is None:
+            # 0 is before the first epoch: nothing is missing then.
+            if last.epoch not in (0, hub.epoch):
+                anew = anew or Reset.OTHER_EPOCH
             if anew is not None:
                 last, tail, read_through = hub.position, None, 0
                 yield _told("reset", last, anew)
                 anew = None
             events = hub.recent(last)
+            if events == []:
+                self._follower = hub.follow(self._audience, last)
+                return
             if events is None:
                 tail = tail or hub.tail_after(last)
                 try:
-                    events = await self._read_on(tail)
+                    entries = await self._read_on(tail)
                 except GapError:
                     anew = Reset.TRIMMED
                     continue
-                read_through += len(events)
+                read_through += len(entries)
                 if read_through > self._limits.resumed_events_max:
                     anew = Reset.TOO_FAR
-                elif not events:
-                    yield self._heartbeat()
-                if anew is not None or not events:
                     continue
-            if not events:
-                self._follower = hub.follow(self._audience, last)
-                return
-            last = events[-1].position
+                if not entries:
+                    yield self._heartbeat()
+                    continue
+                last = entries[-1].position
+                events = [hub.event_of(entry) for entry in entries if self._audience.might_see(entry.content)]
+            else:
+                last = events[-1].position
             async for chunk in self._shown(events):
                 yield chunk
 
-    def _refusal(self, last: Position) -> Reset | None:
-        if not self._limits.resumable:
-            return Reset.NOT_RESUMABLE
-        return Reset.OTHER_EPOCH if last.epoch != self._hub.epoch else None
-
-    async def _read_on(self, tail: StreamTail) -> list[LiveEvent]:
+    async def _read_on(self, tail: StreamTail) -> list[Entry]:
         """Return what comes next of what the hub has forgotten; nothing when that has to be waited for."""
         try:
             found = await self._hub.read_on(tail)
             if found.entries:
-                return [self._hub.event_of(entry) for entry in found.entries]
+                return found.entries
             await tail.wait(self._limits.read_block_ms)
         except (*REDIS_AWAY, ResponseError):
             tail.distrust()
@@ -140,13 +142,15 @@ class Feed:
         """Yield what the client sees of `events`, in pieces."""
         chunk: list[bytes] = []
         size = 0
-        for event in events:
+        for place, event in enumerate(events, 1):
             if event.concern is not None and self._audience.sees(event.concern):
                 chunk.append(event.frame(self._audience))
                 size += len(chunk[-1])
             if size >= CHUNK_BYTES:
                 yield b"".join(chunk)
                 chunk, size = [], 0
+            if place % EVENTS_AT_A_TIME == 0:
+                # Others want to be served too.
                 await asyncio.sleep(0)
         if chunk:
             yield b"".join(chunk)

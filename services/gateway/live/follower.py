@@ -75,5 +75,7 @@ class Follower:
 
     async def movement(self, timeout_s: float) -> None:
         """Wait until there is something, or for `timeout_s`."""
+        # wait_for of Python 3.11 may swallow a cancellation that comes together with an event.
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._moved.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._moved.wait()

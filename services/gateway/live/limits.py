@@ -16,7 +16,7 @@ class LiveLimits(BaseModel):
     queued_events_max: int = Field(1_000, ge=1, description="Events that wait for a slow client before its stream ends")
     recent_events_max: int = Field(10_000, ge=1, description="Events kept here: who resumes within them asks no Redis")
     resumed_events_max: int = Field(
-        500_000, ge=1, description="Events read through for a client that was away; beyond it has to load anew"
+        200_000, ge=1, description="Events read through for a client that was away; beyond it has to load anew"
     )
     resumes_at_once_max: int = Field(4, ge=1, description="Clients that were away for long, read for at once")
     read_events_max: int = Field(500, ge=1, le=100_000, description="Events of one stream taken by one read")

@@ -66,6 +66,18 @@ def test_a_partner_sees_its_own_part_alone() -> None:
     assert (others_change["partnerId"], others_change["note"], others_change["reason"]) == ("", "", "")
 
 
+def test_an_envelope_is_passed_over_undecoded_only_where_it_cannot_concern_the_audience() -> None:
+    text = event_text(
+        event_pb2.Event(delivery_state_changed=event_pb2.DeliveryStateChanged(delivery_id="d-1")),
+        subject="deliveries/d-1", city_code="BLR", sequence=4, at=datetime(2026, 11, 25, tzinfo=UTC), merchant_id="m-1",
+    ).encode()  # fmt: skip
+    for sees in ({}, {"merchant_id": "m-1"}, {"city_code": "BLR"}, {"delivery_id": "d-1", "merchant_id": "m-1"}):
+        assert Audience(Role.OPS, **sees).might_see(text)
+    for sees in ({"merchant_id": "m-2"}, {"city_code": "DEL"}, {"delivery_id": "d-2", "merchant_id": "m-1"}):
+        assert not Audience(Role.OPS, **sees).might_see(text)
+    assert Audience(Role.PARTNER, partner_id="p").might_see(text)
+
+
 def test_bytes_that_are_no_event_concern_nobody() -> None:
     for content in (None, b"", b"\xff", b"{}"):
         assert LiveEvent(Entry(Position(7, 26, 0), "s", content), GoogleJsonCodec()).concern is None
