@@ -140,7 +140,7 @@ class Gateway:
         response = await self._http.request(verb, path, **request)
         self._answered = True
         if response.status_code != httpx.codes.OK:
-            raise RefusedError(response.status_code, _problem(response))
+            raise RefusedError(response.status_code, problem_of(response))
         self._token = response.headers.get("Consistency-Token", self._token)
         answer: dict[str, Any] = response.json()
         return answer
@@ -150,7 +150,8 @@ def _may_succeed(error: BaseException) -> bool:
     return isinstance(error, httpx.TransportError) or (isinstance(error, RefusedError) and error.retryable)
 
 
-def _problem(response: httpx.Response) -> Mapping[str, Any]:
+def problem_of(response: httpx.Response) -> Mapping[str, Any]:
+    """Return a refusal's problem, or what can be said of one that is none."""
     try:
         problem: Mapping[str, Any] = response.json()
     except ValueError:

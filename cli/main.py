@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import platform, streams
+from cli import live, platform, streams
 from cli.demo import command as demo
 from cli.imports import command as imports
 from cli.simulate import command as simulate
@@ -17,6 +17,7 @@ app.command()(platform.status)
 app.command()(platform.doctor)
 app.command()(platform.migrate)
 app.command()(demo.demo)
+app.command()(live.live)
 app.add_typer(imports.app, name="import")
 app.add_typer(simulate.app, name="simulate")
 app.add_typer(streams.app, name="streams")

@@ -117,7 +117,7 @@ def _envelope() -> dict[str, Any]:
             "datacontenttype": {"const": "application/protobuf"},
             "dataschema": {"const": event_pb2.Event.DESCRIPTOR.full_name},
             "merchantid": text | {"description": "The tenant; absent for what belongs to no merchant."},
-            "citycode": text | {"description": "The partition key; absent for what belongs to no city."},
+            "citycode": text | {"description": "The partition key; - for what belongs to no city."},
             "sequence": text | {"description": "The aggregate's version after the change."},
             "traceparent": text | {"description": "W3C trace context; absent when the change was not traced."},
             "data_base64": text | {"contentEncoding": "base64", "description": "lastmile.events.v1.Event."},

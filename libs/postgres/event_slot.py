@@ -16,7 +16,8 @@ _LOCK = 0x4C4D_0002  # any number that nobody else locks
 # The views of slots are short lists in memory: no index.
 _FIND = """
 SELECT slot_name, wal_status, invalidation_reason, active_pid, confirmed_flush_lsn - '0/0'::pg_lsn AS confirmed_bytes,
-  CASE WHEN pg_is_in_recovery() THEN 0 ELSE coalesce(pg_current_wal_lsn() - restart_lsn, 0) END AS retained_bytes
+  CASE WHEN pg_is_in_recovery() THEN 0 ELSE coalesce(pg_current_wal_lsn() - restart_lsn, 0) END AS retained_bytes,
+  CASE WHEN pg_is_in_recovery() THEN 0 ELSE pg_current_wal_lsn() - '0/0'::pg_lsn END AS end_bytes
 FROM pg_replication_slots
 WHERE starts_with(slot_name, $1) AND slot_type = 'logical' AND database = current_database()
 ORDER BY substr(slot_name, length($1) + 1)::bigint DESC
@@ -41,6 +42,8 @@ class EventSlot:
     active_pid: int | None
     confirmed_lsn: int
     retained_bytes: int
+    # The end of the log; 0 on a standby.
+    end_lsn: int
 
     @property
     def epoch(self) -> int:
@@ -59,6 +62,7 @@ async def find_slots(connection: asyncpg.Connection) -> list[EventSlot]:
             row["active_pid"],
             int(row["confirmed_bytes"] or 0),
             int(row["retained_bytes"]),
+            int(row["end_bytes"]),
         )
         for row in rows
     ]

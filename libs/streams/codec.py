@@ -3,10 +3,13 @@
 import base64
 import binascii
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 from lastmile.events.v1 import event_pb2
+
+from libs.streams.names import DEBEZIUM_FIELD, FIELD, NO_CITY
 
 
 class UndecodableEventError(ValueError):
@@ -33,6 +36,11 @@ class Event:
         return self.message.subject
 
 
+def content_of(fields: Mapping[bytes, bytes]) -> bytes | None:
+    """Return the envelope that a stream's entry holds: in the relay's field, or in that of Debezium's Redis sink."""
+    return fields.get(FIELD, fields.get(DEBEZIUM_FIELD))
+
+
 def decode(stream: str, entry_id: str, raw: bytes | None) -> Event:
     """Return the event of a stream's entry; UndecodableEventError when it is none."""
     if raw is None:
@@ -53,7 +61,7 @@ def city_of(content: bytes) -> str:
     except (ValueError, AttributeError, RecursionError) as error:
         raise UndecodableEventError(f"{type(error).__name__}: {error}") from error
     if not isinstance(city_code, str) or not city_code.replace("_", "").replace("-", "").isalnum():
-        if city_code == "":
+        if city_code in ("", NO_CITY):
             return ""
         raise UndecodableEventError(f"no city code: {city_code!r:.100}")
     return city_code

@@ -16,14 +16,15 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponen
 from libs.ids import new_id_text
 from libs.streams import dead_letters, groups, metrics
 from libs.streams.attempts import Attempts
-from libs.streams.codec import Event, UndecodableEventError, decode
+from libs.streams.codec import Event, UndecodableEventError, content_of, decode
 from libs.streams.groups import Entry
 from libs.streams.handler import Handler
 from libs.streams.lanes import Lanes
 from libs.streams.leases import CityLeases
 from libs.streams.limits import ConsumerLimits
-from libs.streams.names import FIELD, StreamName, replay_key
+from libs.streams.names import StreamName, replay_key
 from libs.streams.outages import REDIS_AWAY
+from libs.streams.reading import NewEntries
 from libs.telemetry import error_text
 
 log = logging.getLogger("streams")
@@ -41,6 +42,7 @@ class Consumer:
         self._limits = limits
         self._attempts = Attempts(handler, limits)
         self._leases = CityLeases(client, handler.name, self.name, limits)
+        self._new = NewEntries(client, handler.name, self.name, limits)
         self._lanes = Lanes()
         # What is in this process: waiting, being handled, or tried again. Entries and how many of each city.
         self._open: dict[tuple[str, str], str] = {}
@@ -86,16 +88,15 @@ class Consumer:
             await self._sweep()
             self._sweep_at_s = now_s + self._limits.sweep_s
         wait_s = max(0.001, min(self._limits.read_block_ms / 1000, self._renew_at_s - now_s))
-        streams = [s for city, own in self._reading.items() if city not in self._leases.leaving for s in own]
-        if not streams or len(self._open) >= self._limits.queued_events_max:
+        reading = {city: own for city, own in self._reading.items() if city not in self._leases.leaving}
+        if not reading or len(self._open) >= self._limits.queued_events_max:
             await self._movement(wait_s)
             return
-        found: Any = await self._client.xreadgroup(
-            self._group, self.name, dict.fromkeys(streams, ">"),
-            count=self._limits.read_events_max, block=max(1, int(wait_s * 1000)),
-        )  # fmt: skip
+        found, lost = await self._new.read(reading, max(1, int(wait_s * 1000)))
         for stream, entries in found:
-            await self._admit(stream.decode(), entries)
+            await self._admit(stream, entries)
+        if lost:
+            self._renew_at_s = 0.0
 
     async def _renew(self) -> None:
         await groups.register(self._client, self._group)
@@ -158,7 +159,7 @@ class Consumer:
                 continue
             self._open[key] = city
             self._open_of[city] += 1
-            raw = fields.get(FIELD)
+            raw = content_of(fields)
             try:
                 event = decode(stream, entry_id, raw)
             except UndecodableEventError as error:
@@ -256,7 +257,9 @@ class Consumer:
         self._close([(event.stream, event.entry_id) for event in self._lanes.drop(streams)])
         for city in list(cities):
             self._reading.pop(city, None)
-        self._renew_at_s = 0.0 if cities else self._renew_at_s
+        if cities:
+            self._new.forget()
+            self._renew_at_s = 0.0
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._task_group.create_task(work)

@@ -1,7 +1,9 @@
 """Which process of a group reads which city: one at a time, so that the order of a city's events is in one hand.
 
-A process that stalls and wakes after its lease has ended may still work beside its successor. Each of them goes through
-the city's events in order and every effect checks its event's id, so neither order nor effects suffer.
+A process that stalls and wakes after its lease has ended may still work beside its successor on what it was given.
+Each of them goes through the same events in order and every effect checks its event's id, so neither order nor effects
+suffer.
+What is new it is not given (`libs/streams/reading.py`).
 """
 
 import math

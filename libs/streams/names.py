@@ -19,6 +19,8 @@ GROUPS = f"{PREFIX}:groups"
 EPOCHS = f"{PREFIX}:epochs"
 # The one field of a stream's entry: the CloudEvents JSON.
 FIELD = b"event"
+# Where Debezium Server's Redis sink puts it, in its extended format.
+DEBEZIUM_FIELD = b"value"
 # What belongs to no city: merchants, partner networks.
 NO_CITY = "-"
 _STREAM = re.compile(rf"{PREFIX}:\{{([^{{}}]+)\}}:(\d+)")

@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from lastmile.events.v1 import event_pb2
 
 from libs.ids import new_id_text
+from libs.streams.names import NO_CITY
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LOG_PREFIX = "lastmile.events"
@@ -53,7 +54,8 @@ def event_text(
         "datacontenttype": "application/protobuf",
         "dataschema": event.DESCRIPTOR.full_name,
         "merchantid": merchant_id,
-        "citycode": city_code,
+        # Named though it is none: whoever routes by it, as Debezium does, cannot go by what is absent.
+        "citycode": city_code or NO_CITY,
         "sequence": str(sequence),
         "traceparent": traceparent,
         "data_base64": base64.b64encode(event.SerializeToString()).decode(),

@@ -32,6 +32,9 @@ from services.gateway.auth.credentials import Credentials
 from services.gateway.auth.rate_limits import RateLimiter
 from services.gateway.auth.servicer import AccessServicer
 from services.gateway.auth.store import ApiKey
+from services.gateway.live import endpoint as live
+from services.gateway.live.hub import Hub
+from services.gateway.live.openapi import with_live
 from services.gateway.rest import openapi, pages
 from services.gateway.rest.codec import GoogleJsonCodec
 from services.gateway.rest.comments import load_comments
@@ -88,11 +91,14 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
         transcoder = Transcoder(
             routes_of(services), upstreams, credentials, limiter, GoogleJsonCodec(), settings.gateway_rest
         )
+        hub = Hub(str(settings.redis_url), GoogleJsonCodec(), settings.gateway_live)
+        follow = live.LiveEndpoint(hub, credentials, verifier, limiter, settings.gateway_live)
         timeout_s = settings.gateway_health_timeout_s
         checks, dispensable = health.checks_of(queries.check_any, assignment, redis_store, timeout_s)
         routes: list[BaseRoute] = [
             *health.routes(checks, dispensable, timeout_s),
-            *pages.routes(openapi.build(services, load_comments()), settings.assignment_target),
+            *pages.routes(with_live(openapi.build(services, load_comments())), settings.assignment_target),
+            Route(live.PATH, follow.answer, methods=_ALL_METHODS),
             Route("/{path:path}", transcoder.answer, methods=_ALL_METHODS),
         ]
         http_server = _http_server(
@@ -100,6 +106,7 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(grpc_server.serve(stop))
+            group.create_task(follow.run(stop))
             serving = group.create_task(http_server.serve())
             stopped = group.create_task(stop.wait())
             await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)

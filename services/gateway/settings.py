@@ -11,6 +11,7 @@ from libs.postgres.pool import PoolLimits
 from libs.postgres.replica import ReplicaLimits
 from services.gateway.auth.credentials import CredentialLimits
 from services.gateway.auth.rate_limits import RateLimits
+from services.gateway.live.limits import LiveLimits
 from services.gateway.rest.connections import ConnectionLimits
 from services.gateway.rest.transcoder import RestLimits
 
@@ -32,7 +33,7 @@ class GatewaySettings(BaseSettings):
     gateway_fallback_dsn: PostgresDsn = Field(
         description="Queries that no standby can answer: the PostgreSQL primary, as role gateway_fallback"
     )
-    redis_url: RedisDsn = Field(description="Where rate limits are counted")
+    redis_url: RedisDsn = Field(description="Where rate limits are counted, and the event streams are")
     token_private_key_file: Path = Field(description="Ed25519 private key that access tokens are signed with")
     token_public_key_file: Path = Field(description="Ed25519 public key that access tokens are verified with")
     gateway_bootstrap_ops_key_file: Path | None = Field(None, description="Holds an ops API key to start with")
@@ -55,4 +56,5 @@ class GatewaySettings(BaseSettings):
     gateway_rest: RestLimits = Field(RestLimits(), description="Limits of the REST side")
     gateway_connection: ConnectionLimits = Field(ConnectionLimits(), description="Limits of HTTP connections")
     gateway_rates: RateLimits = Field(RateLimits(), description="Limits of callers")
+    gateway_live: LiveLimits = Field(LiveLimits(), description="Limits of live events")
     gateway_credentials: CredentialLimits = Field(CredentialLimits(), description="What is remembered of credentials")

@@ -2,7 +2,8 @@
 
 RelayError                  an outage is none of these: it waits for that to end
 ├── SlotLostError           the replication slot is gone or invalid: events may be missing from the streams
-└── StreamsLostError        Redis has lost the streams that it had kept
+├── StreamsLostError        Redis has lost the streams that it had kept
+└── StreamsAheadError       the streams have ids that the log has not reached: everything would be refused as a replay
 
 NotFoundError
 └── ConsumerNotFoundError, DeadLetterNotFoundError
@@ -42,6 +43,19 @@ class StreamsLostError(RelayError):
         super().__init__(
             f"Redis has lost the streams of epoch {epoch}, which it had kept. What consumers had not read may be "
             f"missing, so nothing is published. See {RUNBOOK}"
+        )
+
+
+class StreamsAheadError(RelayError):
+    """The streams have ids that the log has not reached: everything would be refused as a replay."""
+
+    exit_code = 5
+
+    def __init__(self, stream: str, entry_id: str, end_lsn: int) -> None:
+        super().__init__(
+            f"{stream} has the id {entry_id}, and the log ends at {end_lsn}: something else filled the stream, or the "
+            "log is of another cluster. What is committed would be taken for replays, so nothing is published. "
+            f"See {RUNBOOK}"
         )
 
 

@@ -18,6 +18,7 @@ from services.relay import metrics
 from services.relay.errors import SlotLostError, StreamsLostError
 from services.relay.publishing.appender import Appender
 from services.relay.publishing.redis_session import RedisSession
+from services.relay.publishing.registrar import register_streams
 from services.relay.publishing.trimmer import trim
 from services.relay.settings import RelaySettings
 from services.relay.slot.reader import SlotBusyError, SlotReader
@@ -35,6 +36,7 @@ class Relay:
     def __init__(self, settings: RelaySettings, client: redis.Redis, server: GrpcServer) -> None:
         self._dsn = str(settings.relay_dsn)
         self._redis_url = str(settings.redis_url)
+        self._publishes = settings.relay_publisher == "relay"
         self._publish = settings.relay_publish
         self._retention = settings.relay_retention
         self._client = client
@@ -49,7 +51,7 @@ class Relay:
             tasks = [group.create_task(self._watch_forever()), group.create_task(self._trim_forever())]
             while not stop.is_set():
                 try:
-                    await self._session(stop)
+                    await (self._session(stop) if self._publishes else self._look_after(stop))
                 except OUTAGES as error:
                     log.warning("a server does not answer", extra={"error": error_text(error)})
                     await self._server.set_serving(False)
@@ -59,6 +61,15 @@ class Relay:
                     metrics.LEADING.set(0)
             for task in tasks:
                 task.cancel()
+
+    async def _look_after(self, stop: asyncio.Event) -> None:
+        """Make known what another publisher has begun to fill. Any number may; each trims, which is the same twice."""
+        added = await register_streams(self._client)
+        if added:
+            log.info("streams found", extra={"count": added})
+        self._leads = True
+        await self._server.set_serving(True)
+        await _wait(stop, self._publish.standby_poll_s)
 
     async def _session(self, stop: asyncio.Event) -> None:
         """Lead until `stop` is set or a server fails; stand by for a moment when another process leads."""
@@ -80,6 +91,7 @@ class Relay:
                     if begun:
                         raise StreamsLostError(slot.epoch)
                     await appender.begin_epoch()
+                await appender.refuse_streams_ahead(slot.end_lsn)
                 log.info("leading", extra={"slot": slot.name, "from": slot.confirmed_lsn})
                 self._leads, self._stands_by = True, False
                 metrics.LEADING.set(1)

@@ -1,6 +1,7 @@
 """The relay's settings: read from the environment once, validated, and frozen. A missing one stops the start."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PostgresDsn, RedisDsn
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -58,6 +59,9 @@ class RelaySettings(BaseSettings):
     )
     redis_url: RedisDsn = Field(description="Where the streams are")
     token_public_key_file: Path = Field(description="Ed25519 public key that access tokens are verified with")
+    relay_publisher: Literal["relay", "debezium"] = Field(
+        "relay", description="Who reads the slot: debezium leaves it to a Debezium Server, and looks after its streams"
+    )
     log_level: str = Field("INFO", description="Least level of the log lines that are written")
     relay_publish: PublishLimits = Field(PublishLimits(), description="Reading, appending and acknowledging")
     relay_retention: RetentionLimits = Field(RetentionLimits(), description="How much log and how many events are kept")

@@ -1,13 +1,13 @@
-"""Relays and consumers are killed or stalled, Redis dies and loses the end of its file, in a seeded order, under load.
+"""Relays and consumers are killed or stalled, Redis dies and loses the end of its file, the standby dies, under load.
 
-Every event is in its stream once; every consumer takes effect for it once, in the order of its aggregate.
+Every event is in its stream once; every consumer takes effect for it once, in the order of its aggregate. What is
+derived from events is checked at the end as well: `DRIFT_CHECKS`.
 """
 
 import asyncio
 import random
 import signal
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -15,21 +15,24 @@ import pytest
 import redis
 
 from libs.embedded.stack import EmbeddedServers
-from libs.postgres.log_messages import emit
-from services.assignment.events import LOG_PREFIX
 from tests.append_only_file import AppendOnlyFile
-from tests.events import event_bytes, new_city
-from tests.newcomer import ConsumerProcess, install, make_tables
-from tests.relays import RelayProcess, entries, events, until
+from tests.commits import Load, by_subject
+from tests.events import new_city
+from tests.newcomer import EFFECTS, ConsumerProcess, install, make_tables
+from tests.relays import RelayProcess, events, stream_of, until
 
 pytestmark = pytest.mark.timeout(600)
 SEED = 20_261_125
 CONSUMERS = ("effects_one", "effects_two")
 CITIES, DELIVERIES_EACH = 4, 40
-FAULTS = ["relay", "redis", "consumer", "redis", "stalled relay", "stalled consumer"] * 2
-COMMITS_BETWEEN_FAULTS = 500
-WRITERS = 4
+FAULTS = ["relay", "redis", "consumer", "standby", "redis", "stalled relay", "stalled consumer"] * 2
+COMMITS = 50_000
+WRITERS = 16
+# So many events must fail once: as many tries as that takes, and the rest is done in whole batches.
+FAILS_ONCE = "% 97 == 0"
 DEADLINE_S = 180.0
+# What is derived from events has to agree with the database at the end: each is given the servers, and fails where not.
+DRIFT_CHECKS: list[Callable[[EmbeddedServers], Awaitable[None]]] = []
 
 
 @pytest.fixture(scope="module")
@@ -38,35 +41,6 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer
     told = {"LASTMILE_RESTART_BACKOFF_S_MIN": "2", "LASTMILE_RESTART_BACKOFF_S_MAX": "2"}
     with EmbeddedServers(tmp_path_factory.mktemp("killed-events") / "home", told) as started:
         yield started
-
-
-class Load:
-    """Commits change after change of every delivery until it is told to stop, and counts them."""
-
-    def __init__(self, dsn: str, cities: list[str]) -> None:
-        self._dsn = dsn
-        self.subjects = [(f"deliveries/{city}-{n}", city) for city in cities for n in range(DELIVERIES_EACH)]
-        self.changes = dict.fromkeys((subject for subject, _ in self.subjects), 0)
-        self.stop = asyncio.Event()
-
-    @property
-    def committed(self) -> int:
-        return sum(self.changes.values())
-
-    async def run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            for place in range(WRITERS):
-                group.create_task(self._write(self.subjects[place::WRITERS]))
-
-    async def _write(self, subjects: list[tuple[str, str]]) -> None:
-        connection = await asyncpg.connect(self._dsn)
-        while not self.stop.is_set():
-            for subject, city in subjects:
-                async with connection.transaction():
-                    change = event_bytes(subject, self.changes[subject] + 1, city)
-                    await emit(connection, LOG_PREFIX, [change.decode()])
-                self.changes[subject] += 1
-        await connection.close()
 
 
 class Stage:
@@ -78,7 +52,7 @@ class Stage:
         kept = {"relay_retention__stream_events_kept": "1000000"}
         self.relays = [RelayProcess(servers, folder / f"relay-{n}.log", **kept) for n in range(2)]
         for name in CONSUMERS:
-            install(folder / "site", name)
+            install(folder / "site", name, EFFECTS.replace("% 11 == 0", FAILS_ONCE))
         told = {"assignment_consumer__lease_ttl_s": "2", "assignment_consumer__lease_renew_s": "0.5"}
         self.consumers = [
             ConsumerProcess(servers, folder / "site", folder / f"consumer-{n}.log", **told) for n in range(2)
@@ -98,6 +72,10 @@ class Stage:
             self.servers.kill("valkey")
             self.cut += self.file.cut()
             return
+        if what == "standby":
+            until(self._standby_runs)
+            self.servers.kill("postgres-standby")
+            return
         process: RelayProcess | ConsumerProcess = chance.choice(self.relays if "relay" in what else self.consumers)
         if "stalled" in what:
             process.send(signal.SIGSTOP)
@@ -105,6 +83,10 @@ class Stage:
         else:
             process.kill()
             process.start()
+
+    def _standby_runs(self) -> bool:
+        state = self.servers.process("postgres-standby")
+        return state.state == "ready" and state.is_live
 
     def stop(self) -> None:
         self.file.close()
@@ -127,10 +109,20 @@ async def effects(servers: EmbeddedServers, consumer: str) -> dict[str, list[int
     query = "SELECT subject, sequence FROM public.effects WHERE consumer = $1 ORDER BY place"
     rows = await connection.fetch(query, consumer)
     await connection.close()
-    found = defaultdict(list)
-    for row in rows:
-        found[row["subject"]].append(row["sequence"])
-    return dict(found)
+    return by_subject((row["subject"], row["sequence"]) for row in rows)
+
+
+def out_of_order(found: dict[str, list[int]], expected: dict[str, list[int]]) -> dict[str, list[int]]:
+    """What differs, around the first place where it does."""
+    wrong = {}
+    for subject, sequences in expected.items():
+        got = found.get(subject, [])
+        if got != sequences:
+            place = next(
+                (n for n, pair in enumerate(zip(got, sequences, strict=False)) if pair[0] != pair[1]), len(got)
+            )
+            wrong[subject] = got[max(0, place - 3) : place + 8]
+    return wrong
 
 
 async def all_took_effect(servers: EmbeddedServers, committed: int) -> bool:
@@ -151,15 +143,16 @@ async def test_every_event_takes_effect_once_and_in_order_whatever_is_killed(
     await connection.close()
     chance = random.Random(SEED)
     cities = [new_city() for _ in range(CITIES)]
-    load, stage = Load(servers.dsn(), cities), Stage(servers, tmp_path)
+    load, stage = Load(servers.dsn(), cities, DELIVERIES_EACH, WRITERS), Stage(servers, tmp_path)
     try:
         writing = asyncio.create_task(load.run())
-        for what in chance.sample(FAULTS, len(FAULTS)):
-            before = load.committed
-            while load.committed < before + COMMITS_BETWEEN_FAULTS:
+        for place, what in enumerate(chance.sample(FAULTS, len(FAULTS)), start=1):
+            while load.committed < COMMITS * place // (len(FAULTS) + 1):
                 assert not writing.done()
                 await asyncio.sleep(0.01)
             await asyncio.to_thread(stage.harm, what, chance)
+        while load.committed < COMMITS:
+            await asyncio.sleep(0.01)
         load.stop.set()
         await writing
         stage.harm("redis", chance)
@@ -167,15 +160,13 @@ async def test_every_event_takes_effect_once_and_in_order_whatever_is_killed(
             while not await all_took_effect(servers, load.committed):
                 await asyncio.sleep(0.2)
         assert stage.cut > 0
-        expected = {subject: list(range(1, changes + 1)) for subject, changes in load.changes.items()}
         for name in CONSUMERS:
-            assert await effects(servers, name) == expected
+            assert out_of_order(await effects(servers, name), load.expected) == {}
         with redis.Redis.from_url(servers.redis_url) as client:
-            until(lambda: sum(len(entries(client, city)) for city in cities) == load.committed)
-            published = defaultdict(list)
-            for city in cities:
-                for event in events(client, city):
-                    published[event.subject].append(event.message.sequence)
-        assert published == expected
+            until(lambda: sum(client.xlen(stream_of(client, city)) for city in cities) == load.committed)
+            published = [event for city in cities for event in events(client, city)]
+        assert by_subject((event.subject, event.message.sequence) for event in published) == load.expected
+        for check in DRIFT_CHECKS:
+            await check(servers)
     finally:
         stage.stop()

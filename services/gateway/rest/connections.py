@@ -32,7 +32,9 @@ class ConnectionLimits(BaseModel):
     head_bytes_max: int = Field(32 * 1024, gt=0, description="Largest request line with headers")
     head_timeout_s: float = Field(10.0, gt=0, description="The head of a connection's next request must be here within")
     request_bytes_max: int = Field(16 * 1024 * 1024, gt=0, description="Most bytes of a request, framing included")
-    connections_max: int = Field(2_000, gt=0, description="Connections open at once; one more is refused its requests")
+    connections_max: int = Field(
+        4_000, gt=0, description="Connections open at once, live streams among them; one more is refused its requests"
+    )
     stall_timeout_s: float = Field(60.0, gt=0, description="A client that takes nothing of its answer is cut off after")
 
 

@@ -16,11 +16,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from libs.grpc_server.access import method_access
-from libs.grpc_server.errors import UnavailableError
 from libs.ids import new_id_text
-from libs.postgres.errors import UNREACHABLE
 from services.gateway.auth.credentials import Caller, Credentials
 from services.gateway.auth.rate_limits import RateLimiter
+from services.gateway.rest.callers import authenticate, request_id_of
 from services.gateway.rest.codec import JsonCodec
 from services.gateway.rest.problems import Problem, ProblemError, problem_of, refuse, response_of
 from services.gateway.rest.rendered import RenderedAnswers
@@ -29,7 +28,6 @@ from services.gateway.rest.routes import Route
 
 log = logging.getLogger("access")
 
-_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,100}$")
 _IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
 _CONSISTENCY_TOKEN = re.compile(r"^[0-9A-F]{1,8}/[0-9A-F]{1,8}$")
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,10}")
@@ -117,8 +115,7 @@ class Transcoder:
     async def answer(self, request: Request) -> Response:
         """Answer a request; whatever goes wrong is a problem, never an exception."""
         started_s = time.perf_counter()
-        given_id = request.headers.get("x-request-id", "")
-        request_id = given_id if _REQUEST_ID.match(given_id) else new_id_text()
+        request_id = request_id_of(request)
         route_name = "none"
         try:
             route, path_values, anonymous = self._find(request)
@@ -140,7 +137,7 @@ class Transcoder:
     async def _answer(
         self, request: Request, route: Route, path_values: Sequence[str], anonymous: bool, request_id: str
     ) -> Response:
-        caller = await self._authenticate(request, anonymous)
+        caller = await authenticate(request, anonymous, self._credentials, self._rate_limiter)
         limit_headers = await self._rate_limiter.admit(caller.rate_key)
         metadata = _metadata(request, request_id, caller)
         if route.body:
@@ -196,28 +193,6 @@ class Transcoder:
             names = ", ".join(sorted(set(allowed)))
             raise refuse(405, "METHOD_NOT_ALLOWED", f"this path answers {names}", Allow=names)
         raise refuse(404, "ROUTE_NOT_FOUND", "no route has this path; /docs shows those there are")
-
-    async def _authenticate(self, request: Request, anonymous: bool) -> Caller:
-        client = request.client.host if request.client else "unknown"
-        if anonymous:
-            return Caller(f"client:{client}", None)
-        scheme, _, secret = request.headers.get("authorization", "").partition(" ")
-        secret = secret.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
-        if not secret:
-            await self._rate_limiter.admit(f"client:{client}")
-            said = "send 'Authorization: Bearer <API key or access token>', or 'X-Api-Key: <API key>'"
-            raise refuse(401, "UNAUTHENTICATED", said, WWW_Authenticate="Bearer")
-        try:
-            caller = await self._credentials.identify(secret)
-        except (UnavailableError, *UNREACHABLE) as error:
-            log.warning("no database answers for a credential", extra={"error": repr(error)})
-            said = "the credential cannot be looked up at the moment; try again"
-            raise refuse(503, "DATABASE_UNAVAILABLE", said) from None
-        if caller is None:
-            await self._rate_limiter.admit(f"client:{client}")
-            said = "the credential is unknown, expired or revoked"
-            raise refuse(401, "CREDENTIAL_INVALID", said, WWW_Authenticate="Bearer")
-        return caller
 
     def _timeout_s(self, request: Request) -> float:
         given = request.headers.get("x-request-timeout-ms")

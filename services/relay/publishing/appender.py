@@ -7,6 +7,7 @@ from redis.exceptions import ResponseError
 from libs.streams.codec import UndecodableEventError, city_of
 from libs.streams.names import EPOCHS, FIELD, NO_CITY, STREAMS, StreamName
 from services.relay import metrics
+from services.relay.errors import StreamsAheadError
 from services.relay.publishing.redis_session import Command, RedisSession
 
 _REFUSED = "equal or smaller than the target stream top item"
@@ -27,6 +28,16 @@ class Appender:
     async def begin_epoch(self) -> None:
         """Say that streams of this epoch are to come."""
         await self._session.ask("SADD", EPOCHS, self._epoch)
+
+    async def refuse_streams_ahead(self, end_lsn: int) -> None:
+        """Raise StreamsAheadError when a stream has an id beyond the end of the log."""
+        members: list[bytes] = await self._session.ask("SMEMBERS", STREAMS)
+        for name in filter(None, (StreamName.parse(member.decode()) for member in members)):
+            if name.epoch != self._epoch:
+                continue
+            newest = await self._session.ask("XREVRANGE", str(name), "+", "-", "COUNT", 1)
+            if newest and int(newest[0][0].partition(b"-")[0]) > end_lsn:
+                raise StreamsAheadError(str(name), newest[0][0].decode(), end_lsn)
 
     async def append(self, entries: Sequence[tuple[str, bytes]]) -> int:
         """Append `entries`, (id, content), all or none; return how many the streams did not have yet.

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import redis.asyncio as redis
 
+from libs.embedded.stack import EmbeddedServers
 from libs.streams import groups
 from libs.streams.codec import Event
 from libs.streams.consumer import Consumer
@@ -93,6 +95,54 @@ async def test_processes_share_the_cities_and_take_over_from_one_that_leaves(cli
             assert len(second.seen) == 3
         assert await client.zcard(alive_key(group)) == 1
         await until(lambda: len(one._leases.owned) == 6)
+
+
+async def test_a_process_that_stalls_before_it_reads_takes_nothing_from_its_successor(
+    client: redis.Redis, writer: Writer, group: str, embedded_servers: EmbeddedServers
+) -> None:
+    class Stalling(redis.Redis):
+        """Stalls before it asks for what is new, once it is told to, for as long as it is told to."""
+
+        stalls, may_go_on = asyncio.Event(), asyncio.Event()
+
+        async def stall(self) -> None:
+            if self.stalls.is_set():
+                await self.may_go_on.wait()
+
+        def pipeline(self, *arguments: Any, **named: Any) -> Any:
+            made = super().pipeline(*arguments, **named)
+            execute = made.execute
+
+            async def execute_later(*also: Any, **options: Any) -> Any:
+                if any("XREADGROUP" in str(command) for command in made.command_stack):
+                    await self.stall()
+                return await execute(*also, **options)
+
+            made.execute = execute_later
+            return made
+
+        async def xreadgroup(self, *arguments: Any, **named: Any) -> Any:
+            await self.stall()
+            return await super().xreadgroup(*arguments, **named)
+
+    stalling = Stalling.from_url(embedded_servers.redis_url)
+    first, second = Recorder(group), Recorder(group)
+    await writer.append(event_bytes("deliveries/1", 1, writer.city_code))
+    async with consuming(stalling, first):
+        await until(lambda: first.sequences() == {"deliveries/1": [1]})
+        Stalling.stalls.set()
+        await writer.append(event_bytes("deliveries/1", 2, writer.city_code))
+        async with consuming(client, second):
+            await until(lambda: second.sequences() == {"deliveries/1": [2]})
+            # Only one of them may be given what comes now.
+            for sequence in range(3, 60):
+                await writer.append(event_bytes("deliveries/1", sequence, writer.city_code))
+                Stalling.may_go_on.set()
+                Stalling.stalls.clear()
+            await until(lambda: drained(client, writer.stream, group))
+        assert first.sequences() == {"deliveries/1": [1]}
+        assert second.sequences() == {"deliveries/1": list(range(2, 60))}
+    await stalling.aclose()
 
 
 async def test_a_later_epoch_comes_after_an_earlier_one(client: redis.Redis, writer: Writer, group: str) -> None:

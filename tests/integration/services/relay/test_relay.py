@@ -99,6 +99,25 @@ async def test_what_is_published_is_acknowledged_after_the_hold_back(
     assert relay.metrics()["lastmile_relay_leading"] == 1
 
 
+@pytest.mark.usefixtures("relay")
+async def test_log_without_events_is_not_held_back(client: redis.Redis, primary: asyncpg.Connection) -> None:
+    city = new_city()
+    await commit(primary, event_bytes("deliveries/1", 1, city))
+    until(lambda: entries(client, city))
+    await primary.execute("CREATE TABLE public.quiet (filler text)")
+    query = "SELECT confirmed_flush_lsn >= $1::text::pg_lsn FROM pg_replication_slots WHERE slot_type = 'logical'"
+    for _ in range(2):
+        await primary.execute("INSERT INTO public.quiet SELECT repeat('x', 1000) FROM generate_series(1, 1000)")
+        written = await primary.fetchval("SELECT pg_current_wal_flush_lsn()::text")
+        async with asyncio.timeout(60):
+            while not await primary.fetchval(query, written):
+                await asyncio.sleep(0.05)
+    # Nothing that comes then is passed over.
+    await commit(primary, event_bytes("deliveries/1", 2, city))
+    until(lambda: len(entries(client, city)) == 2)
+    await primary.execute("DROP TABLE public.quiet")
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 async def test_the_standby_takes_over_from_a_leader_that_dies_or_stalls(
     servers: EmbeddedServers, relay: RelayProcess, client: redis.Redis, primary: asyncpg.Connection, tmp_path: Path,
