@@ -36,6 +36,7 @@ class PlatformSettings(BaseSettings):
     gateway_grpc_port: Port = Field(15052, description="gRPC of the gateway: API keys and access tokens")
     assignment_port: Port = Field(15051, description="gRPC of the assignment api")
     matcher_port: Port = Field(15053, description="Health of the first matcher; each further one takes the next port")
+    matcher_metrics_port: Port = Field(15073, description="Metrics of the first matcher; of each further one likewise")
     relay_port: Port = Field(15061, description="Health of the relay")
     relay_metrics_port: Port = Field(15062, description="Metrics of the relay, over HTTP")
     postgres_port: Port = Field(15432, description="PostgreSQL primary")
@@ -142,7 +143,8 @@ class PlatformSettings(BaseSettings):
         fields = ("gateway_http_port", "gateway_grpc_port", "assignment_port", "relay_port", "relay_metrics_port")
         ports = {variable(field): int(getattr(self, field)) for field in fields}
         for index in range(self.matcher_processes):
-            ports[variable("matcher_port") + (f" + {index}" if index else "")] = self.matcher_port + index
+            for field in ("matcher_port", "matcher_metrics_port"):
+                ports[variable(field) + (f" + {index}" if index else "")] = int(getattr(self, field)) + index
         return ports
 
 

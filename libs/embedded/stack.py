@@ -37,6 +37,7 @@ PORT_FIELDS = (
     "gateway_grpc_port",
     "assignment_port",
     "matcher_port",
+    "matcher_metrics_port",
     "relay_port",
     "relay_metrics_port",
     "postgres_port",

@@ -19,7 +19,7 @@ from services.assignment.windows.solvers import SolverProcesses
 from services.assignment.windows.store import WindowRow
 from services.assignment.windows.window import WindowRunner
 from tests.assignment_api import AssignmentApi, Caller, capacity, details, place
-from tests.integration.services.assignment.conftest import lease
+from tests.integration.services.assignment.conftest import keeper_of, lease
 from tests.solver_processes import send, share_every_component, solver_pids, wait_until
 
 # Too far apart for one partner to serve two of them: each is a component of its own.
@@ -40,6 +40,7 @@ async def pool(embedded_servers: EmbeddedServers) -> AsyncIterator[asyncpg.Pool]
 def settings_of(servers: EmbeddedServers) -> MatcherSettings:
     return MatcherSettings(
         matcher_port=free_ports(1)[0],
+        matcher_metrics_port=free_ports(1)[0],
         matcher_dsn=servers.dsn("assignment_matcher"),
         redis_url=servers.redis_url,
         matcher_lease_renew_s=0.1,
@@ -74,7 +75,7 @@ async def test_a_window_whose_solver_processes_are_killed_meanwhile_completes(
 
         async def window() -> WindowRow | None:
             await contended(ops, city_code, merchant)
-            return await runner.run(city, held)
+            return await runner.run(city, held, await keeper_of(pool, city_code))
 
         first = await window()
         killed = solver_pids()
