@@ -67,7 +67,7 @@ class CityPicture:
 
     def told_change(self, change: StateChange) -> Heard:
         """Take in a delivery's move; MISSED when it is not the next one, or not enough is known to make it."""
-        live, known = self.deliveries.get(change.delivery_id), self.delivery_version(change.delivery_id)
+        live, known = self.deliveries.get(change.id), self.delivery_version(change.id)
         if known is not None and change.version <= known:
             return Heard.KNOWN
         if live is None or change.version != live.version + 1:

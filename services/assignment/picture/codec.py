@@ -38,7 +38,7 @@ def _partner(message: event_pb2.Event) -> Partner:
 def _creation(message: event_pb2.Event) -> LiveDelivery | Unclear:
     proto, created = message.delivery_created.delivery, message.delivery_created
     if not created.HasField("match_after"):
-        return Unclear(UUID(proto.id))
+        return Unclear(UUID(proto.id), proto.version)
     violations: list[FieldViolation] = []
     created_at = datetime_of(proto.created_at)
     details = details_from(proto.details, UUID(proto.details.merchant_id), created_at, violations)
@@ -71,7 +71,7 @@ def _change(message: event_pb2.Event) -> StateChange:
         )
     ranked = data.HasField("pickup_rank") and data.HasField("drop_rank")
     return StateChange(
-        delivery_id=UUID(data.delivery_id),
+        id=UUID(data.delivery_id),
         version=message.sequence,
         to_state=STATES_BY_NUMBER[data.change.to_state],
         recorded_at=datetime_of(data.change.recorded_at),

@@ -70,14 +70,15 @@ class ConcernedOffer:
 class Unclear:
     """Something has become of a delivery, and the event does not say enough of it."""
 
-    delivery_id: UUID
+    id: UUID
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
     """One move of a delivery. `ranks`, pickup and drop, are those of an offer that it made, where they are known."""
 
-    delivery_id: UUID
+    id: UUID
     version: int
     to_state: DeliveryState
     recorded_at: datetime

@@ -25,11 +25,12 @@ from services.assignment.networks.network import PartnerNetwork
 from services.assignment.partners.partner import Partner
 from services.assignment.picture import metrics
 from services.assignment.picture.codec import News, news_of
-from services.assignment.picture.facts import Heard, LiveDelivery, StateChange, Unclear
+from services.assignment.picture.facts import Heard
 from services.assignment.picture.keeper import CityKeeper, CompanyKeeper
 from services.assignment.picture.lag import PublishingLag
 from services.assignment.picture.settings import PictureLimits
 from services.assignment.picture.stream import CityStream, Entries, NoStreamError, StreamLostError
+from services.assignment.picture.telling import OfCity, told
 
 log = logging.getLogger("matcher")
 
@@ -116,25 +117,14 @@ class CityFollower(Follower):
         deliveries = {delivery_id: version for delivery_id, (version, _) in self._unseen.items()}
         heard: Counter[Heard] = Counter()
         for news in _news(self._city_code, entries):
-            said = Heard.KNOWN
-            if isinstance(news, Partner):
-                unknown = picture.partner_version(news.id) is None
-                said = Heard.MISSED if before_the_picture and unknown else picture.told_partner(news)
-                partners |= {news.id} if said is Heard.MISSED else set()
-            elif isinstance(news, LiveDelivery | StateChange | Unclear):
-                identifier = news.id if isinstance(news, LiveDelivery) else news.delivery_id
-                version = 1 if isinstance(news, Unclear) else news.version
-                if before_the_picture and picture.delivery_version(identifier) is None:
-                    said = Heard.MISSED
-                elif isinstance(news, LiveDelivery):
-                    said = picture.told_creation(news)
-                elif isinstance(news, StateChange):
-                    said = picture.told_change(news)
-                else:
-                    said = Heard.MISSED if picture.delivery_version(identifier) is None else Heard.KNOWN
-                if said is Heard.MISSED:
-                    deliveries[identifier] = max(version, deliveries.get(identifier, 0))
+            if not isinstance(news, OfCity):
+                continue
+            said = told(picture, news, before_the_picture=before_the_picture)
             heard[said] += 1
+            if said is Heard.MISSED and isinstance(news, Partner):
+                partners.add(news.id)
+            elif said is Heard.MISSED:
+                deliveries[news.id] = max(news.version, deliveries.get(news.id, 0))
         for said, count in heard.items():
             metrics.EVENTS.labels(said.value).inc(count)
         if heard[Heard.NEWS]:

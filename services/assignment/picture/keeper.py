@@ -175,7 +175,7 @@ def _change_of(moved: Moved) -> StateChange:
     offer, delivery = moved.offer, moved.delivery
     concerned = ConcernedOffer(offer.id, offer.partner_id, offer.state, offer.expires_at) if offer is not None else None
     return StateChange(
-        delivery_id=delivery.id,
+        id=delivery.id,
         version=delivery.version,
         to_state=delivery.state,
         recorded_at=moved.change.recorded_at,

@@ -18,11 +18,12 @@ class PictureLimits(BaseModel):
     without_events_s: float = Field(
         2.0, gt=0, description="Without events, a city is read from the database again after this"
     )
+    # A slot without events is confirmed every ten seconds.
     lag_s_max: float = Field(
-        15.0, gt=0, description="What was committed and is not published after this tells that no events come"
+        30.0, gt=0, description="What was committed and is not published after this tells that no events come"
     )
     reconcile_s: float = Field(60.0, gt=0, description="Time between comparisons of a picture with the database")
     reconcile_wait_s: float = Field(
-        20.0, gt=0, description="Longest wait for the events that explain a difference from the database"
+        30.0, gt=0, description="Longest wait for the events that explain a difference from the database"
     )
     unseen_tries: int = Field(5, ge=0, description="Reads of what an event tells of before the database shows it")

@@ -84,16 +84,17 @@ class CityStream:
             if at.entry_id != _NOTHING:
                 raise StreamLostError("the stream is gone")
             return
-        newest = entry_order(info["last-generated-id"])
-        if newest < entry_order(at.entry_id):
+        if entry_order(info["last-generated-id"]) < entry_order(at.entry_id):
             raise StreamLostError("Redis has lost the newest entries")
-        added = info.get("entries-added")
-        if at.ordinal is not None and added is not None:
-            trimmed = added - info["length"]
-            if trimmed > at.ordinal:
-                raise StreamLostError(f"{trimmed - at.ordinal} entries were trimmed before they were read")
-            if newest == entry_order(at.entry_id) and added != at.ordinal:
-                raise StreamLostError(f"the stream was given {added} entries, and {at.ordinal} of them were read")
+        added, last = info.get("entries-added"), info["last-entry"]
+        if at.ordinal is None or added is None:
+            return
+        trimmed = added - info["length"]
+        if trimmed > at.ordinal:
+            raise StreamLostError(f"{trimmed - at.ordinal} entries were trimmed before they were read")
+        all_read = last is None or entry_order(last[0]) <= entry_order(at.entry_id)
+        if all_read and added != at.ordinal:
+            raise StreamLostError(f"the stream was given {added} entries, and {at.ordinal} of them were read")
 
     async def _epoch(self) -> int | None:
         members: Any = await self._client.smembers(EPOCHS)
