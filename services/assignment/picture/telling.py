@@ -10,8 +10,8 @@ OfCity = Partner | LiveDelivery | StateChange | Unclear
 def told(picture: CityPicture, news: OfCity, *, before_the_picture: bool = False) -> Heard:
     """Tell a picture what an event says; MISSED where it must be read again.
 
-    before_the_picture: the event is older than the picture, which most likely holds it: what is unknown all the same has
-    come to its end since, or its commit was not to be seen yet.
+    before_the_picture: the event is older than the picture, which most likely holds it: what is unknown all the same
+    has come to its end since, or its commit was not to be seen yet.
     """
     if isinstance(news, Partner):
         if before_the_picture and picture.partner_version(news.id) is None:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from zlib import crc32
 
 import asyncpg
 import redis.asyncio as redis
@@ -171,8 +172,12 @@ class CityWorker:
 
     async def _reconcile(self) -> None:
         await self._until_ready()
+        # Cities that were taken together are compared apart.
+        every_s = self._settings.matcher_picture.reconcile_s
+        wait_s = every_s * (crc32(self.lease.city_code.encode()) % 100) / 100
         while not self._stop.is_set():
-            await self._wait(self._settings.matcher_picture.reconcile_s)
+            await self._wait(wait_s)
+            wait_s = every_s
             # A picture that is read again and again is as true as it can be.
             if self._stop.is_set() or not self.follower.hears_events:
                 continue

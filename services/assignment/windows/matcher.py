@@ -14,11 +14,13 @@ import redis.asyncio as redis
 from libs.grpc_server.server import GrpcServer
 from libs.ids import new_id
 from libs.postgres.pool import create_pool
+from libs.streams.names import NO_CITY
 from libs.telemetry.metrics import serve_metrics
 from services.assignment.cities import store as cities_store
 from services.assignment.cities.city import City
 from services.assignment.matching.rules.registry import discovered
 from services.assignment.partners.positions import PositionBook
+from services.assignment.picture import metrics
 from services.assignment.picture.clock import DatabaseClock
 from services.assignment.picture.follower import CompanyFollower
 from services.assignment.picture.keeper import CompanyKeeper
@@ -71,7 +73,7 @@ class Matcher:
         """Match until `stop` is set; then finish the running windows and give the cities up."""
         settings = self._settings
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._company.run(stop))
+            group.create_task(self._follow_company(stop))
             group.create_task(self._repeat(stop, settings.matcher_lease_renew_s, lambda: self._renew(group, stop)))
             group.create_task(self._repeat(stop, settings.matcher_housekeeping_s, self._keep_house))
             group.create_task(self._runner.remedies.run(stop))
@@ -93,6 +95,16 @@ class Matcher:
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), wait_s)
 
+    async def _follow_company(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                await self._company.run(stop)
+            except Exception:  # the cities go on with what they know
+                metrics.FAILURES.labels(NO_CITY).inc()
+                log.exception("what belongs to no city is not followed")
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), self._settings.matcher_failure_wait_s_max)
+
     async def _renew(self, group: asyncio.TaskGroup, stop: asyncio.Event) -> None:
         async with self._primary.acquire() as connection:
             fences = await store.renew_leases(connection, self.id, self._settings.matcher_lease_ttl_s)
@@ -100,6 +112,8 @@ class Matcher:
             await self._lag.look(connection)
         if not stop.is_set():
             self._employ(group, fences)
+        deaf = [worker for worker, _ in self._workers.values() if not worker.follower.hears_events]
+        metrics.WITHOUT_EVENTS.set(len(deaf))
         await self._server.set_serving(True)
 
     def _employ(self, group: asyncio.TaskGroup, fences: dict[str, int]) -> None:
