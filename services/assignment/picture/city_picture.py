@@ -25,7 +25,7 @@ COMPLETED_KEPT_S = 86_400.0
 class CityPicture:
     """One city. `ended_max`: of how many ended deliveries it is known that they have ended."""
 
-    def __init__(self, city_code: str, ended_max: int = 50_000) -> None:
+    def __init__(self, city_code: str, ended_max: int = 10_000) -> None:
         self.city_code = city_code
         self.partners = PartnerTable()
         self.deliveries: dict[UUID, LiveDelivery] = {}
