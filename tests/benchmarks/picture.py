@@ -42,7 +42,7 @@ from services.assignment.windows.window import problem_of
 from tests.benchmarks.report import Row, higher, lower, report
 
 PARTNERS, HELD, PENDING = 3_000, 5_000, 300
-IDLE_CITIES, IDLE_S = 25, 20
+IDLE_CITIES, WARM_S, IDLE_S = 25, 5, 20
 MAKE_MS_MAX, BUILD_MS_MAX = 2_000.0, 20.0
 CHANGED_BETWEEN_WINDOWS = 100
 SEED = 7
@@ -167,23 +167,21 @@ async def built(keeper: CityKeeper, city: City, settings: MatcherSettings, chanc
 async def idle_per_s(servers: EmbeddedServers, connection: asyncpg.Connection, settings: MatcherSettings) -> float:
     """Return the transactions a second of a matcher of cities where nothing happens."""
 
-    async def count() -> int:
-        # The servers flush what they count once a second.
-        await asyncio.sleep(2)
-        return int(await connection.fetchval(_TRANSACTIONS))
+    async def made(seconds: float) -> float:
+        """Return the transactions a second until they have passed; the servers flush what they count once a second."""
+        before, began_s = int(await connection.fetchval(_TRANSACTIONS)), time.monotonic()
+        while (passed_s := time.monotonic() - began_s) < seconds:
+            await asyncio.sleep(0.5)
+        return (int(await connection.fetchval(_TRANSACTIONS)) - before) / passed_s
 
     stop = asyncio.Event()
-    before = await count()
-    await asyncio.sleep(IDLE_S)
-    alone = await count() - before
+    alone = await made(IDLE_S)
     running = asyncio.create_task(run_matcher(settings, stop))
-    await asyncio.sleep(5)
-    before = await count()
-    await asyncio.sleep(IDLE_S)
-    beside = await count() - before
+    await made(WARM_S)
+    beside = await made(IDLE_S)
     stop.set()
     await running
-    return (beside - alone) / (IDLE_S + 2)
+    return beside - alone
 
 
 async def measure(servers: EmbeddedServers) -> list[Row]:
