@@ -6,13 +6,13 @@ from typing import Any
 import asyncpg
 import redis.asyncio as redis
 
-from services.assignment.picture.clock import DatabaseClock
 from services.assignment.picture.drift import suspects
 from services.assignment.picture.follower import CityFollower, CompanyFollower
 from services.assignment.picture.keeper import CityKeeper, CompanyKeeper
 from services.assignment.picture.lag import PublishingLag
 from services.assignment.picture.reconcile import Reconciler
 from services.assignment.picture.settings import PictureLimits
+from services.assignment.picture.source import Source
 from services.assignment.picture.store import read_city
 from tests.assignment_api import until
 
@@ -29,10 +29,10 @@ class Followed:
         self.lag = PublishingLag(limits.lag_s_max)
         self.pool = pool
         self.company = CompanyKeeper(pool)
-        self.keeper = CityKeeper(pool, city_code, self.company, DatabaseClock())
+        self.keeper = CityKeeper(Source(pool), city_code, self.company)
         self.follower = CityFollower(client, self.keeper, limits, self.lag)
         self.company_follower = CompanyFollower(client, self.company, limits, self.lag)
-        self.reconciler = Reconciler(pool, self.keeper, self.follower, limits, self.lag)
+        self.reconciler = Reconciler(self.keeper, self.follower, limits, self.lag)
         self.rebuilds: list[str] = []
         rebuild = self.keeper.rebuild
 

@@ -33,9 +33,9 @@ from services.assignment.offers.store import transition
 from services.assignment.partners import store as partners_store
 from services.assignment.partners.partner import Capacity, Load, Partner, Profile, Slot
 from services.assignment.partners.positions import Position
-from services.assignment.picture.clock import DatabaseClock
 from services.assignment.picture.columns import WindowLimits, taken
 from services.assignment.picture.keeper import CityKeeper, CompanyKeeper
+from services.assignment.picture.source import Source
 from services.assignment.windows.matcher import run_matcher
 from services.assignment.windows.settings import MatcherSettings
 from services.assignment.windows.window import problem_of
@@ -207,7 +207,7 @@ async def measure(servers: EmbeddedServers) -> list[Row]:
     async with await create_pool(servers.dsn("assignment_matcher"), PoolLimits(), "bench") as pool:
         company = CompanyKeeper(pool)
         await company.rebuild()
-        keeper = CityKeeper(pool, city.code, company, DatabaseClock())
+        keeper = CityKeeper(Source(pool), city.code, company)
         await keeper.rebuild("bench")
         rows = await built(keeper, city, settings, chance)
     await connection.close()

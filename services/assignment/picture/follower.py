@@ -52,6 +52,7 @@ class Follower:
         """Make the picture and keep it."""
         why = "start"
         while not stop.is_set():
+            began_s = time.monotonic()
             try:
                 overlap = await self.stream.begin(self._limits.overlap_events)
                 await self._make(why, overlap)
@@ -59,6 +60,8 @@ class Follower:
             except StreamLostError as error:
                 log.error("events were lost", extra={"city": self._city_code, "error": str(error)})  # noqa: TRY400 - no bug, and its traceback says nothing
                 why = "lost"
+                # A stream that loses again and again is not read again and again without a pause.
+                await self._wait(stop, began_s + self._limits.check_every_s - time.monotonic())
             except (NoStreamError, *OUTAGES) as error:
                 log.warning("no events", extra={"city": self._city_code, "error": error_text(error)})
                 why = "outage"
@@ -86,8 +89,11 @@ class Follower:
             await self._make("no events", [])
         except OUTAGES as error:
             log.warning("no picture either", extra={"city": self._city_code, "error": error_text(error)})
+        await self._wait(stop, self._limits.without_events_s)
+
+    async def _wait(self, stop: asyncio.Event, seconds: float) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), self._limits.without_events_s)
+            await asyncio.wait_for(stop.wait(), max(0.0, seconds))
 
     async def _make(self, why: str, overlap: Entries) -> None:
         """Make the picture from the database; `overlap` are the events before it."""

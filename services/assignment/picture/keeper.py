@@ -14,9 +14,9 @@ from services.assignment.merchants.merchant import MerchantPartners
 from services.assignment.offers.offer import Moved
 from services.assignment.picture import metrics, store
 from services.assignment.picture.city_picture import CityPicture
-from services.assignment.picture.clock import DatabaseClock
 from services.assignment.picture.company import Company
 from services.assignment.picture.facts import ConcernedOffer, Heard, StateChange
+from services.assignment.picture.source import Source
 from services.assignment.picture.store import CityRead, SomeRead
 
 log = logging.getLogger("matcher")
@@ -60,25 +60,24 @@ class CityKeeper:
     say whether they are news.
     """
 
-    def __init__(self, primary: asyncpg.Pool, city_code: str, company: CompanyKeeper, clock: DatabaseClock) -> None:
+    def __init__(self, source: Source, city_code: str, company: CompanyKeeper) -> None:
         self.city_code = city_code
         self.company = company
-        self.clock = clock
+        self.source = source
         self.lock = asyncio.Lock()
         self.ready = asyncio.Event()
         self.changed = asyncio.Event()
         self.picture = CityPicture(city_code)
         # Whether a commit of this matcher may have happened that the picture was not told of.
         self.doubted = False
-        self._primary = primary
 
     async def rebuild(self, why: str) -> CityRead:
         """Make the picture from the database. What events have told since stays."""
         started_s = time.monotonic()
-        async with self.lock:
-            async with self._primary.acquire() as connection:
+        async with self.source.turn(), self.lock:
+            async with self.source.primary.acquire() as connection:
                 _, began_s = await store.log_position(connection)
-                self.clock.set(began_s)
+                self.source.set_time(began_s)
                 read = await store.read_city(connection, self.city_code)
             self.doubted = False
             partners, deliveries = self._take_in(read, began_s - CLOCK_SKEW_S)
@@ -141,7 +140,7 @@ class CityKeeper:
         return before.partners.row_of.keys() - read.partners.keys(), before.deliveries.keys() - read.deliveries.keys()
 
     async def _refresh(self, partner_ids: Collection[UUID], delivery_ids: Collection[UUID]) -> SomeRead:
-        async with self._primary.acquire() as connection:
+        async with self.source.primary.acquire() as connection:
             read = await store.read_some(connection, partner_ids, delivery_ids)
         self._believe(read)
         return read

@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Iterable
 from uuid import UUID
 
-import asyncpg
-
 from services.assignment.picture import metrics, store
 from services.assignment.picture.city_picture import COMPLETED_KEPT_S
 from services.assignment.picture.drift import (
@@ -35,15 +33,8 @@ _COMPLETED_COMPARED_S = 82_800.0
 class Reconciler:
     """Compares one city, and mends what is wrong."""
 
-    def __init__(
-        self,
-        primary: asyncpg.Pool,
-        keeper: CityKeeper,
-        follower: CityFollower,
-        limits: PictureLimits,
-        lag: PublishingLag,
-    ) -> None:
-        self._primary = primary
+    def __init__(self, keeper: CityKeeper, follower: CityFollower, limits: PictureLimits, lag: PublishingLag) -> None:
+        self._primary = keeper.source.primary
         self._keeper = keeper
         self._follower = follower
         self._limits = limits
@@ -55,10 +46,10 @@ class Reconciler:
         Differences that events on their way may explain are waited for. Where none come, they are mended and no drift.
         """
         keeper = self._keeper
-        async with keeper.lock:
+        async with keeper.source.turn(), keeper.lock:
             async with self._primary.acquire() as connection:
                 read = await store.read_city(connection, keeper.city_code)
-            now_s = keeper.clock.now_s()
+            now_s = keeper.source.now_s()
             span_s = (now_s - _COMPLETED_COMPARED_S, now_s - CLOCK_SKEW_S)
             found = suspects(keeper.picture, read.partners, read.deliveries, read.completed, span_s)
         keeper.picture.forget_completed(now_s - COMPLETED_KEPT_S)

@@ -25,11 +25,11 @@ from services.assignment.offers.offer import Move, Moved
 from services.assignment.offers.store import transition
 from services.assignment.picture import metrics
 from services.assignment.picture.city_picture import CityPicture
-from services.assignment.picture.clock import DatabaseClock
 from services.assignment.picture.follower import CityFollower
 from services.assignment.picture.keeper import CityKeeper, CompanyKeeper
 from services.assignment.picture.lag import PublishingLag
 from services.assignment.picture.reconcile import Reconciler
+from services.assignment.picture.source import Source
 from services.assignment.windows.commit import Lease
 from services.assignment.windows.settings import MatcherSettings
 from services.assignment.windows.store import WindowRow
@@ -47,11 +47,10 @@ _LOOK_S_MAX = 1.0
 class Shared:
     """What the workers of a matcher share. `city_of` gives a city with its policy of this moment."""
 
-    primary: asyncpg.Pool
+    source: Source
     streams: redis.Redis
     runner: WindowRunner
     company: CompanyKeeper
-    clock: DatabaseClock
     lag: PublishingLag
     settings: MatcherSettings
     slots: asyncio.Semaphore
@@ -67,9 +66,9 @@ class CityWorker:
         self._settings = shared.settings
         self._stop = asyncio.Event()
         limits = shared.settings.matcher_picture
-        self.keeper = CityKeeper(shared.primary, lease.city_code, shared.company, shared.clock)
+        self.keeper = CityKeeper(shared.source, lease.city_code, shared.company)
         self.follower = CityFollower(shared.streams, self.keeper, limits, shared.lag)
-        self._reconciler = Reconciler(shared.primary, self.keeper, self.follower, limits, shared.lag)
+        self._reconciler = Reconciler(self.keeper, self.follower, limits, shared.lag)
         self._failures = 0
 
     def stop(self) -> None:
@@ -129,7 +128,7 @@ class CityWorker:
             await self._until_due()
 
     def _is_due(self) -> bool:
-        policy, now_s = self._shared.city_of(self.lease.city_code).policy, self.keeper.clock.now_s()
+        policy, now_s = self._shared.city_of(self.lease.city_code).policy, self.keeper.source.now_s()
         pending = self.keeper.picture.pending
         first_s = pending.time_s(0)
         full = pending.count_due(now_s) >= policy.window_deliveries_max
@@ -145,7 +144,7 @@ class CityWorker:
             log.info("window", extra={"city": city.code, **_figures(window)})
 
     async def _expire_offers(self) -> None:
-        keeper, now_s = self.keeper, self.keeper.clock.now_s()
+        keeper, now_s = self.keeper, self.keeper.source.now_s()
         expired = keeper.picture.expired(now_s, self._settings.matcher_expired_max)
         if not expired:
             return
@@ -162,7 +161,7 @@ class CityWorker:
             if live.offer is not None
         ]
         async with keeper.lock:
-            async with self._shared.primary.acquire() as connection, connection.transaction():
+            async with self._shared.source.primary.acquire() as connection, connection.transaction():
                 # One that was answered a moment ago is refused, and that is its answer.
                 outcomes = await transition(connection, moves, datetime.now(UTC), moved_event)
             unsure = keeper.committed([outcome for outcome in outcomes if isinstance(outcome, Moved)])
@@ -193,7 +192,7 @@ class CityWorker:
 
     async def _until_due(self) -> None:
         """Wait until something may be due, or changes."""
-        policy, now_s = self._shared.city_of(self.lease.city_code).policy, self.keeper.clock.now_s()
+        policy, now_s = self._shared.city_of(self.lease.city_code).policy, self.keeper.source.now_s()
         next_s = next_due_s(self.keeper.picture, policy.window_ms / 1000, policy.window_deliveries_max)
         wait_s = _LOOK_S_MAX if next_s is None else min(_LOOK_S_MAX, max(0.0, next_s - now_s))
         with suppress(TimeoutError):

@@ -21,10 +21,10 @@ from services.assignment.cities.city import City
 from services.assignment.matching.rules.registry import discovered
 from services.assignment.partners.positions import PositionBook
 from services.assignment.picture import metrics
-from services.assignment.picture.clock import DatabaseClock
 from services.assignment.picture.follower import CompanyFollower
 from services.assignment.picture.keeper import CompanyKeeper
 from services.assignment.picture.lag import PublishingLag
+from services.assignment.picture.source import Source
 from services.assignment.retention.keeper import keep_house
 from services.assignment.windows import store
 from services.assignment.windows.city_worker import OUTAGES, CityWorker, Shared
@@ -58,11 +58,10 @@ class Matcher:
         company = CompanyKeeper(primary)
         self._company = CompanyFollower(streams, company, settings.matcher_picture, self._lag)
         self._shared = Shared(
-            primary=primary,
+            source=Source(primary, settings.matcher_picture.reads_at_once_max),
             streams=streams,
             runner=runner,
             company=company,
-            clock=DatabaseClock(),
             lag=self._lag,
             settings=settings,
             slots=asyncio.Semaphore(settings.matcher_windows_at_once_max),

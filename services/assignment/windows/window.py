@@ -56,7 +56,7 @@ class WindowRunner:
         What the picture did not know costs a conflict, and is read again. Raises LeaseLostError, having changed
         nothing, when another matcher has the city by now.
         """
-        now_s = keeper.clock.now_s()
+        now_s = keeper.source.now_s()
         due = keeper.picture.due(now_s, city.policy.window_deliveries_max)
         if not due:
             return None

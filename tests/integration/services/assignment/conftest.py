@@ -26,8 +26,8 @@ from services.assignment.database import Database
 from services.assignment.partners.position_intake import PositionIntake
 from services.assignment.partners.positions import PositionBook, PositionLimits
 from services.assignment.partners.servicer import PartnerServicer
-from services.assignment.picture.clock import DatabaseClock
 from services.assignment.picture.keeper import CityKeeper, CompanyKeeper
+from services.assignment.picture.source import Source
 from services.assignment.settings import ApiSettings
 from services.assignment.windows.commit import Lease
 from services.assignment.windows.matcher import run_matcher
@@ -170,7 +170,7 @@ async def keeper_of(pool: asyncpg.Pool, city_code: str) -> CityKeeper:
     """Return a city's picture, made from the database now, that follows no stream."""
     company = CompanyKeeper(pool)
     await company.rebuild()
-    keeper = CityKeeper(pool, city_code, company, DatabaseClock())
+    keeper = CityKeeper(Source(pool), city_code, company)
     await keeper.rebuild("test")
     return keeper
 

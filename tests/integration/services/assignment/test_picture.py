@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,6 +18,7 @@ from libs.postgres.pool import PoolLimits, create_pool
 from libs.streams.names import EPOCHS, FIELD, NO_CITY, StreamName
 from tests.assignment_api import AssignmentApi, Caller, profile, until
 from tests.pictures import QUICK, Followed
+from tests.relays import RelayProcess
 
 pytestmark = pytest.mark.usefixtures("relay")
 
@@ -182,6 +184,19 @@ async def test_without_any_stream_the_database_is_read_again_and_again(
             await until(hears)
     finally:
         await redis_client.sadd(EPOCHS, *epochs)
+
+
+async def test_what_nobody_publishes_is_found_in_the_database(ops: Caller, follow: Follow, relay: RelayProcess) -> None:
+    city, merchant = await ops.city(), await ops.merchant()
+    async with follow(city, lag_s_max=0.3) as followed:
+        relay.send(signal.SIGSTOP)
+        try:
+            delivery = UUID(await ops.delivery(city, merchant))
+            await followed.settled()
+            assert delivery in followed.keeper.picture.deliveries
+            assert "lag" in followed.rebuilds
+        finally:
+            relay.send(signal.SIGCONT)
 
 
 async def test_drift_is_counted_by_kind_and_mended(
