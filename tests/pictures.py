@@ -36,9 +36,9 @@ class Followed:
         self.rebuilds: list[str] = []
         rebuild = self.keeper.rebuild
 
-        async def counted(why: str) -> Any:
+        async def counted(why: str, *, anew: bool = True) -> Any:
             self.rebuilds.append(why)
-            return await rebuild(why)
+            return await rebuild(why, anew=anew)
 
         self.keeper.rebuild = counted  # type: ignore[method-assign]  # to see what it is asked for
 

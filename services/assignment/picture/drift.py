@@ -13,11 +13,14 @@ from services.assignment.picture.facts import LiveDelivery
 
 @dataclass(frozen=True, slots=True)
 class Suspects:
-    """What a picture and a read do not agree on; `completed`: partners whose completed deliveries they count apart."""
+    """What a picture and a read do not agree on, with the versions that the picture knew, 0 for none.
 
-    partners: frozenset[UUID] = frozenset()
-    deliveries: frozenset[UUID] = frozenset()
-    completed: frozenset[UUID] = frozenset()
+    completed: partners whose completed deliveries they count apart.
+    """
+
+    partners: Mapping[UUID, int]
+    deliveries: Mapping[UUID, int]
+    completed: frozenset[UUID]
 
     def __len__(self) -> int:
         return len(self.partners) + len(self.deliveries) + len(self.completed)
@@ -30,13 +33,12 @@ def suspects(
     completed: Mapping[UUID, Sequence[float]],
     span_s: tuple[float, float],
 ) -> Suspects:
-    """Return what differs, but for what the picture knows to be newer; `span_s`: of which completions are compared."""
-    known = {partner.id for partner in picture.partners}
+    """Return what differs; `span_s`: of which completions are compared."""
+    known = {partner.id for partner in picture.partners} | partners.keys()
+    live = picture.deliveries.keys() | deliveries.keys()
     return Suspects(
-        frozenset(i for i in known | partners.keys() if _partner_differs(picture, i, partners.get(i))),
-        frozenset(
-            i for i in picture.deliveries.keys() | deliveries.keys() if _delivery_differs(picture, i, deliveries)
-        ),
+        {i: picture.partner_version(i) or 0 for i in known if _partner_differs(picture, i, partners.get(i))},
+        {i: picture.delivery_version(i) or 0 for i in live if picture.deliveries.get(i) != deliveries.get(i)},
         completed_apart(picture, completed, span_s),
     )
 
@@ -52,26 +54,35 @@ def completed_apart(
     )
 
 
-def partner_drift(picture: CityPicture, identifier: UUID, then: int | None, now: Partner | None) -> str | None:
-    """Say what is wrong about a partner: None, "missed" or "differs".
+def partner_drift(
+    picture: CityPicture, identifier: UUID, first: int, then: int | None, now: Partner | None
+) -> str | None:
+    """Say what is wrong about a partner: None, "missed", "ahead" or "differs".
 
+    first: the version that the picture knew at first, which any read must show by now.
     then: the version that a read had, all of whose events have been told since; None where there was no such partner.
     now: what a read says that no commit of this matcher can have overtaken.
     """
     known = picture.partners.get(identifier)
     if then is None:
         return "missed" if known is not None and now is None else None
+    if now is not None and now.version < first:
+        return "ahead"
     if (picture.partner_version(identifier) or 0) < then:
         return "missed"
     same = known is not None and now is not None and known.version == now.version
-    return "differs" if same and now is not None and not _equal(picture, now) else None
+    return "differs" if same and _partner_differs(picture, identifier, now) else None
 
 
-def delivery_drift(picture: CityPicture, identifier: UUID, then: int | None, now: LiveDelivery | None) -> str | None:
+def delivery_drift(
+    picture: CityPicture, identifier: UUID, first: int, then: int | None, now: LiveDelivery | None
+) -> str | None:
     """Say what is wrong about a delivery, likewise; `now` is None for one that has ended."""
     known = picture.deliveries.get(identifier)
     if then is None:
         return "missed" if known is not None and now is None else None
+    if now is not None and now.version < first:
+        return "ahead"
     if (picture.delivery_version(identifier) or 0) < then:
         return "missed"
     same = now is not None and picture.delivery_version(identifier) == now.version
@@ -91,22 +102,7 @@ def load_drift(city_code: str, read: Iterable[Partner], deliveries: Iterable[Liv
 
 
 def _partner_differs(picture: CityPicture, identifier: UUID, read: Partner | None) -> bool:
-    if read is None:
-        return True
-    version = picture.partner_version(identifier)
-    return version is None or version < read.version or (version == read.version and not _equal(picture, read))
-
-
-def _delivery_differs(picture: CityPicture, identifier: UUID, deliveries: Mapping[UUID, LiveDelivery]) -> bool:
-    read = deliveries.get(identifier)
-    if read is None:
-        return True
-    version, known = picture.delivery_version(identifier), picture.deliveries.get(identifier)
-    return version is None or version < read.version or (version == read.version and known != read)
-
-
-def _equal(picture: CityPicture, read: Partner) -> bool:
-    return picture.partners.get(read.id) == replace(read, load=Load())
+    return picture.partners.get(identifier) != (None if read is None else replace(read, load=Load()))
 
 
 def _within(times: Sequence[float], span_s: tuple[float, float]) -> Counter[float]:

@@ -79,14 +79,14 @@ class Follower:
                 checked_s = now_s
             if self._lag.is_behind and now_s - made_s > limits.without_events_s:
                 self.hears_events = False
-                await self._make("lag", [])
+                await self._make("lag")
                 made_s = time.monotonic()
             self.hears_events = not self._lag.is_behind
 
     async def _go_on_without(self, stop: asyncio.Event) -> None:
         self.hears_events = False
         try:
-            await self._make("no events", [])
+            await self._make("no events")
         except OUTAGES as error:
             log.warning("no picture either", extra={"city": self._city_code, "error": error_text(error)})
         await self._wait(stop, self._limits.without_events_s)
@@ -95,7 +95,7 @@ class Follower:
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), max(0.0, seconds))
 
-    async def _make(self, why: str, overlap: Entries) -> None:
+    async def _make(self, why: str, overlap: Entries = ()) -> None:
         """Make the picture from the database; `overlap` are the events before it."""
         raise NotImplementedError
 
@@ -113,8 +113,9 @@ class CityFollower(Follower):
         # What events have told of and the database did not show yet -> the version, and how often it was looked for.
         self._unseen: dict[UUID, tuple[int, int]] = {}
 
-    async def _make(self, why: str, overlap: Entries) -> None:
-        await self._keeper.rebuild(why)
+    async def _make(self, why: str, overlap: Entries = ()) -> None:
+        # The stream goes on from where it is: what it has told since the read is not told again.
+        await self._keeper.rebuild(why, anew=why != "lag")
         await self._tell(overlap, before_the_picture=True)
 
     async def _tell(self, entries: Entries, *, before_the_picture: bool = False) -> None:
@@ -157,7 +158,7 @@ class CompanyFollower(Follower):
         super().__init__(client, NO_CITY, limits, lag)
         self._keeper = keeper
 
-    async def _make(self, why: str, overlap: Entries) -> None:
+    async def _make(self, why: str, overlap: Entries = ()) -> None:
         await self._keeper.rebuild()
         await self._tell(overlap)
 

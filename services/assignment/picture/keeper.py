@@ -71,8 +71,8 @@ class CityKeeper:
         # Whether a commit of this matcher may have happened that the picture was not told of.
         self.doubted = False
 
-    async def rebuild(self, why: str) -> CityRead:
-        """Make the picture from the database. What events have told since stays."""
+    async def rebuild(self, why: str, *, anew: bool = True) -> CityRead:
+        """Make the picture from the database; unless it is made `anew`, what is known to be newer stays."""
         started_s = time.monotonic()
         async with self.source.turn(), self.lock:
             async with self.source.primary.acquire() as connection:
@@ -80,7 +80,9 @@ class CityKeeper:
                 self.source.set_time(began_s)
                 read = await store.read_city(connection, self.city_code)
             self.doubted = False
-            partners, deliveries = self._take_in(read, began_s - CLOCK_SKEW_S)
+            partners, deliveries = self._take_in(
+                read, began_s - CLOCK_SKEW_S, CityPicture(self.city_code) if anew else self.picture
+            )
             if partners or deliveries:
                 # Too new for the snapshot; or over, or gone, by now.
                 await self._refresh(partners, deliveries)
@@ -122,9 +124,9 @@ class CityKeeper:
             self.picture.stayed(*row)
         self.changed.set()
 
-    def _take_in(self, read: CityRead, since_s: float) -> tuple[set[UUID], set[UUID]]:
+    def _take_in(self, read: CityRead, since_s: float, before: CityPicture) -> tuple[set[UUID], set[UUID]]:
         """Put what was read in the place of the picture; return partners and deliveries that it does not explain."""
-        before, made = self.picture, CityPicture(self.city_code)
+        made = CityPicture(self.city_code)
         made.succeed(before, read.completed, since_s)
         for partner in read.partners.values():
             if (before.partner_version(partner.id) or 0) <= partner.version:
@@ -145,9 +147,19 @@ class CityKeeper:
         self._believe(read)
         return read
 
-    def mend(self, partner_ids: Collection[UUID], delivery_ids: Collection[UUID], read: SomeRead) -> None:
-        """Believe a read of these, and forget those of them that are not there; for one who holds the lock."""
+    def mend(
+        self, partner_ids: Collection[UUID], delivery_ids: Collection[UUID], read: SomeRead, ahead: Collection[UUID]
+    ) -> None:
+        """Believe a read of these, and forget those of them that are not there; for one who holds the lock.
+
+        ahead: those whose versions are believed though higher ones were told.
+        """
         self._believe(read)
+        for identifier in ahead:
+            if identifier in read.partners:
+                self.picture.put_partner(read.partners[identifier])
+            elif identifier in read.deliveries:
+                self.picture.put_delivery(read.deliveries[identifier])
         for partner_id in partner_ids:
             if partner_id not in read.partners:
                 self.picture.drop_partner(partner_id)

@@ -56,7 +56,7 @@ class Reconciler:
         wrong = {"load": load_drift(keeper.city_code, read.partners.values(), read.deliveries.values())}
         if found:
             async with self._primary.acquire() as connection:
-                then = await store.read_some(connection, found.partners, found.deliveries)
+                then = await store.read_some(connection, found.partners.keys(), found.deliveries.keys())
             if not await self._told_up_to(then.lsn):
                 metrics.RECONCILED.labels("lagging").inc()
                 log.warning("events lag behind", extra={"city": keeper.city_code, "differences": len(found)})
@@ -90,19 +90,21 @@ class Reconciler:
         wrong: dict[str, list[UUID]] = {}
         async with keeper.lock:
             async with self._primary.acquire() as connection:
-                now = await store.read_some(connection, found.partners, found.deliveries)
+                now = await store.read_some(connection, found.partners.keys(), found.deliveries.keys())
             picture = keeper.picture
-            for identifier in found.partners:
+            for identifier, first in found.partners.items():
                 before = then.partners.get(identifier)
                 version = None if before is None else before.version
-                kind = partner_drift(picture, identifier, version, now.partners.get(identifier))
+                kind = partner_drift(picture, identifier, first, version, now.partners.get(identifier))
                 if kind is not None:
                     wrong.setdefault(f"partner {kind}", []).append(identifier)
-            for identifier in found.deliveries:
-                kind = delivery_drift(picture, identifier, then.version(identifier), now.deliveries.get(identifier))
+            for identifier, first in found.deliveries.items():
+                version = then.version(identifier)
+                kind = delivery_drift(picture, identifier, first, version, now.deliveries.get(identifier))
                 if kind is not None:
                     wrong.setdefault(f"delivery {kind}", []).append(identifier)
-            keeper.mend(found.partners, found.deliveries, now)
+            ahead = [*wrong.get("partner ahead", ()), *wrong.get("delivery ahead", ())]
+            keeper.mend(found.partners.keys(), found.deliveries.keys(), now, ahead)
         return wrong
 
     def _mend_completed(self, found: frozenset[UUID], read: CityRead, span_s: tuple[float, float]) -> list[UUID]:

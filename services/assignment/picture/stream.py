@@ -4,6 +4,7 @@ A picture needs no acknowledgements and no claims, because it can be made anew f
 must know is whether an entry was missed: Redis counts the entries that a stream was ever given, and so does the reader.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from redis.exceptions import ResponseError
 from libs.streams.groups import entry_order
 from libs.streams.names import EPOCHS, FIELD, StreamName
 
-Entries = list[tuple[str, bytes | None]]
+Entries = Sequence[tuple[str, bytes | None]]
 _NOTHING = b"0-0"
 
 

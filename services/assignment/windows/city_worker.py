@@ -114,7 +114,7 @@ class CityWorker:
             self.keeper.changed.clear()
             try:
                 if self.keeper.doubted:
-                    await self.keeper.rebuild("doubt")
+                    await self.keeper.rebuild("doubt", anew=False)
                 await self._expire_offers()
                 if self._is_due():
                     await self._window()
