@@ -60,7 +60,7 @@ class Reconciler:
             if not await self._told_up_to(then.lsn):
                 metrics.RECONCILED.labels("lagging").inc()
                 log.warning("events lag behind", extra={"city": keeper.city_code, "differences": len(found)})
-                await keeper.rebuild("lagging")
+                await keeper.rebuild("lagging", anew=False)
                 return Counter()
             wrong |= await self._mend(found, then)
             wrong["completed"] = self._mend_completed(found.completed, read, span_s)
