@@ -36,7 +36,7 @@ class PlatformSettings(BaseSettings):
     gateway_grpc_port: Port = Field(15052, description="gRPC of the gateway: API keys and access tokens")
     assignment_port: Port = Field(15051, description="gRPC of the assignment api")
     matcher_port: Port = Field(15053, description="Health of the first matcher; each further one takes the next port")
-    matcher_metrics_port: Port = Field(15073, description="Metrics of the first matcher; of each further one likewise")
+    matcher_metrics_port: Port = Field(15080, description="Metrics of the first matcher; of each further one likewise")
     relay_port: Port = Field(15061, description="Health of the relay")
     relay_metrics_port: Port = Field(15062, description="Metrics of the relay, over HTTP")
     postgres_port: Port = Field(15432, description="PostgreSQL primary")

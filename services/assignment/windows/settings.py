@@ -21,7 +21,7 @@ class MatcherSettings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on for health checks")
     matcher_port: int = Field(15053, ge=1, le=65535, description="Port of the health checks")
     matcher_dsn: PostgresDsn = Field(description="The PostgreSQL primary, as role assignment_matcher")
-    matcher_metrics_port: int = Field(15073, ge=1, le=65535, description="Port of the metrics, over HTTP")
+    matcher_metrics_port: int = Field(15080, ge=1, le=65535, description="Port of the metrics, over HTTP")
     redis_url: RedisDsn = Field(description="Where live positions and the events are")
     log_level: str = Field("INFO", description="Least level of the log lines that are written")
     matcher_lease_ttl_s: float = Field(6.0, gt=0, description="A city goes to another matcher this long after a death")
