@@ -27,7 +27,7 @@ def news_of(message: event_pb2.Event) -> News | None:
     read = _READERS.get(str(message.WhichOneof("data")))
     try:
         return read(message) if read is not None else None
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, OverflowError) as error:
         raise UndecodableEventError(f"{type(error).__name__}: {error}") from error
 
 
