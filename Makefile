@@ -42,6 +42,8 @@ $(READY): requirements/dev.lock pyproject.toml
 		--only-binary :all: --require-hashes --requirement requirements/dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-cache-dir \
 		--no-deps --no-build-isolation --editable .
+	@echo "compiling the matching core"
+	@$(BIN)/python -m services.assignment.matching.warm
 	@touch $(READY)
 
 up: $(READY) ## Start everything on this machine; ARGS="--help" lists what can be chosen

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from services.assignment.matching.pipeline import solve
 from services.assignment.matching.problem import Problem
 from services.assignment.matching.rules.registry import rule_book
 from services.assignment.matching.travel import SPEED_M_PER_S
+from services.assignment.matching.warm import warm
 from tests.benchmarks.geography import city_window, national
 from tests.benchmarks.ortools_peer import flow_of
 from tests.benchmarks.report import Row, higher, lower, report
@@ -35,6 +36,7 @@ MB = 1 << 20
 def ours(capacity: int) -> dict[str, float]:
     """The pipeline over near pairs."""
     problem = national(SEED, *COUNTRY, capacity)
+    warm()
     return measured(lambda: float(match(problem).certificate.matched_ms) / 1000)
 
 
@@ -99,9 +101,7 @@ def hot_rows() -> list[Row]:
     print("hot spots", file=sys.stderr)
     problem = national(SEED, *HOT)
     book = rule_book(problem.policy)
-    with ProcessPoolExecutor() as executor:
-        # Imports, first calls, and the processes' start.
-        solve(national(SEED, 5_000, 6_000, 3), book, executor)
+    with ThreadPoolExecutor() as executor:
         started_s = time.perf_counter()
         solved = solve(problem, book, executor, time.perf_counter)
         total_s = time.perf_counter() - started_s
@@ -163,6 +163,7 @@ def main() -> None:
     if len(sys.argv) > 2 and sys.argv[1] in parts:
         print(json.dumps(parts[sys.argv[1]](int(sys.argv[2]))))
         return
+    warm()
     report("matching", [*country_rows(1), *country_rows(3), *hot_rows(), *window_rows(), *growth_rows()])
 
 

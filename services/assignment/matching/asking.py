@@ -7,6 +7,7 @@ import numpy as np
 
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats
+from services.assignment.matching.memo import FLOORS
 from services.assignment.matching.problem import Bools, Problem
 from services.assignment.matching.rules.base import (
     COST_S_MAX,
@@ -64,7 +65,7 @@ def floor_s(rule: FlooredRule, problem: Problem) -> Floats:
             raise RuleFaultError(rule.name, f"its floor is {values[row]}", problem.packages.ids[row])
         return values
 
-    return problem.once(rule, "floor", work)
+    return problem.once(rule, FLOORS[0], work)
 
 
 def partner_floor_s(rule: PartnerFlooredRule, problem: Problem) -> Floats:
@@ -78,7 +79,7 @@ def partner_floor_s(rule: PartnerFlooredRule, problem: Problem) -> Floats:
             raise RuleFaultError(rule.name, f"its partner floor is {values[row]}", "", problem.partners.ids[row])
         return values
 
-    return problem.once(rule, "partner floor", work)
+    return problem.once(rule, FLOORS[1], work)
 
 
 def _lower(name: str, what: str, count: int, values: Floats, *, infinite: bool = False) -> tuple[Floats, int | None]:

@@ -9,12 +9,15 @@ from itertools import chain
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 from scipy.spatial import cKDTree
-from scipy.spatial.distance import cdist
 
+from services.assignment.matching.compiled import compiled
 from services.assignment.matching.geography import Floats, Ints, straight_m
-from services.assignment.matching.problem import Problem
+from services.assignment.matching.problem import Bools, Problem
 from services.assignment.matching.rulebook import MS, RuleBook
+
+Singles = npt.NDArray[np.float32]
 
 # What rounding may take off: half a millisecond of the cost, and the index's own arithmetic.
 _SLACK_MS = 1.0
@@ -92,19 +95,15 @@ class PairTable:
         speed_m_per_s = problem.fastest_m_per_s[problem.partners.vehicle[self._partner]]
         limit_m, floor_ms = _limit_m(problem), partner_floor_ms[self._partner]
         self._least_ms = np.empty((n, len(self._partner)), dtype=np.float32)
+        ms_per_m = MS * book.travel_weight / speed_m_per_s
         # In pieces that stay in the processor's cache.
         step = max(1, _CELLS_AT_ONCE // max(1, len(self._partner)))
         for start in range(0, n, step):
             rows = np.arange(start, min(start + step, n))
-            straight = cdist(pickup[rows], place)
-            impossible = straight > limit_m
-            impossible |= ~book.screened(problem, rows, self._partner)
-            least_ms = _way_ms(straight, speed_m_per_s, book.travel_weight)
-            least_ms += floor_ms
-            least_ms *= _ROUNDED_DOWN
-            # Quicker than to set them.
-            least_ms += impossible * _NEVER_MS
-            self._least_ms[rows] = least_ms
+            possible = book.screened(problem, rows, self._partner)
+            _write_least(
+                _spatial(pickup[rows]), _spatial(place), ms_per_m, floor_ms, limit_m, possible, self._least_ms[start:]
+            )
         self._dearest_ms = _dearest_ms(problem, book.travel_weight, partner_floor_ms)
 
     def nearest(self, packages: Ints, count: int) -> Neighbours:
@@ -120,12 +119,52 @@ class PairTable:
     def within(self, packages: Ints, reach_ms: Floats) -> Neighbours:
         """Return for each of `packages` the partners who cost at least no more than `reach_ms`, (packages,)."""
         asked_ms = np.nextafter(np.minimum(reach_ms, self._dearest_ms).astype(np.float32), np.float32(np.inf))
-        least_ms = self._least_ms if len(packages) == len(self._least_ms) else self._least_ms[packages]
-        cell = np.flatnonzero(least_ms <= asked_ms[:, None])
-        row, column = np.divmod(cell, max(1, len(self._partner)))
+        package, column, found_ms = _cells_within(self._least_ms, packages, asked_ms)
         reach_ms = np.where(reach_ms >= self._dearest_ms, np.inf, asked_ms.astype(np.float64))
-        found_ms = least_ms.ravel()[cell].astype(np.float64)
-        return Neighbours(packages[row], self._partner[column], found_ms, reach_ms, screened=True)
+        return Neighbours(package, self._partner[column], found_ms, reach_ms, screened=True)
+
+
+def _spatial(places: Floats) -> Floats:
+    """Return (3, k): embedded places by coordinate."""
+    return np.vstack([places.T, np.zeros((3 - places.shape[1], len(places)))])
+
+
+@compiled
+def _write_least(
+    pickup: Floats, place: Floats, ms_per_m: Floats, floor_ms: Floats, limit_m: float, possible: Bools,
+    least_ms: Singles,
+) -> None:  # fmt: skip
+    """Set rows of a PairTable; pickup: (3, rows), place: (3, k), ms_per_m, floor_ms: (k,), possible: (rows, k)."""
+    x_m, y_m, z_m = place[0], place[1], place[2]
+    straight_m = np.empty(place.shape[1])
+    for i in range(pickup.shape[1]):
+        pickup_x_m, pickup_y_m, pickup_z_m = pickup[0, i], pickup[1, i], pickup[2, i]
+        # In loops so simple that they become vector instructions.
+        for j in range(len(straight_m)):
+            off_x_m, off_y_m, off_z_m = pickup_x_m - x_m[j], pickup_y_m - y_m[j], pickup_z_m - z_m[j]
+            straight_m[j] = np.sqrt(off_x_m * off_x_m + off_y_m * off_y_m + off_z_m * off_z_m)
+            least_ms[i, j] = (straight_m[j] * ms_per_m[j] - _SLACK_MS + floor_ms[j]) * _ROUNDED_DOWN
+        for j in range(len(straight_m)):
+            if not possible[i, j] or straight_m[j] > limit_m:
+                least_ms[i, j] = _NEVER_MS
+
+
+@compiled
+def _cells_within(least_ms: Singles, packages: Ints, reach_ms: Singles) -> tuple[Ints, Ints, Floats]:
+    """Return package, column and value of the cells of some packages that are not above their reach, by package."""
+    count = 0
+    for row in range(len(packages)):
+        for value_ms in least_ms[packages[row]]:
+            count += value_ms <= reach_ms[row]
+    package, column, found_ms = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count)
+    count = 0
+    for row in range(len(packages)):
+        mine_ms, limit_ms = least_ms[packages[row]], reach_ms[row]
+        for j in range(len(mine_ms)):
+            if mine_ms[j] <= limit_ms:
+                package[count], column[count], found_ms[count] = packages[row], j, mine_ms[j]
+                count += 1
+    return package, column, found_ms
 
 
 class SpatialIndex:

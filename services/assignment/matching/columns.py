@@ -2,11 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from services.assignment.matching.geography import Ints
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Record = TypeVar("Record", bound="DataclassInstance")
 
 
 class ProblemError(ValueError):
@@ -98,3 +103,10 @@ def check_pairs(pairs: Ints, name: str, rows: int, columns: int | None) -> None:
         bad |= pairs[:, 1] >= columns
     if bad.any():
         raise ProblemError(name, int(np.argmax(bad)), f"{pairs[np.argmax(bad)].tolist()} names no such row")
+
+
+def derived(of: Record, **columns: object) -> Record:
+    """Return a copy of a dataclass with some columns in the place of others, unchecked: they stem from checked ones."""
+    made = object.__new__(type(of))
+    vars(made).update({field.name: getattr(of, field.name) for field in fields(of)} | columns)
+    return made

@@ -47,7 +47,7 @@ class Edges:
     @cached_property
     def insertion(self) -> Insertion:
         """Return how each package fits best into the partner's route, also where that is empty."""
-        return insertions(self.problem, self.problem.ride_m, self.package, self.partner)
+        return insertions(self.problem, self.package, self.partner)
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ the place of a heavier one, to see whether the room that this makes is good for 
 Yagiura, Ibaraki and Glover 2004, doi:10.1287/ijoc.1030.0036).
 """
 
-from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from services.assignment.matching.assignment import UNASSIGNED, Graph
+from services.assignment.matching.compiled import compiled
 from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.loads import loaded, loads_of, room_of
 from services.assignment.matching.problem import Bools, Packages, Partners
-from services.assignment.matching.routes import within
 
 # Exchanges among more pairs than this would take longer than they are worth.
 PAIRS_MAX = 20_000
@@ -32,24 +32,27 @@ def exchanged(
     """
     member = _around(graph, first, partner)
     rows = np.flatnonzero(member)
-    pairs = member[graph.package] & (graph.cost_ms <= graph.left_out_ms[graph.package])
+    near = member[graph.package] & (graph.cost_ms <= graph.left_out_ms[graph.package])
     # The place of one that was matched again may be no candidate pair.
     held = rows[partner[rows] != UNASSIGNED]
-    pairs &= graph.partner != partner[graph.package]
-    if pairs.sum() + len(held) > PAIRS_MAX:
+    near &= graph.partner != partner[graph.package]
+    if near.sum() + len(held) > PAIRS_MAX:
         return partner
-    package = np.concatenate([graph.package[pairs], held])
-    to = np.concatenate([graph.partner[pairs], partner[held]])
-    pair_ms = np.concatenate([graph.cost_ms[pairs], cost_ms[held]])
+    package = np.concatenate([graph.package[near], held])
+    to = np.concatenate([graph.partner[near], partner[held]])
+    pair_ms = np.concatenate([graph.cost_ms[near], cost_ms[held]])
     order = np.lexsort((to, package))
     columns, column = np.unique(to[order], return_inverse=True)
-    row, at = np.searchsorted(rows, package[order]), np.full(len(rows), UNASSIGNED, dtype=np.int64)
+    at = np.full(len(rows), UNASSIGNED, dtype=np.int64)
     at[partner[rows] != UNASSIGNED] = np.searchsorted(columns, partner[held])
+    starts = np.searchsorted(package[order], np.append(rows, len(graph.left_out_ms)))
     # The others stay where they are.
     room = room_of(loaded(packages, partners, np.where(member, UNASSIGNED, partner)))[columns]
-    best = _Exchange(row, column, pair_ms[order], loads_of(packages)[rows], room, graph.left_out_ms[rows]).best(at)
+    load = loads_of(packages)[rows]
+    weight = (load / np.maximum(1, load.max(axis=0, initial=1))).sum(axis=1)
+    pairs = _Pairs(starts, column, pair_ms[order], load, graph.left_out_ms[rows], weight)
     result = partner.copy()
-    result[rows] = np.append(columns, UNASSIGNED)[best]
+    result[rows] = np.append(columns, UNASSIGNED)[_best(pairs, at, room)]
     return result
 
 
@@ -63,148 +66,212 @@ def _around(graph: Graph, first: Ints, partner: Ints) -> Bools:
     return member
 
 
-class _Exchange:
-    """A matching that changes: `a` packages, `c` partners, `e` pairs ordered by package and then partner.
+class _Pairs(NamedTuple):
+    """`a` packages and the partners that each may go to, by number.
 
-    row, column, cost_ms: (e,) the pairs. load: (a, d). room: (c, d) without any package. left_out_ms: (a,).
-    at: (a,) each one's partner, or UNASSIGNED; own_ms: (a,) what that costs. Kept here as (d, a) and (d, c).
+    starts: (a + 1,) a package's pairs are starts[i]:starts[i+1]. column, cost_ms: (e,) partner and cost of each pair.
+    load: (a, d). left_out_ms: (a,). weight: (a,) how much room a package takes, for comparison.
     """
 
-    def __init__(self, row: Ints, column: Ints, cost_ms: Floats, load: Ints, room: Ints, left_out_ms: Floats) -> None:
-        self.row, self.column, self.cost_ms, self.left_out_ms = row, column, cost_ms, left_out_ms
-        # What could never be too much, though everyone came who can, is nothing to look at.
-        wanted = [np.bincount(column, weights=part[row], minlength=len(room)) for part in load.T]
-        scarce = [bool((most > left).any()) for most, left in zip(wanted, room.T, strict=True)]
-        self.load, self.room_in_all = np.ascontiguousarray(load.T[scarce]), np.ascontiguousarray(room.T[scarce])
-        self.count = len(room)
-        self.key = row * self.count + column
-        self.starts = np.searchsorted(row, np.arange(len(load)))
-        self.some = np.flatnonzero(np.diff(np.append(self.starts, len(row))))
-        self.least_ms = self._least_ms(cost_ms)
-        self.weight = (load / np.maximum(1, load.max(axis=0, initial=1))).sum(axis=1)
+    starts: Ints
+    column: Ints
+    cost_ms: Floats
+    load: Ints
+    left_out_ms: Floats
+    weight: Floats
 
-    def best(self, at: Ints) -> Ints:
-        """Return (a,): the best places that are found from `at` on."""
-        self._put(at)
-        best, best_ms = self.at.copy(), np.inf
-        for rooms_left in range(ROOM_MOVES_MAX, -1, -1):
-            self._climb(leave=False)
-            if self._value_ms() < best_ms:
-                best, best_ms = self.at.copy(), self._value_ms()
-            if not rooms_left or not self._make_room():
-                break
-        self._put(best)
-        self._climb(leave=True)
-        return self.at
 
-    def _value_ms(self) -> float:
-        """Return what the matching costs, those left out included: exact, for so few."""
-        return float(self.own_ms.sum())
+class _Places(NamedTuple):
+    """A matching that changes: (a,) each package's partner or UNASSIGNED and what that costs, (c, d) the room left.
 
-    def _put(self, at: Ints) -> None:
-        self.at, self.own_ms, self.room = at.copy(), self.left_out_ms.copy(), self.room_in_all.copy()
-        held = np.flatnonzero(at != UNASSIGNED)
-        self.own_ms[held] = self.cost_ms[np.searchsorted(self.key, held * self.count + at[held])]
-        for room, load in zip(self.room, self.load, strict=True):
-            np.subtract.at(room, at[held], load[held])
+    held, held_starts: the packages of each partner, held[held_starts[j]:held_starts[j+1]].
+    """
 
-    def _climb(self, *, leave: bool) -> None:
-        """Move while that is better; with `leave`, one may be left out instead of another one."""
-        for _ in range(MOVES_MAX):
-            free_ms = self._free_ms()
-            if not self._advance(free_ms):
-                edge, other = self._instead()
-                if not (self._push_on(free_ms, edge, other, leave=leave) or self._swap(edge, other)):
-                    return
+    at: Ints
+    own_ms: Floats
+    room: Ints
+    held: Ints
+    held_starts: Ints
 
-    def _free_ms(self) -> Floats:
-        """Return (e,): each pair's cost where the package fits as things stand and is not yet, +inf elsewhere."""
-        fits = self.at[self.row] != self.column
-        for room, load in zip(self.room, self.load, strict=True):
-            fits &= load[self.row] <= room[self.column]
-        return np.where(fits, self.cost_ms, np.inf)
 
-    def _instead(self) -> tuple[Ints, Ints]:
-        """Return (pairs, packages): where one fits in another's place, if that could make anything better."""
-        held = np.argsort(self.at, kind="stable")[int((self.at == UNASSIGNED).sum()) :]
-        starts = np.searchsorted(self.at[held], np.arange(self.count + 1))
-        # Where even the cheapest place for whoever has to go would not make it better, nobody need look.
-        hope_ms = np.zeros(self.count)
-        np.maximum.at(hope_ms, self.at[held], self.own_ms[held] - self.least_ms[held])
-        saved_ms = self.own_ms[self.row] - self.cost_ms + hope_ms[self.column]
-        edge = np.flatnonzero((self.at[self.row] != self.column) & (saved_ms > 0))
-        first, count = starts[self.column[edge]], np.diff(starts)[self.column[edge]]
-        other, edge = held[np.repeat(first, count) + within(count)], np.repeat(edge, count)
-        fits = self._fits_instead(self.row[edge], other)
-        return edge[fits], other[fits]
+@compiled
+def _best(pairs: _Pairs, at: Ints, room: Ints) -> Ints:
+    """Return (a,): the best places that are found from `at` on; room: (c, d) without any package."""
+    places = _placed(pairs, at, room)
+    best, best_ms = places.at.copy(), np.inf
+    for rooms_left in range(ROOM_MOVES_MAX, -1, -1):
+        _climb(pairs, places, False)
+        if places.own_ms.sum() < best_ms:
+            best, best_ms = places.at.copy(), places.own_ms.sum()
+        if not rooms_left or not _make_room(pairs, places):
+            break
+    places = _placed(pairs, best, room)
+    _climb(pairs, places, True)
+    return places.at
 
-    def _fits_instead(self, rows: Ints, held: Ints) -> Bools:
-        """Return (k,): whether each row would fit in the place of the held one beside it."""
-        fits, place = np.ones(len(rows), dtype=bool), self.at[held]
-        for room, load in zip(self.room, self.load, strict=True):
-            fits &= load[rows] <= room[place] + load[held]
-        return fits
 
-    def _least_ms(self, pair_ms: Floats) -> Floats:
-        """Return (a,): the least of each package's pairs, +inf where it has none."""
-        least_ms = np.full(len(self.starts), np.inf)
-        if len(self.some):
-            least_ms[self.some] = np.minimum.reduceat(pair_ms, self.starts[self.some])
-        return least_ms
+@compiled
+def _placed(pairs: _Pairs, at: Ints, room: Ints) -> _Places:
+    n = len(at)
+    places = _Places(
+        np.full(n, UNASSIGNED), pairs.left_out_ms.copy(), room.copy(), np.empty(n, np.int64),
+        np.empty(len(room) + 1, np.int64),
+    )  # fmt: skip
+    for i in range(n):
+        _put(pairs, places, i, at[i])
+    return places
 
-    def _advance(self, free_ms: Floats) -> bool:
-        """Move one to a free place, or in, where that saves most."""
-        return self._best(self.own_ms[self.row] - free_ms, lambda e: [(self.row[e], self.column[e])])
 
-    def _push_on(self, free_ms: Floats, edge: Ints, other: Ints, *, leave: bool) -> bool:
-        """Put one in the place of another one, which moves on to a free place."""
-        next_ms = self._least_ms(free_ms)
-        if leave:
-            next_ms = np.minimum(next_ms, self.left_out_ms)
-        saved_ms = self.own_ms[self.row[edge]] - self.cost_ms[edge] + (self.own_ms - next_ms)[other]
+@compiled
+def _put(pairs: _Pairs, places: _Places, i: int, to: int) -> None:
+    """Take a package from where it is to a partner, or out."""
+    left = places.at[i]
+    for kind in range(pairs.load.shape[1]):
+        if left != UNASSIGNED:
+            places.room[left, kind] += pairs.load[i, kind]
+        if to != UNASSIGNED:
+            places.room[to, kind] -= pairs.load[i, kind]
+    places.at[i] = to
+    places.own_ms[i] = pairs.left_out_ms[i] if to == UNASSIGNED else pairs.cost_ms[_pair(pairs, i, to)]
 
-        def moves(at: int) -> list[tuple[int, int]]:
-            pushed = other[at]
-            free = np.flatnonzero((self.row == pushed) & (free_ms == next_ms[pushed]))
-            to = self.column[free[0]] if len(free) else UNASSIGNED
-            return [(pushed, to), (self.row[edge[at]], self.column[edge[at]])]
 
-        return self._best(saved_ms, moves)
+@compiled
+def _pair(pairs: _Pairs, i: int, to: int) -> int:
+    """Return the pair of a package and a partner, or UNASSIGNED where there is none."""
+    for e in range(pairs.starts[i], pairs.starts[i + 1]):
+        if pairs.column[e] == to:
+            return e
+    return UNASSIGNED
 
-    def _swap(self, edge: Ints, other: Ints) -> bool:
-        """Let two change places."""
-        one = self.row[edge]
-        wanted = other * self.count + self.at[one]
-        back = np.minimum(np.searchsorted(self.key, wanted), max(0, len(self.key) - 1))
-        known = (self.at[one] != UNASSIGNED) & (self.key[back] == wanted)
-        edge, other, back, one = edge[known], other[known], back[known], one[known]
-        fits = self._fits_instead(other, one)
-        saved_ms = self.own_ms[one] + self.own_ms[other] - self.cost_ms[edge] - self.cost_ms[back]
-        saved_ms = np.where(fits, saved_ms, -np.inf)
-        return self._best(saved_ms, lambda at: [(one[at], self.at[other[at]]), (other[at], self.at[one[at]])])
 
-    def _make_room(self) -> bool:
-        """Leave a heavier one out instead of a lighter one, though it costs more, where that makes most room."""
-        edge, other = self._instead()
-        one = self.row[edge]
-        fair = (self.at[one] == UNASSIGNED) & (self.left_out_ms[one] >= self.left_out_ms[other])
-        lighter = np.where(fair, self.weight[other] - self.weight[one], -np.inf)
-        return self._best(lighter, lambda at: [(other[at], UNASSIGNED), (one[at], self.column[edge[at]])])
-
-    def _best(self, worth: Floats, moves: Callable[[int], list[tuple[int, int]]]) -> bool:
-        """Make the moves of what is worth most, if it is worth anything: packages with where they go, all at once."""
-        if not len(worth):
+@compiled
+def _has_room(pairs: _Pairs, places: _Places, i: int, to: int, without: int) -> bool:
+    """Say whether a package would fit at a partner's, there `without` another one, or UNASSIGNED."""
+    for kind in range(pairs.load.shape[1]):
+        room = places.room[to, kind]
+        if without != UNASSIGNED:
+            room += pairs.load[without, kind]
+        if pairs.load[i, kind] > room:
             return False
-        best = int(np.argmax(worth))
-        if not worth[best] > 0:
-            return False
-        for row, to in moves(best):
-            if self.at[row] != UNASSIGNED:
-                self.room[:, self.at[row]] += self.load[:, row]
-            if to == UNASSIGNED:
-                self.own_ms[row] = self.left_out_ms[row]
-            else:
-                self.room[:, to] -= self.load[:, row]
-                self.own_ms[row] = self.cost_ms[np.searchsorted(self.key, row * self.count + to)]
-            self.at[row] = to
-        return True
+    return True
+
+
+@compiled
+def _climb(pairs: _Pairs, places: _Places, leave: bool) -> None:
+    """Move while that is better; with `leave`, one may be left out instead of another one."""
+    free = np.empty(len(places.at), np.int64)
+    for _ in range(MOVES_MAX):
+        if not _advance(pairs, places, free):
+            _note_held(places)
+            if not (_push_on(pairs, places, free, leave) or _swap(pairs, places)):
+                return
+
+
+@compiled
+def _advance(pairs: _Pairs, places: _Places, free: Ints) -> bool:
+    """Move one to a free place, or in, where that saves most; set free, (a,), to each one's cheapest such pair."""
+    best_ms, best_i, best_e = 0.0, UNASSIGNED, UNASSIGNED
+    for i in range(len(places.at)):
+        free[i] = UNASSIGNED
+        for e in range(pairs.starts[i], pairs.starts[i + 1]):
+            to = pairs.column[e]
+            if to == places.at[i] or not _has_room(pairs, places, i, to, UNASSIGNED):
+                continue
+            if free[i] == UNASSIGNED or pairs.cost_ms[e] < pairs.cost_ms[free[i]]:
+                free[i] = e
+            if places.own_ms[i] - pairs.cost_ms[e] > best_ms:
+                best_ms, best_i, best_e = places.own_ms[i] - pairs.cost_ms[e], i, e
+    if best_e != UNASSIGNED:
+        _put(pairs, places, best_i, pairs.column[best_e])
+    return best_e != UNASSIGNED
+
+
+@compiled
+def _note_held(places: _Places) -> None:
+    starts = places.held_starts
+    starts[:] = 0
+    for to in places.at:
+        if to != UNASSIGNED:
+            starts[to + 1] += 1
+    for j in range(1, len(starts)):
+        starts[j] += starts[j - 1]
+    filled = starts[:-1].copy()
+    for i in range(len(places.at)):
+        to = places.at[i]
+        if to != UNASSIGNED:
+            places.held[filled[to]] = i
+            filled[to] += 1
+
+
+@compiled
+def _push_on(pairs: _Pairs, places: _Places, free: Ints, leave: bool) -> bool:
+    """Put one in the place of another one, which moves on to a free place, where that saves most."""
+    best_ms, best_i, best_e, pushed = 0.0, UNASSIGNED, UNASSIGNED, UNASSIGNED
+    for i in range(len(places.at)):
+        for e in range(pairs.starts[i], pairs.starts[i + 1]):
+            to = pairs.column[e]
+            if to == places.at[i]:
+                continue
+            for k in places.held[places.held_starts[to] : places.held_starts[to + 1]]:
+                next_ms = pairs.cost_ms[free[k]] if free[k] != UNASSIGNED else np.inf
+                if leave:
+                    next_ms = min(next_ms, pairs.left_out_ms[k])
+                saved_ms = places.own_ms[i] - pairs.cost_ms[e] + places.own_ms[k] - next_ms
+                if saved_ms > best_ms and _has_room(pairs, places, i, to, k):
+                    best_ms, best_i, best_e, pushed = saved_ms, i, e, k
+    if best_e == UNASSIGNED:
+        return False
+    stays = free[pushed] != UNASSIGNED and not (leave and pairs.left_out_ms[pushed] < pairs.cost_ms[free[pushed]])
+    _put(pairs, places, pushed, pairs.column[free[pushed]] if stays else UNASSIGNED)
+    _put(pairs, places, best_i, pairs.column[best_e])
+    return True
+
+
+@compiled
+def _swap(pairs: _Pairs, places: _Places) -> bool:
+    """Let two change places, where that saves most."""
+    best_ms, one, other = 0.0, UNASSIGNED, UNASSIGNED
+    for i in range(len(places.at)):
+        if places.at[i] == UNASSIGNED:
+            continue
+        for e in range(pairs.starts[i], pairs.starts[i + 1]):
+            to = pairs.column[e]
+            if to == places.at[i]:
+                continue
+            for k in places.held[places.held_starts[to] : places.held_starts[to + 1]]:
+                back = _pair(pairs, k, places.at[i])
+                if back == UNASSIGNED:
+                    continue
+                saved_ms = places.own_ms[i] + places.own_ms[k] - pairs.cost_ms[e] - pairs.cost_ms[back]
+                if saved_ms <= best_ms or not _has_room(pairs, places, i, to, k):
+                    continue
+                if _has_room(pairs, places, k, places.at[i], i):
+                    best_ms, one, other = saved_ms, i, k
+    if one == UNASSIGNED:
+        return False
+    first, second = places.at[one], places.at[other]
+    _put(pairs, places, one, second)
+    _put(pairs, places, other, first)
+    return True
+
+
+@compiled
+def _make_room(pairs: _Pairs, places: _Places) -> bool:
+    """Leave a heavier one out instead of a lighter one, though it costs more, where that makes most room."""
+    _note_held(places)
+    best, best_i, best_e, ousted = 0.0, UNASSIGNED, UNASSIGNED, UNASSIGNED
+    for i in range(len(places.at)):
+        if places.at[i] != UNASSIGNED:
+            continue
+        for e in range(pairs.starts[i], pairs.starts[i + 1]):
+            to = pairs.column[e]
+            for k in places.held[places.held_starts[to] : places.held_starts[to + 1]]:
+                lighter = pairs.weight[k] - pairs.weight[i]
+                fair = pairs.left_out_ms[i] >= pairs.left_out_ms[k]
+                if fair and lighter > best and _has_room(pairs, places, i, to, k):
+                    best, best_i, best_e, ousted = lighter, i, e, k
+    if best_e == UNASSIGNED:
+        return False
+    _put(pairs, places, ousted, UNASSIGNED)
+    _put(pairs, places, best_i, pairs.column[best_e])
+    return True

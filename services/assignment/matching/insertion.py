@@ -1,4 +1,4 @@
-"""The cheapest feasible insertion of packages into partners' routes, vectorized over pairs.
+"""The cheapest feasible insertion of packages into partners' routes.
 
 Every place for the pickup and, not before it, for the drop is considered (Solomon 1987, doi:10.1287/opre.35.2.254, for
 the insertion; Jaw et al. 1986, doi:10.1016/0191-2615(86)90020-2, for pickups with drops): the order of the stops that a
@@ -6,28 +6,28 @@ partner has already stays. The SCHEDULED_MAX insertions that fit the vehicle and
 the best of them is kept: least extra time on the road plus lateness, of the package and of those on board, with dwells
 and goods that are not ready. On a route so short that all its insertions compete, that is the optimum.
 
-They are timed in the order of their extra time, until the next one's is no less than all that the best one costs: where
-nobody becomes late, the first. Which that is takes time linear in the stops: extra time is the pickup's and the drop's,
-so each place of the pickup goes with the cheapest drop behind it.
+They are timed in the order of their extra time, until the next one's is no less than all that the best one costs:
+where nobody becomes late, the first. Extra time is the pickup's and the drop's, so a place of the pickup that is too
+dear with the cheapest drop behind it is passed over.
 """
 
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 
-from services.assignment.matching.geography import Floats, Ints, apart_m
+from services.assignment.matching.compiled import compiled, inlined
+from services.assignment.matching.geography import EARTH_RADIUS_M, Floats, Ints, Metric
 from services.assignment.matching.problem import Bools, Problem
-from services.assignment.matching.schedule import whole_ticks
-from services.assignment.matching.timing import Timed, Timing
+from services.assignment.matching.schedule import LOADS, TICKS_PER_S, Schedule
+from services.assignment.matching.timing import FROM_EXIT, TO_DROP, TO_PICKUP, Parcel, driven
 
 # All insertions into a route of up to two stops.
 SCHEDULED_MAX = 6
-CHUNK_CELLS_MAX = 100_000
-# Up to so many cells, all that competes is timed at once.
-TIMED_AT_ONCE_CELLS_MAX = 10_000
-# So few cells go together, padded or not: pieces have their price too.
-TOGETHER_CELLS_MAX = 2_000
-_LOADS = (("parcels", "parcels_left"), ("weight_g", "weight_g_left"), ("volume_cm3", "volume_cm3_left"))
+_CHORD_M_MAX = 2 * EARTH_RADIUS_M
+# More rows of a Parcel's ways: extra seconds behind each place of both together, of the pickup, of the drop, and of the
+# cheapest drop farther behind.
+TOGETHER, PICKING, DROPPING, BEHIND = 3, 4, 5, 6
 
 
 @dataclass(frozen=True)
@@ -52,186 +52,224 @@ class Insertion:
         return Insertion(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
-def insertions(problem: Problem, ride_m: Floats, package: Ints, partner: Ints) -> Insertion:
-    """Return the cheapest insertion of each pair; `package` and `partner` are (e,) indices, ride_m is (n,)."""
+class _Wishes(NamedTuple):
+    """What n packages need: coordinates of pickup, drop and exit (n, d), load (n, 3) as in LOADS, the rest (n,)."""
+
+    pickup: Floats
+    drop: Floats
+    leave: Floats
+    ride_m: Floats
+    chain_m: Floats
+    chain_service_s: Floats
+    pickup_service_s: Floats
+    drop_service_s: Floats
+    ready_at_s: Floats
+    due_at_s: Floats
+    load: Ints
+
+
+class _Drivers(NamedTuple):
+    """How m partners drive: speed when they start (m,), stops left (m,), and room (m, 3) as in LOADS."""
+
+    speed_m_per_s: Floats
+    length: Ints
+    room: Ints
+
+
+class _Ground(NamedTuple):
+    """How far places are apart, and how times are rounded; see Travel."""
+
+    is_sphere: bool
+    round_up_s: float
+
+
+class _Extras(NamedTuple):
+    """The insertions of one pair that add least time, in order: how much, and after how many stops."""
+
+    extra_s: Floats
+    before: Ints
+    after: Ints
+
+
+def insertions(problem: Problem, package: Ints, partner: Ints) -> Insertion:
+    """Return the cheapest insertion of each pair; `package` and `partner` are (e,) indices."""
     e = len(package)
-    result = Insertion(
-        np.zeros(e, dtype=np.int64), np.zeros(e, dtype=np.int64), *(np.full(e, np.inf) for _ in range(4))
-    )
-    lengths = problem.partners.routes.lengths[partner]
-    # Routes of similar lengths together: a piece is as wide as its longest one.
-    order = np.argsort(lengths, kind="stable")
-    idle, stop = int(np.searchsorted(lengths[order], 0, side="right")), e
-    while stop > 0:
-        widest = int(lengths[order[stop - 1]])
-        start = max(0, stop - max(1, CHUNK_CELLS_MAX // (widest + 1)))
-        if stop * (widest + 1) <= TOGETHER_CELLS_MAX:
-            start = idle = 0
-        elif widest:
-            # Who has nothing to do yet is not padded to the others' stops.
-            start = max(start, idle)
-        if start > idle:
-            # More than one piece: this one ends where routes are half as long.
-            start = max(start, int(np.searchsorted(lengths[order[:stop]], widest // 2, side="right")))
-        rows = order[start:stop]
-        found = _Piece(problem, ride_m, package[rows], partner[rows]).best()
-        for field in fields(Insertion):
-            getattr(result, field.name)[rows] = getattr(found, field.name)
-        stop = start
-    return result
+    found = Insertion(np.zeros(e, dtype=np.int64), np.zeros(e, dtype=np.int64), *(np.full(e, np.inf) for _ in range(4)))
+    wishes = problem.once(_Wishes, "columns", lambda: _wishes(problem))
+    drivers = problem.once(_Drivers, "columns", lambda: _drivers(problem))
+    ground = _Ground(problem.travel.metric is Metric.HAVERSINE, float(problem.travel.round_up_s))
+    columns = tuple(getattr(found, field.name) for field in fields(found))
+    _insert(package, partner, wishes, drivers, problem.schedule, ground, columns)
+    return found
 
 
-class _Piece:
-    """g pairs; each partner's route is padded to the longest one, of `width` stops."""
+def _wishes(problem: Problem) -> _Wishes:
+    packages = problem.packages
+    named = {name: getattr(packages, name) for name in _Wishes._fields if hasattr(packages, name)}
+    pickup, drop, leave = problem.embedded
+    load = np.column_stack([getattr(packages, name) for name in LOADS])
+    return _Wishes(**named | {"pickup": pickup, "drop": drop, "leave": leave, "ride_m": problem.ride_m, "load": load})
 
-    def __init__(self, problem: Problem, ride_m: Floats, package: Ints, partner: Ints) -> None:
-        self.problem, self.packages, self.partners = problem, problem.packages, problem.partners
-        self.package, self.partner, self.schedule = package, partner, problem.schedule
-        self.vehicle = self.partners.vehicle[partner]
-        self.start_s = np.maximum(problem.now_s, self.partners.free_at_s[partner])
-        self.first, self.length = self.schedule.first[partner], self.partners.routes.lengths[partner]
-        self.width = int(self.length.max())
-        self.place = np.arange(self.width + 1)
-        # Behind a route's end its last place stands again.
-        self.row = self.first[:, None] + np.minimum(self.place, self.length[:, None])
-        self.ride_s = self._time_s(ride_m[package])
-        self.chain_s = self._time_s(self.packages.chain_m[package]) + self.packages.chain_service_s[package]
-        at, (pickup_m, drop_m, exit_m) = self.schedule.at[self.row], problem.embedded
-        self.to_pickup, self.to_drop = self._way_s(at, pickup_m), self._way_s(at, drop_m)
-        parted = (exit_m[package] != drop_m[package]).any()
-        self.from_exit = self._way_s(at, exit_m) if parted else self.to_drop
-        self._weigh()
 
-    def _time_s(self, distance: Floats) -> Floats:
-        """Return (g, ...) seconds for (g, ...) metres, at the speed of the hour in which the partner starts."""
-        shape = (-1,) + (1,) * (distance.ndim - 1)
-        return whole_ticks(
-            self.problem.travel.time_s(distance, self.vehicle.reshape(shape), self.start_s.reshape(shape))
-        )
+def _drivers(problem: Problem) -> _Drivers:
+    partners, travel = problem.partners, problem.travel
+    start_s = np.maximum(problem.now_s, partners.free_at_s)
+    room = np.column_stack([getattr(partners, f"{name}_left") for name in LOADS])
+    return _Drivers(travel.speed_at_m_per_s(partners.vehicle, start_s), partners.routes.lengths, room)
 
-    def _way_s(self, at: Floats, places: Floats) -> Floats:
-        return self._time_s(apart_m(self.problem.travel.metric, at, places[self.package][:, None]))
 
-    def _weigh(self) -> None:
-        """Set the extra seconds, (g, width + 1), of pickups and of drops behind each place, and of both together."""
-        last = self.place >= self.length[:, None]
-        edge = np.zeros((len(self.package), 1))
+_Columns = tuple[Ints, Ints, Floats, Floats, Floats, Floats]
 
-        def onward(to: Floats) -> Floats:
-            """Return what it takes to the stop after each place; nothing after the last one."""
-            return np.where(last, 0.0, np.concatenate([to[:, 1:], edge], axis=1))
 
-        leg = self.schedule.leg_s[self.row]
-        home = self.chain_s[:, None] + onward(self.from_exit)
-        behind = self.place > self.length[:, None]
-        self.together = np.where(behind, np.inf, self.to_pickup + self.ride_s[:, None] + home - leg)
-        self.picking = self.to_pickup + onward(self.to_pickup) - leg
-        self.dropping = np.where(behind, np.inf, self.to_drop + home - leg)
-        loads = [name for name, _ in _LOADS if getattr(self.partners.routes, name).any()]
-        self.loading = bool(loads)
-        fits = np.ones(len(self.package), dtype=bool)
-        for name, left in _LOADS:
-            if name not in loads:
-                fits &= getattr(self.packages, name)[self.package] <= getattr(self.partners, left)[self.partner]
-        self.together[~fits], self.dropping[~fits] = np.inf, np.inf
-
-    def best(self) -> Insertion:
-        """Return each pair's best insertion."""
-        every, least = np.arange(len(self.package)), self._least()
-        before = np.argmin(least, axis=1)
-        extras = self._extras(every, before)
-        after = np.argmin(extras, axis=1)
-        found = self._timed(every, before, after, extras[every, after])
+@compiled
+def _insert(
+    package: Ints, partner: Ints, wishes: _Wishes, drivers: _Drivers, schedule: Schedule, ground: _Ground,
+    columns: _Columns,
+) -> None:  # fmt: skip
+    """Set the columns of an Insertion."""
+    widest = 0
+    for j in partner:
+        widest = max(widest, drivers.length[j])
+    ways = np.empty((7, widest + 2))
+    best = _Extras(np.empty(SCHEDULED_MAX), np.empty(SCHEDULED_MAX, np.int64), np.empty(SCHEDULED_MAX, np.int64))
+    peak = np.empty(drivers.room.shape[1], np.int64)
+    pickup_after, drop_after, pickup_at_s, dropped_at_s, detour_s, delay_s = columns
+    for row in range(len(package)):
+        i, j = package[row], partner[row]
+        first, length, speed = schedule.first[j], drivers.length[j], drivers.speed_m_per_s[j]
+        ride_s = _time_s(wishes.ride_m[i], speed, ground)
+        chain_s = _time_s(wishes.chain_m[i], speed, ground) + wishes.chain_service_s[i]
+        parcel = Parcel(
+            wishes.pickup_service_s[i], wishes.drop_service_s[i], wishes.ready_at_s[i], wishes.due_at_s[i], ride_s,
+            chain_s, ways,
+        )  # fmt: skip
+        _measure(wishes, i, schedule, first, length, speed, ground, ways)
+        _weigh(parcel, schedule, first, length, ways)
+        if _least(schedule, first, length, wishes.load, i, drivers.room, j, ways, peak, best, 1) == 0:
+            continue
+        extra_s, before, after = best.extra_s[0], best.before[0], best.after[0]
+        times = driven(schedule, first, length, parcel, before, after)
+        score_s = extra_s + max(0.0, times[1] - parcel.due_at_s) + times[2]
         # Where nobody is late, no insertion with more extra time can be better.
-        late = np.flatnonzero(found.score_s > found.extra_s)
-        if len(late):
-            self._compete(found, late, least[late])
-        possible = np.isfinite(found.extra_s)
-
-        def kept(values: Floats) -> Floats:
-            return np.where(possible, values, np.inf)
-
-        detour = np.maximum(0.0, kept(found.extra_s) - self.ride_s - self.chain_s)
+        competing = 1
+        if score_s > extra_s and length:
+            competing = _least(
+                schedule, first, length, wishes.load, i, drivers.room, j, ways, peak, best, SCHEDULED_MAX
+            )
+        for place in range(1, competing):
+            if best.extra_s[place] >= score_s:
+                break
+            tried = driven(schedule, first, length, parcel, best.before[place], best.after[place])
+            tried_s = best.extra_s[place] + max(0.0, tried[1] - parcel.due_at_s) + tried[2]
+            if tried_s < score_s:
+                extra_s, before, after = best.extra_s[place], best.before[place], best.after[place]
+                times, score_s = tried, tried_s
+        pickup_after[row], drop_after[row] = before, after
+        pickup_at_s[row], dropped_at_s[row], delay_s[row] = times
         # Who has nothing else to do makes no detour.
-        detour = np.where(possible & (self.length == 0), 0.0, detour)
-        return Insertion(
-            found.before, found.after, kept(found.pickup_at_s), kept(found.dropped_at_s), detour, kept(found.delay_s)
+        detour_s[row] = max(0.0, extra_s - ride_s - chain_s) if length else 0.0
+
+
+@inlined
+def _measure(
+    wishes: _Wishes, i: int, schedule: Schedule, first: int, length: int, speed: float, ground: _Ground, ways: Floats
+) -> None:
+    """Set the seconds between each place of the route and the package's pickup, drop and exit."""
+    parted = False
+    for axis in range(wishes.drop.shape[1]):
+        parted = parted or wishes.drop[i, axis] != wishes.leave[i, axis]
+    for place in range(length + 1):
+        row = first + place
+        ways[TO_PICKUP, place] = _way_s(schedule.at, row, wishes.pickup, i, speed, ground)
+        ways[TO_DROP, place] = _way_s(schedule.at, row, wishes.drop, i, speed, ground)
+        ways[FROM_EXIT, place] = (
+            _way_s(schedule.at, row, wishes.leave, i, speed, ground) if parted else ways[TO_DROP, place]
         )
 
-    def _compete(self, found: "Timed", rows: Ints, least: Floats) -> None:
-        """Put better insertions in the place of those found for some rows; least: (rows, width + 1) as of _least()."""
-        # The least SCHEDULED_MAX of all insertions are among those of as many pickups.
-        before = np.sort(np.argsort(least, axis=1, kind="stable")[:, :SCHEDULED_MAX], axis=1)
-        pickups, places = before.shape[1], self.width + 1
-        extras = self._extras(np.repeat(rows, pickups), before.ravel()).reshape(len(rows), pickups * places)
-        if len(rows) * places <= TIMED_AT_ONCE_CELLS_MAX:
-            self._compete_at_once(found, rows, before, extras)
-            return
-        cell = np.argmin(extras, axis=1)
-        for _ in range(SCHEDULED_MAX - 1):
-            # By extra time, then by position, so that every machine tries the same ones.
-            extras[np.arange(len(rows)), cell] = np.inf
-            cell = np.argmin(extras, axis=1)
-            extra = extras[np.arange(len(rows)), cell]
-            going = extra < found.score_s[rows]
-            rows, before, extras, cell, extra = rows[going], before[going], extras[going], cell[going], extra[going]
-            if not len(rows):
-                return
-            pickup, after = np.divmod(cell, places)
-            tried = self._timed(rows, before[np.arange(len(rows)), pickup], after, extra)
-            better = tried.score_s < found.score_s[rows]
-            for field in fields(Timed):
-                getattr(found, field.name)[rows[better]] = getattr(tried, field.name)[better]
 
-    def _compete_at_once(self, found: "Timed", rows: Ints, before: Ints, extras: Floats) -> None:
-        """Do the same with all that compete at the same time: of a few rows, one by one would take longer."""
-        # The first one is found already.
-        cells = np.argsort(extras, axis=1, kind="stable")[:, 1:SCHEDULED_MAX]
-        place, column = np.nonzero(np.take_along_axis(extras, cells, axis=1) < found.score_s[rows][:, None])
-        if not len(place):
-            return
-        cell = cells[place, column]
-        pickup, after = np.divmod(cell, self.width + 1)
-        tried = self._timed(rows[place], before[place, pickup], after, extras[place, cell])
-        # By score, then by extra time and position: the first of each row.
-        order = np.lexsort((column, tried.score_s, place))
-        first = order[np.unique(place[order], return_index=True)[1]]
-        better = first[tried.score_s[first] < found.score_s[rows[place[first]]]]
-        for field in fields(Timed):
-            getattr(found, field.name)[rows[place[better]]] = getattr(tried, field.name)[better]
+@inlined
+def _weigh(parcel: Parcel, schedule: Schedule, first: int, length: int, ways: Floats) -> None:
+    """Set the extra seconds of both together, the pickup and the drop behind each place."""
+    for place in range(length + 1):
+        leg_s = schedule.leg_s[first + place]
+        # Nobody goes on from the last place.
+        onward_s = ways[TO_PICKUP, place + 1] if place < length else 0.0
+        home_s = parcel.chain_s + (ways[FROM_EXIT, place + 1] if place < length else 0.0)
+        ways[TOGETHER, place] = ways[TO_PICKUP, place] + parcel.ride_s + home_s - leg_s
+        ways[PICKING, place] = ways[TO_PICKUP, place] + onward_s - leg_s
+        ways[DROPPING, place] = ways[TO_DROP, place] + home_s - leg_s
 
-    def _least(self) -> Floats:
-        """Return (g, width + 1): the extra seconds of each place for the pickup with the best one for the drop."""
-        if self.loading:
-            every = np.arange(len(self.package))
-            return np.stack([self._extras(every, np.full(len(every), b)).min(axis=1) for b in self.place], axis=1)
-        behind = np.full_like(self.dropping, np.inf)
-        for place in range(self.width - 1, -1, -1):
-            behind[:, place] = np.minimum(behind[:, place + 1], self.dropping[:, place + 1])
-        return np.minimum(self.together, self.picking + behind)
 
-    def _extras(self, row: Ints, before: Ints) -> Floats:
-        """Return (r, width + 1): extra seconds of the pickups of some rows with each place for the drop."""
-        extra = np.where(self.place > before[:, None], self.picking[row, before][:, None] + self.dropping[row], np.inf)
-        extra[np.arange(len(row)), before] = self.together[row, before]
-        if self.loading:
-            extra[~self._fits(row, before)] = np.inf
-        return extra
+@inlined
+def _least(
+    schedule: Schedule, first: int, length: int, load: Ints, i: int, room: Ints, j: int, ways: Floats, peak: Ints,
+    best: _Extras, count_max: int,
+) -> int:  # fmt: skip
+    """Set the `count_max` insertions that add least time, the first where several do; return how many there are."""
+    cheapest_drop_s = np.inf
+    for place in range(length, -1, -1):
+        ways[BEHIND, place] = cheapest_drop_s
+        cheapest_drop_s = min(cheapest_drop_s, ways[DROPPING, place])
+    count = 0
+    for before in range(length + 1):
+        for kind in range(len(peak)):
+            peak[kind] = schedule.loaded[first + before, kind]
+        if not _fits(load, i, peak, room, j):
+            continue
+        count = _compete(ways[TOGETHER, before], before, before, best, count, count_max)
+        if count == count_max and ways[PICKING, before] + ways[BEHIND, before] >= best.extra_s[count - 1]:
+            continue
+        for after in range(before + 1, length + 1):
+            for kind in range(len(peak)):
+                peak[kind] = max(peak[kind], schedule.loaded[first + after, kind])
+            if not _fits(load, i, peak, room, j):
+                break
+            count = _compete(ways[PICKING, before] + ways[DROPPING, after], before, after, best, count, count_max)
+    return count
 
-    def _fits(self, row: Ints, before: Ints) -> Bools:
-        """Return (r, width + 1): whether the vehicle has room from the pickup to each place for the drop."""
-        routes, fits = self.partners.routes, np.ones((len(row), self.width + 1), dtype=bool)
-        stop = self.row[row, 1:] - self.partner[row][:, None] - 1
-        for name, left in _LOADS:
-            own = getattr(self.packages, name)[self.package[row]][:, None]
-            loaded = np.zeros(fits.shape, dtype=np.int64)
-            np.cumsum(getattr(routes, name)[np.maximum(stop, 0)], axis=1, out=loaded[:, 1:])
-            loaded[self.place < before[:, None]] = np.iinfo(np.int64).min // 2
-            fits &= (
-                own + np.maximum.accumulate(loaded, axis=1) <= getattr(self.partners, left)[self.partner[row]][:, None]
-            )
-        return fits
 
-    def _timed(self, row: Ints, before: Ints, after: Ints, extra: Floats) -> "Timed":
-        """Return what becomes of some rows, (r,), with the pickup and the drop behind `before` and `after` stops."""
-        return Timing(self, row, before, after).timed(extra)
+@inlined
+def _fits(load: Ints, i: int, peak: Ints, room: Ints, j: int) -> bool:
+    fits = True
+    for kind in range(len(peak)):
+        fits = fits and load[i, kind] + peak[kind] <= room[j, kind]
+    return fits
+
+
+@compiled
+def _compete(extra_s: float, before: int, after: int, best: _Extras, count: int, count_max: int) -> int:
+    """Put an insertion where it belongs among the best; return how many they are now."""
+    if count == count_max:
+        if extra_s >= best.extra_s[count - 1]:
+            return count
+        count -= 1
+    place = count
+    while place and best.extra_s[place - 1] > extra_s:
+        best.extra_s[place] = best.extra_s[place - 1]
+        best.before[place], best.after[place] = best.before[place - 1], best.after[place - 1]
+        place -= 1
+    best.extra_s[place], best.before[place], best.after[place] = extra_s, before, after
+    return count + 1
+
+
+@inlined
+def _way_s(places: Floats, row: int, others: Floats, i: int, speed: float, ground: _Ground) -> float:
+    """Return the seconds between two embedded places, as geography.apart_m and Travel.time_s have it."""
+    square = 0.0
+    for axis in range(places.shape[1]):
+        offset_m = places[row, axis] - others[i, axis]
+        square += offset_m * offset_m
+    apart_m = np.sqrt(square)
+    if ground.is_sphere:
+        apart_m = _CHORD_M_MAX * np.arcsin(min(1.0, apart_m / _CHORD_M_MAX))
+    return _time_s(apart_m, speed, ground)
+
+
+@inlined
+def _time_s(distance_m: float, speed: float, ground: _Ground) -> float:
+    """Return the seconds for a distance, in whole ticks."""
+    time_s = distance_m / speed
+    if ground.round_up_s:
+        time_s = np.ceil(time_s / ground.round_up_s - 1e-9) * ground.round_up_s
+    ticks: float = np.rint(time_s * TICKS_PER_S)
+    return ticks / TICKS_PER_S

@@ -1,10 +1,9 @@
 """Several packages of one match to one partner: they must also fit together."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from services.assignment.matching.assignment import UNASSIGNED
+from services.assignment.matching.columns import derived
 from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.problem import Bools, Packages, Partners
 
@@ -57,7 +56,7 @@ def loaded(packages: Packages, partners: Partners, partner: Ints) -> Partners:
 
     left = {left: getattr(partners, left) - taken(getattr(packages, name)) for name, left in _LOADS}
     units = partners.units_max - taken(np.ones(len(packages), dtype=np.int64))
-    return replace(partners, units_max=units, **left)
+    return derived(partners, units_max=units, **left)
 
 
 def loads_of(packages: Packages) -> Ints:

@@ -1,9 +1,12 @@
 """Remembers what is worked out of an object that never changes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import cached_property
 from typing import TypeVar
 
 Value = TypeVar("Value")
+# What packages and partners cost at least by a rule: with less room left they cost no less.
+FLOORS = ("floor", "partner floor")
 
 
 class Memo:
@@ -17,3 +20,9 @@ class Memo:
             # The owner stays alive with it: no other object takes its id.
             known[key] = (owner, work())
         return known[key][1]
+
+    def remember(self, other: "Memo", kinds: Collection[str]) -> None:
+        """Take over another one's cached properties, and what it has worked out of these kinds for whichever owner."""
+        known = vars(other).get("_once", {})
+        cached = {k: v for k, v in vars(other).items() if isinstance(getattr(type(other), k, None), cached_property)}
+        vars(self).update(cached, _once={key: found for key, found in known.items() if key[1] in kinds})

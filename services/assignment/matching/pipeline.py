@@ -18,25 +18,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.assignment.matching.assignment import UNASSIGNED, Earlier, Graph, assign, components
+from services.assignment.matching.assignment import UNASSIGNED, Graph, assign, check_optimal
 from services.assignment.matching.candidates import Neighbours, nearby
 from services.assignment.matching.certificate import Certificate, bound_ms, exact_sum_ms
 from services.assignment.matching.edges import Edges, KnownCosts
 from services.assignment.matching.geography import Floats, Ints
-from services.assignment.matching.prices import package_prices, prices_of
 from services.assignment.matching.problem import Bools, Partners, Problem
-from services.assignment.matching.routes import least
+from services.assignment.matching.routes import grouped, least
 from services.assignment.matching.rulebook import MS, RuleBook
 
 LEFT_OUT_MS = float(2**49)
-POSSIBLE_FIRST, EDGES_FIRST = 4, 6
+POSSIBLE_FIRST, EDGES_FIRST = 4, 8
 GROWTH = 4
 # How much farther a package looks each time that its price reaches beyond its neighbourhood.
 REACH_GROWTH, REACH_MS_MIN = 4.0, 10_000.0
 # Pairs that cost so much too much are edges too, once their package gets any; those that improve most come first.
-NEARLY_MS, NEW_EDGES_MAX = 60_000.0, 40
-# So few edges are solved at once: looking for components would take longer.
-ONE_COMPONENT_EDGES_MAX = 5_000
+NEARLY_MS, NEW_EDGES_MAX = 60_000.0, 80
 # Packages that are left out look at every partner at once while that is at most so many pairs.
 AT_ONCE_PAIRS_MAX = 300_000
 # Pairs of such a package that are priced before the next round.
@@ -112,7 +109,7 @@ class Pipeline:
         executor: Executor | None = None,
         clock_s: Callable[[], float] = float,
     ) -> None:
-        n, m = len(problem.packages), len(problem.partners)
+        n = len(problem.packages)
         self.problem, self.book, self.executor = problem, book, executor
         started_s = clock_s()
         self.index = nearby(problem, book, book.partner_floor_ms(problem))
@@ -121,9 +118,6 @@ class Pipeline:
         self.pool = _Pool()
         self.count = np.full(n, self.index.neighbours_first)
         self.reach_ms = np.full(n, -np.inf)
-        self.edge = np.full(n, UNASSIGNED, dtype=np.int64)
-        self.matched_partner = self.edge
-        self.partner_ms = np.zeros(m)
         self.clock_s, self.repairing = clock_s, False
         self.priced, self.build_s, self.solve_s = 0, clock_s() - started_s, 0.0
 
@@ -145,8 +139,7 @@ class Pipeline:
         self.problem, self.repairing = self.problem.with_less_room(partners), True
         pool.keep(asked[pool.package] & (partners.units_max[pool.partner] > 0))
         known = changed[pool.partner]
-        self.edge, self.left_out_ms = np.full(n, UNASSIGNED, dtype=np.int64), np.where(asked, self.left_out_ms, 0.0)
-        self.matched_partner, self.partner_ms = self.edge, np.zeros(len(partners))
+        self.left_out_ms = np.where(asked, self.left_out_ms, 0.0)
         edges = Edges(self.problem, pool.package[known], pool.partner[known])
         pool.quick_ms[known], pool.cost_ms[known] = self.book.bound_ms(self.problem, edges)
         pool.exact[known] = False
@@ -156,11 +149,11 @@ class Pipeline:
         return self._optimum()
 
     def _optimum(self) -> Solved:
-        touched, rounds = np.ones(len(self.problem.packages), dtype=bool), 0
-        while rounds == 0 or touched.any():
+        rounds, improved = 0, True
+        while improved:
             rounds += 1
-            self._solve(touched)
-            touched = self._improve()
+            self._solve()
+            improved = self._improve()
         return self._solved(rounds)
 
     def _look_first(self) -> None:
@@ -202,7 +195,9 @@ class Pipeline:
         """Take in more partners of the packages `short`: as many as their prices `worth_ms`, (short,), reach to."""
         # A price that stems from a package left out says nothing of how far to look: some more partners may do.
         vast = worth_ms > LEFT_OUT_MS / 4
-        vast &= ~((self.edge[short] == UNASSIGNED) & (vast.sum() * len(self.problem.partners) <= AT_ONCE_PAIRS_MAX))
+        vast &= ~(
+            (self.matching.edge[short] == UNASSIGNED) & (vast.sum() * len(self.problem.partners) <= AT_ONCE_PAIRS_MAX)
+        )
         near, far = short[~vast], short[vast]
         # Prices fall with what is found: to look as far as they reach at once would be to look too far.
         farther_ms = REACH_GROWTH * np.maximum(0.0, self.reach_ms[near]) + REACH_MS_MIN
@@ -218,48 +213,29 @@ class Pipeline:
         pool.cost_ms[rows] = self.book.sharpened_ms(self.problem, edges, pool.quick_ms[rows])
         pool.exact[rows] = True
 
-    def _solve(self, touched: Bools) -> None:
-        """Solve the components in which a package is touched, and their prices, on the active edges."""
+    def _solve(self) -> None:
+        """Find the optimum on the active edges, and its prices."""
         started_s = self.clock_s()
-        pool, problem = self.pool, self.problem
+        pool = self.pool
         active = np.flatnonzero(pool.active)
-        key = pool.package[active] * len(problem.partners) + pool.partner[active]
-        active = active[np.argsort(key, kind="stable")]
-        offsets = np.searchsorted(pool.package[active], np.arange(len(problem.packages) + 1))
-        self.graph = Graph(
-            offsets, pool.partner[active], pool.cost_ms[active], self.left_out_ms, problem.partners.units_max
-        )
-        few = len(active) <= ONE_COMPONENT_EDGES_MAX
-        component = np.zeros(len(problem.packages), dtype=np.int64) if few else components(self.graph)
-        wanted = np.zeros(component.max(initial=-1) + 1, dtype=bool)
-        wanted[component[touched]] = True
-        again = np.flatnonzero(wanted[component])
-        before = self.matched_partner
-        self.edge = assign(self.graph, component, wanted, self.executor, Earlier(before, self.partner_ms))
-        self._keep(before, np.flatnonzero(~wanted[component]))
-        self.partner_ms = prices_of(self.graph, self.edge, again, self.partner_ms)
-        taken = np.append(self.graph.partner, UNASSIGNED)
-        self.matched_partner = taken[self.edge]
+        active = active[grouped(pool.package[active])]
+        offsets = np.searchsorted(pool.package[active], np.arange(len(self.left_out_ms) + 1))
+        slots = self.problem.partners.units_max
+        self.graph = Graph(offsets, pool.partner[active], pool.cost_ms[active], self.left_out_ms, slots)
+        self.matching = assign(self.graph, self.executor)
         self.solve_s += self.clock_s() - started_s
 
-    def _keep(self, before: Ints, packages: Ints) -> None:
-        """Find the edges again that untouched packages have in the new graph."""
-        matched = packages[before[packages] != UNASSIGNED]
-        m = max(1, len(self.problem.partners))
-        keys = self.graph.package * m + self.graph.partner
-        self.edge[matched] = np.searchsorted(keys, matched * m + before[matched])
-
-    def _improve(self) -> Bools:
-        """Make edges of pairs that could improve the matching; return (n,) the packages that got any."""
+    def _improve(self) -> bool:
+        """Make edges of pairs that could improve the matching; say whether there were any."""
         started_s = self.clock_s()
         n, pool = len(self.problem.packages), self.pool
-        u = package_prices(self.graph, self.edge, np.arange(n), self.partner_ms)
+        u, v = self.matching.package_ms, self.matching.partner_ms
         touched = np.zeros(n, dtype=bool)
         while not touched.any():
             short = np.flatnonzero((self.reach_ms < np.inf) & (self.reach_ms + self.floor_ms < u))
             if len(short):
                 self._look_on(short, u[short])
-            worth = u[pool.package] + self.partner_ms[pool.partner]
+            worth = u[pool.package] + v[pool.partner]
             open_rows = np.flatnonzero(~pool.exact & (pool.cost_ms < worth))
             # A price that stems from a package left out makes every pair worth a look; the likeliest come first.
             vast = u[pool.package[open_rows]] > LEFT_OUT_MS / 4
@@ -273,28 +249,30 @@ class Pipeline:
             if not len(short) and len(likely) == vast.sum():
                 break
         self.build_s += self.clock_s() - started_s
-        return touched
+        return bool(touched.any())
 
     def _solved(self, rounds: int) -> Solved:
         n, pool = len(self.problem.packages), self.pool
-        u = package_prices(self.graph, self.edge, np.arange(n), self.partner_ms)
-        matched = self.edge != UNASSIGNED
-        cost_ms = np.where(matched, np.append(self.graph.cost_ms, 0.0)[self.edge], 0.0)
+        graph, matching = self.graph, self.matching
+        check_optimal(graph, matching)
+        matched = matching.edge != UNASSIGNED
+        cost_ms = np.where(matched, np.append(graph.cost_ms, 0.0)[matching.edge], 0.0)
         matched_ms = exact_sum_ms(cost_ms)
         objective_ms = matched_ms + exact_sum_ms(self.left_out_ms[~matched])
-        lower_bound_ms = bound_ms(u, self.partner_ms, self.graph.slots)
-        certificate = Certificate(u, self.partner_ms, self.left_out_ms, matched_ms, objective_ms, lower_bound_ms)
+        lower_bound_ms = bound_ms(matching.package_ms, matching.partner_ms, graph.slots)
+        prices = (matching.package_ms, matching.partner_ms)
+        certificate = Certificate(*prices, self.left_out_ms, matched_ms, objective_ms, lower_bound_ms)
         possible = np.zeros(n, dtype=bool)
         possible[pool.package[np.isfinite(pool.cost_ms)]] = True
         return Solved(
-            partner=self.matched_partner,
+            partner=np.append(graph.partner, UNASSIGNED)[matching.edge],
             cost_ms=cost_ms,
             certificate=certificate,
             edges_priced=self.priced,
             rounds=rounds,
             build_ms=self.build_s * MS,
             solve_ms=self.solve_s * MS,
-            graph=self.graph,
+            graph=graph,
             known=KnownCosts(pool.package[pool.exact], pool.partner[pool.exact], pool.cost_ms[pool.exact]),
             hopeless=~possible & np.isposinf(self.reach_ms),
         )

@@ -75,7 +75,7 @@ def planned(
     wide = replace(problem.policy, route_stops_max=_STOPS_MAX)
     for rows in _rounds(partner, cost_s):
         now = replace(problem, policy=wide, partners=replace(problem.partners, routes=routes))
-        found = insertions(now, problem.ride_m, rows, partner[rows])
+        found = insertions(now, rows, partner[rows])
         new: list[_New] = []
         for place, row in enumerate(rows):
             j, mine = int(partner[row]), units[row]

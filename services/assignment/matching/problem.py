@@ -5,7 +5,7 @@ orientation does not matter. Money is integer paise.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -21,10 +21,11 @@ from services.assignment.matching.columns import (
     check_laid_out,
     check_most,
     check_pairs,
+    derived,
     filled,
 )
 from services.assignment.matching.geography import Floats, Ints, Metric, cells, embedded_m
-from services.assignment.matching.memo import Memo
+from services.assignment.matching.memo import FLOORS, Memo
 from services.assignment.matching.routes import Routes
 from services.assignment.matching.schedule import Schedule, scheduled
 from services.assignment.matching.travel import VEHICLES, Travel
@@ -256,10 +257,8 @@ class Problem(Memo):
 
     def with_less_room(self, partners: Partners) -> "Problem":
         """Return the problem with the same partners, who have less room left; what does not depend on that is kept."""
-        later = replace(self, partners=partners)
-        vars(later).update(
-            {k: v for k, v in vars(self).items() if isinstance(getattr(Problem, k, None), cached_property)}
-        )
+        later = derived(self, partners=partners)
+        later.remember(self, FLOORS)
         return later
 
     def room(self, column: str) -> Ints:
@@ -286,7 +285,7 @@ class Problem(Memo):
     def schedule(self) -> Schedule:
         """Return when the partners are where on their routes."""
         partners, start_s = self.partners, np.maximum(self.now_s, self.partners.free_at_s)
-        return scheduled(partners.routes, partners.place, partners.vehicle, start_s, self.travel)
+        return scheduled(partners.routes, self.embedded_places, partners.vehicle, start_s, self.travel)
 
     @cached_property
     def embedded(self) -> tuple[Floats, Floats, Floats]:

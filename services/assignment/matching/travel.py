@@ -49,13 +49,18 @@ class Travel:
 
     def time_s(self, distance: Floats, vehicle: Ints, at_s: Floats | float) -> Floats:
         """Return the seconds that legs of `distance` metres take when they start at `at_s`; all broadcast."""
-        hour = ((np.asarray(at_s) + self.utc_offset_s) // 3600 % HOURS).astype(np.int64)
-        exact = distance / self.speed_m_per_s[vehicle, hour]
+        exact = distance / self.speed_at_m_per_s(vehicle, at_s)
         if not self.round_up_s:
             return exact
         # A leg that is a whole number of steps up to rounding error stays that number.
         rounded: Floats = np.ceil(exact / self.round_up_s - 1e-9) * self.round_up_s
         return rounded
+
+    def speed_at_m_per_s(self, vehicle: Ints, at_s: Floats | float) -> Floats:
+        """Return the speeds of legs that start at `at_s`; broadcast."""
+        hour = ((np.asarray(at_s) + self.utc_offset_s) // 3600 % HOURS).astype(np.int64)
+        speed: Floats = self.speed_m_per_s[vehicle, hour]
+        return speed
 
     def fastest_m_per_s(self, from_s: float, to_s: float) -> Floats:
         """Return (vehicles,) speeds that legs starting in a span of time never exceed.

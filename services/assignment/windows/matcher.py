@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import UUID
@@ -19,6 +20,7 @@ from libs.telemetry.metrics import serve_metrics
 from services.assignment.cities import store as cities_store
 from services.assignment.cities.city import City
 from services.assignment.matching.rules.registry import discovered
+from services.assignment.matching.warm import warm
 from services.assignment.partners.positions import PositionBook
 from services.assignment.picture import metrics
 from services.assignment.picture.follower import CompanyFollower
@@ -30,7 +32,6 @@ from services.assignment.windows import store
 from services.assignment.windows.city_worker import OUTAGES, CityWorker, Shared
 from services.assignment.windows.commit import Lease
 from services.assignment.windows.settings import MatcherSettings
-from services.assignment.windows.solvers import SolverProcesses
 from services.assignment.windows.window import WindowRunner
 
 log = logging.getLogger("matcher")
@@ -140,8 +141,9 @@ async def run_matcher(settings: MatcherSettings, stop: asyncio.Event) -> None:
     """Wire a matcher and run it until `stop` is set."""
     # A broken rule stops the start, and no window.
     log.info("matching rules", extra={"rules": list(discovered())})
-    server = GrpcServer(f"{settings.host}:{settings.matcher_port}", (), None, settings.matcher_server)
     started_s = time.monotonic()
+    await asyncio.to_thread(warm)
+    server = GrpcServer(f"{settings.host}:{settings.matcher_port}", (), None, settings.matcher_server)
     url, timeout_s = str(settings.redis_url), settings.matcher_picture.redis_timeout_s
     async with (
         await create_pool(str(settings.matcher_dsn), settings.matcher_pool, "assignment-matcher") as primary,
@@ -150,7 +152,7 @@ async def run_matcher(settings: MatcherSettings, stop: asyncio.Event) -> None:
     ):
         positions = PositionBook(positions_store, settings.assignment_positions)
         with (
-            SolverProcesses(settings.matcher_solver_processes) as solvers,
+            ThreadPoolExecutor(settings.matcher_solver_threads, "solver") as solvers,
             serve_metrics(settings.host, settings.matcher_metrics_port),
         ):
             runner = WindowRunner(primary, positions, settings, solvers)

@@ -1,5 +1,7 @@
 """The matcher's settings: read from the environment once, validated, and frozen."""
 
+import os
+
 from pydantic import Field, PostgresDsn, RedisDsn
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -8,7 +10,15 @@ from libs.postgres.pool import PoolLimits
 from services.assignment.partners.positions import PositionLimits
 from services.assignment.picture.settings import PictureLimits
 from services.assignment.retention.keeper import RetentionLimits
-from services.assignment.windows.solvers import default_processes
+
+# A container's share of the processors is not seen from inside: whoever has more to give says so.
+DEFAULT_THREADS_MAX = 8
+
+
+def default_threads() -> int:
+    """Return how many threads the processors that the matcher may use can run at once."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cpus, DEFAULT_THREADS_MAX)
 
 
 class MatcherSettings(BaseSettings):
@@ -30,14 +40,8 @@ class MatcherSettings(BaseSettings):
     matcher_windows_at_once_max: int = Field(4, gt=0, description="Cities whose windows run at once")
     matcher_partners_max: int = Field(20_000, gt=0, description="Partners of one window")
     matcher_pairs_max: int = Field(4_000_000, gt=0, description="Package-partner pairs of one window")
-    matcher_solver_processes: int = Field(
-        default_factory=default_processes,
-        ge=0,
-        le=256,
-        description="Processes that solve a large window side by side, started by the first one; 0 or 1: none",
-    )
-    matcher_solver_pairs_min: int = Field(
-        1_000_000, ge=0, description="Package-partner pairs from which a window is solved by several processes"
+    matcher_solver_threads: int = Field(
+        default_factory=default_threads, ge=1, le=256, description="Threads that solve a large window side by side"
     )
     matcher_pickup_service_s: float = Field(60.0, ge=0, description="Dwell of a partner at a pickup")
     matcher_drop_service_s: float = Field(60.0, ge=0, description="Dwell of a partner at a drop")

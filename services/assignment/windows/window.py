@@ -108,9 +108,9 @@ class WindowRunner:
         if settings.matcher_bundle_parcels_max > 1 and under_pressure(problem, settings.matcher_bundle_pressure):
             limits = BundleLimits(parcels_max=settings.matcher_bundle_parcels_max)
         book = rule_book(problem.policy, lenient=True)
-        large = len(problem.packages) * len(problem.partners) >= settings.matcher_solver_pairs_min
-        executor = self._solvers if large else None
-        found = match_window(problem, ranks, limits, window.absent, time.perf_counter, book=book, executor=executor)
+        found = match_window(
+            problem, ranks, limits, window.absent, time.perf_counter, book=book, executor=self._solvers
+        )
         for fault in found.book.faults:
             log.error("matching rule switched off", extra={"rule": fault.rule, "fault": str(fault)})
         return Matched(window, found)

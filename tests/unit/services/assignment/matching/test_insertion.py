@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.assignment.matching import insertion as module
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Metric
 from services.assignment.matching.insertion import SCHEDULED_MAX, Insertion, insertions
@@ -32,7 +31,7 @@ def pairs_of(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
 
 def found_for(problem: Problem) -> tuple[np.ndarray, np.ndarray, Insertion]:
     package, partner = pairs_of(problem)
-    return package, partner, insertions(problem, problem.ride_m, package, partner)
+    return package, partner, insertions(problem, package, partner)
 
 
 @settings(max_examples=60, deadline=None)
@@ -84,14 +83,12 @@ def test_routes_of_up_to_two_stops_get_their_optimum(seed: int, metric: Metric) 
 
 @settings(max_examples=15, deadline=None)
 @given(seeds, metrics)
-def test_how_pairs_are_grouped_changes_nothing(seed: int, metric: Metric) -> None:
+def test_each_pair_is_priced_as_if_it_were_alone(seed: int, metric: Metric) -> None:
     problem = routed_problem(seed, 3, 5, metric, 0.0)
     package, partner, together = found_for(problem)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(module, "CHUNK_CELLS_MAX", 1)
-        alone = insertions(problem, problem.ride_m, package, partner)
+    alone = [insertions(problem, package[e : e + 1], partner[e : e + 1]) for e in range(len(package))]
     for name in Insertion.__dataclass_fields__:
-        assert getattr(alone, name).tolist() == getattr(together, name).tolist()
+        assert [getattr(one, name)[0] for one in alone] == getattr(together, name).tolist()
 
 
 @settings(max_examples=30, deadline=None)
@@ -113,4 +110,4 @@ def test_a_partner_without_a_route_costs_the_same_whether_or_not_others_have_one
 def test_no_pairs_have_no_insertions() -> None:
     problem = routed_problem(1, 0, 3, Metric.HAVERSINE, 0.0)
     nobody = np.zeros(0, dtype=np.int64)
-    assert len(insertions(problem, problem.ride_m, nobody, nobody).delay_s) == 0
+    assert len(insertions(problem, nobody, nobody).delay_s) == 0

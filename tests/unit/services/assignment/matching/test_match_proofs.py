@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.assignment.matching import assignment
 from services.assignment.matching.certificate import verify
 from services.assignment.matching.match import match
 from services.assignment.matching.pipeline import LEFT_OUT_MS
-from tests.solver_processes import share_every_component
 from tests.unit.services.assignment.matching.tables import (
     Table,
     beside_each_other,
@@ -81,7 +81,7 @@ def test_the_smallest_tables_too(tables: list[Table], ways: bool) -> None:
     check(tables, ways=ways)
 
 
-def test_the_answer_and_its_proof_do_not_depend_on_how_many_processes_solve() -> None:
+def test_the_answer_and_its_proof_do_not_depend_on_how_many_threads_or_processes_solve() -> None:
     random = np.random.default_rng(SEED)
     problems = [
         beside_each_other([random_table(random, 9, 9) for _ in range(TABLES_A_PROBLEM)], ways=ways)
@@ -90,7 +90,7 @@ def test_the_answer_and_its_proof_do_not_depend_on_how_many_processes_solve() ->
     ]
     alone = [match(problem, book=book) for problem, book in problems]
     with pytest.MonkeyPatch.context() as patch:
-        share_every_component(patch)
+        patch.setattr(assignment, "LOT_EDGES", 1)
         for executor in (ThreadPoolExecutor(3), *(ProcessPoolExecutor(count) for count in (1, 2, 3))):
             with executor:
                 for (problem, book), expected in zip(problems, alone, strict=True):

@@ -129,7 +129,7 @@ def test_no_pair_is_taken_in_twice_however_far_packages_look(
     assert result.certificate.objective_ms == dense_objective_ms(problem)
 
 
-def test_a_problem_has_one_answer_in_one_process_and_in_several() -> None:
+def test_a_problem_has_one_answer_in_one_thread_and_in_several_processes() -> None:
     problem = plane_problem(8, 120, 90, ties=True, reach_m=1e6)
     alone = solve(problem, rule_book(problem.policy))
     with pytest.MonkeyPatch.context() as patch:

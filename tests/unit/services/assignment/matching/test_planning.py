@@ -72,7 +72,7 @@ def test_each_package_goes_where_it_is_cheapest_after_the_cheaper_ones_before_it
         mine = sorted(np.flatnonzero(partner == j), key=lambda i: (cost_s[i], i))
         now, ranks = problem, Ranks.counted(problem.partners.routes)
         for i in mine:
-            found = insertions(now, problem.ride_m, np.array([i]), np.array([j]))
+            found = insertions(now, np.array([i]), np.array([j]))
             alone = np.where(np.arange(n) == i, j, UNASSIGNED)
             step = planned(now, ranks, alone, cost_s)
             places = {rank: place for place, rank in enumerate(ranks.first[list(rows_of(now.partners.routes, j))])}
@@ -90,7 +90,7 @@ def test_where_ranks_have_no_room_between_them_new_stops_come_last() -> None:
     for seed in range(40):
         problem = roomy_problem(seed, 1, 1)
         length = int(problem.partners.routes.lengths[0])
-        found = insertions(problem, problem.ride_m, np.array([0]), np.array([0]))
+        found = insertions(problem, np.array([0]), np.array([0]))
         if 0 < found.pickup_after[0] <= found.drop_after[0] < length:
             close = np.arange(length) * RANK_STEP_MIN / 10
             plan = planned(problem, Ranks(close, close), np.array([0]), np.array([1.0]))
