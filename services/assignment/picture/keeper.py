@@ -52,6 +52,11 @@ class CompanyKeeper:
         for merchant_id in merchant_ids:
             self.company.told_lists(found.get(merchant_id) or MerchantPartners(merchant_id))
 
+    async def reread_networks(self, connection: asyncpg.Connection) -> None:
+        """Read how well the networks answer."""
+        for network in await store.read_networks(connection):
+            self.company.told_network(network)
+
 
 class CityKeeper:
     """One city. `lock` is held from a read of the database until it is taken in, and from a commit likewise.

@@ -87,6 +87,7 @@ async def _write(
     started_s, now, window_id = time.perf_counter(), datetime.now(UTC), new_id()
     matched = [place for place, partner in enumerate(result.partner) if partner != UNASSIGNED]
     refused: dict[int, Exception] = dict(await _refused_by_merchants(connection, keeper, window, matched))
+    refused |= await _refused_by_networks(connection, keeper, window, matched)
     asked = [place for place in matched if place not in refused]
     outcomes = await transition(connection, [_move(city, window, p, window_id, now) for p in asked], now, moved_event)
     moved = [outcome for outcome in outcomes if isinstance(outcome, Moved)]
@@ -136,6 +137,23 @@ async def _refused_by_merchants(
         place: PartnerTakenError("the merchant has replaced its lists of partners", reason="MERCHANT_CHANGED")
         for place, merchant_id in merchant_of.items()
         if merchant_id in changed
+    }
+
+
+async def _refused_by_networks(
+    connection: asyncpg.Connection, keeper: CityKeeper, window: Matched, matched: Sequence[int]
+) -> dict[int, PartnerTakenError]:
+    """Return the places whose partner's network has gone down since, which is then known."""
+    column_of = {place: int(window.match.partner[place]) for place in matched}
+    code_of = {place: window.taken.partners[column].profile.network_code for place, column in column_of.items()}
+    if not any(code_of.values()):
+        return {}
+    await keeper.company.reread_networks(connection)
+    health, then = keeper.company.company.health, window.taken.columns["network_health"]
+    return {
+        place: PartnerTakenError("its network is down", reason="NETWORK_DOWN")
+        for place, code in code_of.items()
+        if health(code) == 0 and then[column_of[place]] > 0
     }
 
 

@@ -13,7 +13,7 @@ from lastmile.assignment.v1 import assignment_pb2, delivery_pb2, partner_pb2
 from prometheus_client import REGISTRY
 
 from libs.embedded.stack import EmbeddedServers, free_ports
-from services.assignment.matching.prices import NotOptimalError
+from services.assignment.matching.assignment import NotOptimalError
 from services.assignment.picture import store as picture_store
 from services.assignment.picture.settings import PictureLimits
 from services.assignment.windows import window

@@ -6,7 +6,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 import redis.asyncio as redis
-from lastmile.assignment.v1 import delivery_pb2, merchant_pb2, partner_pb2
+from lastmile.assignment.v1 import delivery_pb2, merchant_pb2, network_pb2, partner_pb2
 
 from libs.embedded.stack import EmbeddedServers
 from libs.postgres.pool import PoolLimits, create_pool
@@ -25,12 +25,13 @@ class Stage:
 
     def __init__(self, ops: Caller, pool: asyncpg.Pool, runner: WindowRunner, servers: EmbeddedServers) -> None:
         self.ops, self.pool, self._runner, self._servers = ops, pool, runner, servers
-        self.city = self.merchant = self.partner = self.delivery = ""
+        self.city = self.merchant = self.partner = self.delivery = self.network = ""
         self.keeper: CityKeeper
 
     async def set_up(self) -> None:
         self.city, self.merchant = await self.ops.city(), await self.ops.merchant()
-        self.partner = await self.ops.partner(self.city, capacity=capacity(1))
+        self.network = f"lent-{self.city.lower()}"
+        self.partner = await self.ops.partner(self.city, capacity=capacity(1), network_code=self.network)
         self.delivery = await self.ops.delivery(self.city, self.merchant)
         self.keeper = await keeper_of(self.pool, self.city)
         await self.keeper.company.know_lists({UUID(self.merchant)})
@@ -90,6 +91,11 @@ async def was_denied(stage: Stage) -> None:
     await stage.ops.ask(stage.ops.merchants.SetMerchantPartners, request)
 
 
+async def lost_its_network(stage: Stage) -> None:
+    request = network_pb2.SetNetworkHealthRequest(network_code=stage.network, health=0.0)
+    await stage.ops.ask(stage.ops.networks.SetNetworkHealth, request)
+
+
 @pytest.mark.parametrize(
     ("change", "conflict", "reason"),
     [
@@ -97,6 +103,7 @@ async def was_denied(stage: Stage) -> None:
         (got_a_smaller_bag, "PARTNER_CHANGED", "TOO_HEAVY"),
         (moved_away, "PARTNER_CHANGED", "NO_PARTNERS"),
         (was_denied, "MERCHANT_CHANGED", "MERCHANT_REFUSES"),
+        (lost_its_network, "NETWORK_DOWN", "NETWORK_DOWN"),
     ],
 )
 async def test_a_partner_that_does_not_fit_any_more_is_not_given_the_delivery(
