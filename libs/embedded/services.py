@@ -120,8 +120,8 @@ def _assignment_specs(
         spec(
             numbered(MATCHER, index, settings.matcher_processes),
             ("services.assignment", "matcher"),
-            dsns("matcher_dsn") | redis | public_key | {"LASTMILE_MATCHER_PORT": str(settings.matcher_port + index)},
-            (settings.matcher_port + index,),
+            dsns("matcher_dsn") | redis | public_key | _matcher_ports(settings, index),
+            (settings.matcher_port + index, settings.matcher_metrics_port + index),
             grpc_health(host, settings.matcher_port + index, timeout_s),
         )
         for index in range(settings.matcher_processes)
@@ -179,6 +179,13 @@ def numbered(name: str, index: int, count: int) -> str:
     return name if count == 1 else f"{name}-{index + 1}"
 
 
+def _matcher_ports(settings: PlatformSettings, index: int) -> dict[str, str]:
+    return {
+        "LASTMILE_MATCHER_PORT": str(settings.matcher_port + index),
+        "LASTMILE_MATCHER_METRICS_PORT": str(settings.matcher_metrics_port + index),
+    }
+
+
 def _inherited() -> dict[str, str]:
     return {
         name: value
@@ -198,6 +205,7 @@ def _addresses(settings: PlatformSettings) -> dict[str, str]:
         "LASTMILE_ASSIGNMENT_CONSUMER_PORT": str(settings.assignment_consumer_port),
         "LASTMILE_ASSIGNMENT_CONSUMER_METRICS_PORT": str(settings.assignment_consumer_metrics_port),
         "LASTMILE_MATCHER_PORT": str(settings.matcher_port),
+        "LASTMILE_MATCHER_METRICS_PORT": str(settings.matcher_metrics_port),
         "LASTMILE_RELAY_PORT": str(settings.relay_port),
         "LASTMILE_RELAY_METRICS_PORT": str(settings.relay_metrics_port),
         "LASTMILE_ASSIGNMENT_TARGET": f"{settings.host}:{settings.assignment_port}",

@@ -43,6 +43,7 @@ class PlatformSettings(BaseSettings):
     assignment_consumer_port: Port = Field(15063, description="Health of the assignment service's consumers")
     assignment_consumer_metrics_port: Port = Field(15064, description="Metrics of those consumers, over HTTP")
     matcher_port: Port = Field(15053, description="Health of the first matcher; each further one takes the next port")
+    matcher_metrics_port: Port = Field(15080, description="Metrics of the first matcher; of each further one likewise")
     relay_port: Port = Field(15061, description="Health of the relay")
     relay_metrics_port: Port = Field(15062, description="Metrics of the relay, over HTTP")
     postgres_port: Port = Field(15432, description="PostgreSQL primary")
@@ -159,7 +160,8 @@ class PlatformSettings(BaseSettings):
         )
         ports = {variable(field): int(getattr(self, field)) for field in fields}
         for index in range(self.matcher_processes):
-            ports[variable("matcher_port") + (f" + {index}" if index else "")] = self.matcher_port + index
+            for field in ("matcher_port", "matcher_metrics_port"):
+                ports[variable(field) + (f" + {index}" if index else "")] = int(getattr(self, field)) + index
         for index in range(self.assignment_api_processes):
             name = variable("assignment_metrics_port") + (f" + {index}" if index else "")
             ports[name] = self.assignment_metrics_port + index

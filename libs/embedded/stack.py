@@ -40,6 +40,7 @@ PORT_FIELDS = (
     "assignment_consumer_port",
     "assignment_consumer_metrics_port",
     "matcher_port",
+    "matcher_metrics_port",
     "relay_port",
     "relay_metrics_port",
     "postgres_port",

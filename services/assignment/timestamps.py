@@ -12,6 +12,11 @@ LATEST_S = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp())
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def datetime_of(proto: Timestamp) -> datetime:
+    """Return the moment of a timestamp that Lastmile itself has written."""
+    return EPOCH + timedelta(seconds=proto.seconds, microseconds=proto.nanos // 1_000)
+
+
 def from_timestamp(proto: Timestamp, field: str, violations: list[FieldViolation]) -> datetime | None:
     """Return the moment, or None after adding to `violations` that it is none or lies outside 2000 to 2200."""
     if not 0 <= proto.nanos < 1_000_000_000:

@@ -101,10 +101,11 @@ def change_to(change: Change) -> delivery_pb2.DeliveryChange:
     return proto
 
 
-def created_event(delivery: delivery_pb2.Delivery, at: datetime, traceparent: str) -> str:
+def created_event(delivery: delivery_pb2.Delivery, match_after: datetime, at: datetime, traceparent: str) -> str:
     """Return the event of a delivery's creation."""
     event = event_pb2.Event()
     event.delivery_created.delivery.CopyFrom(delivery)
+    event.delivery_created.match_after.CopyFrom(timestamp(match_after))
     return event_text(
         event,
         subject=f"deliveries/{delivery.id}",

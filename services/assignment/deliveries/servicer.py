@@ -199,7 +199,7 @@ class DeliveryServicer(delivery_pb2_grpc.DeliveryServiceServicer):
             raise InvalidArgumentError.of(*violations)
         delivery = _new_delivery(details, timedelta(seconds=city.policy.dispatch_horizon_s), now)
         proto = delivery_to(delivery)
-        event = created_event(proto, now, call.traceparent)
+        event = created_event(proto, delivery.match_after, now, call.traceparent)
         return NewDelivery(delivery, _ACTORS[call.principal.role], event), proto
 
 

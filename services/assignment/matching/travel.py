@@ -1,5 +1,6 @@
 """How long a way takes: by vehicle and hour of the local day."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +11,12 @@ VEHICLES = ("on_foot", "bicycle", "motorcycle", "three_wheeler", "car", "van")
 # Door to door in a city, stops and parking included.
 SPEED_M_PER_S = np.array([1.3, 3.5, 6.0, 5.5, 5.5, 5.0])
 HOURS = 24
+_INDEX = {name: index for index, name in enumerate(VEHICLES)}
+
+
+def vehicle_mask(names: Sequence[str]) -> int:
+    """Return vehicles as bits; none means any."""
+    return sum(1 << _INDEX[name] for name in names) or (1 << len(VEHICLES)) - 1
 
 
 def steady(speed_m_per_s: Floats) -> Floats:

@@ -4,7 +4,7 @@ from lastmile.assignment.v1 import assignment_pb2
 from lastmile.events.v1 import event_pb2
 
 from services.assignment.deliveries.codec import change_to
-from services.assignment.deliveries.lifecycle import OfferState
+from services.assignment.deliveries.lifecycle import DeliveryState, OfferState
 from services.assignment.events import event_text, timestamp
 from services.assignment.offers.offer import Moved, Offer
 
@@ -38,6 +38,10 @@ def moved_event(moved: Moved, traceparent: str) -> str:
         change=change_to(moved.change),
         offer=offer_to(moved.offer) if moved.offer else None,
     )
+    if moved.ranks is not None:
+        data.pickup_rank, data.drop_rank = moved.ranks
+    if moved.delivery.state is DeliveryState.PENDING:
+        data.match_after.CopyFrom(timestamp(moved.delivery.match_after))
     return event_text(
         event_pb2.Event(delivery_state_changed=data),
         subject=f"deliveries/{moved.delivery.id}",

@@ -79,7 +79,7 @@ def decide(move: Move, delivery: Delivery | None, live: Offer | None, now: datet
         note=move.note,
     )
     ended = concerned if concerned is not None and concerned.state not in HOLDING else None
-    return Decision(Moved(after, change, concerned), move, ended, made)
+    return Decision(Moved(after, change, concerned, _ranks(move)), move, ended, made)
 
 
 def _occurred_at(move: Move, delivery: Delivery, now: datetime) -> datetime:
@@ -110,6 +110,11 @@ def _made_offer(move: Move, delivery: Delivery, now: datetime) -> Offer | None:
         expires_at=new.expires_at,
         answered_at=now if accepted else None,
     )
+
+
+def _ranks(move: Move) -> tuple[float, float] | None:
+    new = move.new_offer
+    return None if new is None or new.pickup_rank is None or new.drop_rank is None else (new.pickup_rank, new.drop_rank)
 
 
 def _concerned_offer(live: Offer | None, becomes: OfferState | None, now: datetime) -> Offer | None:

@@ -38,6 +38,8 @@ class NewOffer:
     expires_at: datetime | None
     pickup_rank: float | None = None
     drop_rank: float | None = None
+    # Refuse when the partner has changed since; None for whatever it is by now.
+    partner_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,12 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A move that was made: the delivery after it, the step in its history, and the offer that it concerned."""
+    """A move that was made: the delivery after it, the step in its history, and the offer that it concerned.
+
+    `ranks` are those of an offer that it made, pickup and drop, where they were given.
+    """
 
     delivery: Delivery
     change: Change
     offer: Offer | None
+    ranks: tuple[float, float] | None = None

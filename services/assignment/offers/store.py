@@ -34,7 +34,7 @@ SELECT live.* FROM unnest($1::uuid[]) AS wanted (id) CROSS JOIN LATERAL (
 _LOCK_PARTNERS = "SELECT id FROM assignment.partners WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE"
 # Served by partners_pkey.
 _ROOM = """
-SELECT id, availability = 'online' AS online, parcels_max - parcels_held AS parcels,
+SELECT id, version, availability = 'online' AS online, parcels_max - parcels_held AS parcels,
   weight_g_max - weight_g_held AS weight_g, volume_cm3_max - volume_cm3_held AS volume_cm3
 FROM assignment.partners WHERE id = ANY ($1::uuid[])
 """
@@ -172,11 +172,18 @@ async def _admit(connection: asyncpg.Connection, decisions: list[Decision | Exce
         row = room.get(offer.partner_id)
         if row is None or not row["online"]:
             refused[delivery.id] = PartnerTakenError("went offline", reason="PARTNER_OFFLINE")
+        elif _has_changed(decision, row):
+            refused[delivery.id] = PartnerTakenError("has changed meanwhile", reason="PARTNER_CHANGED")
         elif wanted[0] > row["parcels"] or wanted[1] > row["weight_g"] or wanted[2] > row["volume_cm3"]:
             refused[delivery.id] = PartnerTakenError("has no room left", reason="PARTNER_FULL")
         else:
             used[offer.partner_id] = wanted
     return [refused.get(d.move.delivery_id, d) if isinstance(d, Decision) and d.made_offer else d for d in decisions]
+
+
+def _has_changed(decision: Decision, row: asyncpg.Record) -> bool:
+    new = decision.move.new_offer
+    return new is not None and new.partner_version not in (None, row["version"])
 
 
 async def _write(connection: asyncpg.Connection, decisions: Sequence[Decision], now: datetime) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from uuid import UUID
 
 from lastmile.assignment.v1 import partner_pb2
 from lastmile.common.v1 import money_pb2, time_pb2
@@ -11,9 +12,9 @@ from libs.grpc_server.errors import FieldViolation
 from services.assignment.deliveries.codec import VEHICLE_NUMBERS, VEHICLES, point_from, point_to
 from services.assignment.deliveries.delivery import RUPEES
 from services.assignment.events import event_text, timestamp
-from services.assignment.partners.partner import Capacity, Partner, Profile, Slot
+from services.assignment.partners.partner import Capacity, Load, Partner, Profile, Slot
 from services.assignment.partners.sightings import Sighting
-from services.assignment.timestamps import from_timestamp
+from services.assignment.timestamps import datetime_of, from_timestamp
 
 _AVAILABILITY_NUMBERS = {name.removeprefix("AVAILABILITY_").lower(): n for name, n in partner_pb2.Availability.items()}
 AVAILABILITIES: dict[int, str] = {number: name for name, number in _AVAILABILITY_NUMBERS.items()}
@@ -92,12 +93,34 @@ def partner_to(partner: Partner) -> partner_pb2.Partner:
     )
 
 
-def changed_event(partner: Partner, traceparent: str) -> str:
-    """Return the event of a partner's onboarding or change."""
+def partner_from(proto: partner_pb2.Partner) -> Partner:
+    """Return the partner that an event tells of."""
+    return Partner(
+        id=UUID(proto.id),
+        profile=profile_from(proto.profile),
+        availability=availability_from(proto.availability),
+        shift_slots=tuple(Slot(datetime_of(slot.start), datetime_of(slot.end)) for slot in proto.shift_slots),
+        load=Load(proto.load.parcels, proto.load.weight_g, proto.load.volume_cm3),
+        version=proto.version,
+        created_at=datetime_of(proto.created_at),
+        updated_at=datetime_of(proto.updated_at),
+    )
+
+
+def changed_events(partner: Partner, city_before: str, traceparent: str) -> list[str]:
+    """Return the event of a partner's change for its city's stream, and for that of another city it was in before."""
+    events = [changed_event(partner, traceparent)]
+    if city_before != partner.profile.city_code:
+        events.append(changed_event(partner, traceparent, city_before))
+    return events
+
+
+def changed_event(partner: Partner, traceparent: str, city_code: str = "") -> str:
+    """Return the event of a partner's onboarding or change, for its own city's stream unless another one is named."""
     return event_text(
         event_pb2.Event(partner_changed=event_pb2.PartnerChanged(partner=partner_to(partner))),
         subject=f"partners/{partner.id}",
-        city_code=partner.profile.city_code,
+        city_code=city_code or partner.profile.city_code,
         sequence=partner.version,
         at=partner.updated_at,
         traceparent=traceparent,

@@ -26,6 +26,7 @@ from services.assignment.partners.codec import (
     AVAILABILITIES,
     availability_from,
     changed_event,
+    changed_events,
     partner_to,
     profile_from,
     sighting_from,
@@ -238,7 +239,7 @@ class PartnerServicer(partner_pb2_grpc.PartnerServiceServicer):
             changed = change(partner)
             if changed != partner:
                 changed = await store.save(connection, changed, datetime.now(UTC))
-                await store.tell(connection, [changed_event(changed, call.traceparent)])
+                await store.tell(connection, changed_events(changed, partner.profile.city_code, call.traceparent))
             return bytes(response_type(partner=partner_to(changed)).SerializeToString())
 
         return await self._database.run_command(call, request, effect)

@@ -12,7 +12,7 @@ from services.assignment.errors import PartnerBusyError, ReferenceTakenError
 from services.assignment.events import LOG_PREFIX
 from services.assignment.partners.partner import Capacity, Load, Partner, Profile, Slot
 
-_COLUMNS = """
+COLUMNS = """
   id, reference, display_name, city_code, vehicle, parcels_max, weight_g_max, volume_cm3_max, side_mm_max, home_lat,
   home_lng, preferred_zones, acceptance, availability, shift_starts, shift_ends, parcels_held, weight_g_held,
   volume_cm3_held, rating, cash_limit_minor, network_code, version, created_at, updated_at
@@ -37,7 +37,7 @@ ON CONFLICT (reference) DO NOTHING RETURNING id
 # Served by partners_reference_key.
 _HOLDERS = "SELECT reference, id FROM assignment.partners WHERE reference = ANY ($1::text[])"
 # Served by partners_pkey.
-_GET = f"SELECT {_COLUMNS} FROM assignment.partners WHERE id = $1"  # noqa: S608 - a constant
+_GET = f"SELECT {COLUMNS} FROM assignment.partners WHERE id = $1"  # noqa: S608 - a constant
 # Served by partners_pkey. The weaker lock lets offers refer to the partner meanwhile.
 _LOCK = f"{_GET} FOR NO KEY UPDATE"
 # Served by partners_pkey.
@@ -47,11 +47,11 @@ UPDATE assignment.partners SET reference = nullif($2, ''), display_name = $3, ci
   preferred_zones = string_to_array($12, ','), acceptance = $13, availability = $14,
   shift_starts = string_to_array($15, ',')::timestamptz[], shift_ends = string_to_array($16, ',')::timestamptz[],
   rating = $17, cash_limit_minor = $18, network_code = $19, version = version + 1, updated_at = $20
-WHERE id = $1 RETURNING {_COLUMNS}
+WHERE id = $1 RETURNING {COLUMNS}
 """  # noqa: S608 - a constant
 # Served by partners_by_city, partners_by_availability, partners_reference_key or, without filters, partners_pkey.
 _LIST = f"""
-SELECT {_COLUMNS} FROM assignment.partners WHERE id < $1 {{filters}} ORDER BY id DESC LIMIT $2
+SELECT {COLUMNS} FROM assignment.partners WHERE id < $1 {{filters}} ORDER BY id DESC LIMIT $2
 """  # noqa: S608 - a constant
 _FILTERS = {
     "city_code": "AND city_code = ${n}::text",
@@ -60,25 +60,6 @@ _FILTERS = {
 }
 # Served by partners_pkey.
 _CITIES = "SELECT id, city_code FROM assignment.partners WHERE id = ANY ($1::uuid[])"
-# Served by deliveries_cash.
-_CASH_HELD = """
-SELECT partner_id, sum(cash_on_delivery_minor)::bigint AS paise FROM assignment.deliveries
-WHERE city_code = $1 AND cash_on_delivery_minor > 0 AND cash_on_delivery_currency = 'INR'
-  AND state IN ('offered', 'assigned', 'picked_up', 'out_for_delivery', 'attempt_failed', 'returning')
-GROUP BY partner_id
-"""
-# Served by offers_completed, and partners_pkey for whom it finds. A slot lasts a day at most.
-_COMPLETED = """
-SELECT o.partner_id, count(*) AS completed, extract(epoch FROM now() - shift.began)::float8 AS shift_s
-FROM assignment.offers o JOIN assignment.partners p ON p.id = o.partner_id
-CROSS JOIN LATERAL (
-  SELECT coalesce(max(slot.start), now() - make_interval(secs => $2)) AS began
-  FROM unnest(p.shift_starts, p.shift_ends) AS slot (start, stop) WHERE slot.start <= now() AND now() < slot.stop
-) AS shift
-WHERE o.city_code = $1 AND o.state = 'completed' AND o.ended_at >= now() - interval '24 hours'
-  AND o.ended_at >= shift.began
-GROUP BY o.partner_id, shift.began
-"""
 _ID_MAX = UUID(int=(1 << 128) - 1)
 
 
@@ -99,13 +80,13 @@ async def onboard(connection: asyncpg.Connection, partners: Sequence[Partner]) -
 async def get(connection: asyncpg.Connection, partner_id: UUID) -> Partner | None:
     """Return a partner, or None for an unknown id."""
     row = await connection.fetchrow(_GET, partner_id)
-    return _partner_from(row) if row else None
+    return partner_from(row) if row else None
 
 
 async def lock(connection: asyncpg.Connection, partner_id: UUID) -> Partner | None:
     """Return a partner that nobody else changes until the transaction ends, or None for an unknown id."""
     row = await connection.fetchrow(_LOCK, partner_id)
-    return _partner_from(row) if row else None
+    return partner_from(row) if row else None
 
 
 async def save(connection: asyncpg.Connection, partner: Partner, now: datetime) -> Partner:
@@ -121,7 +102,7 @@ async def save(connection: asyncpg.Connection, partner: Partner, now: datetime) 
         raise _taken(partner, holders) from None
     except asyncpg.CheckViolationError:
         raise PartnerBusyError(f"partner {partner.id} holds more than the new capacity") from None
-    return _partner_from(row)
+    return partner_from(row)
 
 
 async def search(
@@ -130,28 +111,12 @@ async def search(
     """Return partners that meet every filter (names of _FILTERS), newest first, before `before_id`."""
     clauses = " ".join(_FILTERS[name].format(n=place) for place, name in enumerate(filters, start=3))
     rows = await connection.fetch(_LIST.format(filters=clauses), before_id or _ID_MAX, rows_max, *filters.values())
-    return [_partner_from(row) for row in rows]
+    return [partner_from(row) for row in rows]
 
 
 async def cities_of(connection: asyncpg.Connection, partner_ids: Collection[UUID]) -> dict[UUID, str]:
     """Return the city codes of the partners that there are."""
     return {row["id"]: row["city_code"] for row in await connection.fetch(_CITIES, list(partner_ids))}
-
-
-async def cash_held(connection: asyncpg.Connection, city_code: str) -> dict[UUID, int]:
-    """Return the paise of cash on delivery that a city's partners hold or are to collect, offered parcels included."""
-    return {row["partner_id"]: row["paise"] for row in await connection.fetch(_CASH_HELD, city_code)}
-
-
-async def completed_in_shift(
-    connection: asyncpg.Connection, city_code: str, shift_s_assumed: float
-) -> list[tuple[UUID, int, float]]:
-    """Return (partner, deliveries completed in its shift so far, seconds of it), of partners who have completed any.
-
-    The shift is the slot of this moment; the last `shift_s_assumed` seconds for a partner without one.
-    """
-    rows = await connection.fetch(_COMPLETED, city_code, shift_s_assumed)
-    return [(row["partner_id"], row["completed"], row["shift_s"]) for row in rows]
 
 
 async def tell(connection: asyncpg.Connection, events: Sequence[str]) -> None:
@@ -193,7 +158,7 @@ def _values(partner: Partner) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _partner_from(row: asyncpg.Record) -> Partner:
+def partner_from(row: asyncpg.Record) -> Partner:
     return Partner(
         id=row["id"],
         profile=Profile(

@@ -1,16 +1,19 @@
 """Partners' routes as the columns of a matching problem."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 from uuid import UUID
 
 import numpy as np
 
+from services.assignment.matching.geography import Floats
 from services.assignment.matching.planning import Ranks
 from services.assignment.matching.problem import Partners
 from services.assignment.matching.routes import Routes
 from services.assignment.routes.route import Held, Stop, StopKind, stops_of
+
+NO_VISITS: Floats = np.zeros((0, 7))
 
 
 def routes_of(
@@ -24,25 +27,48 @@ def routes_of(
     by_partner: dict[UUID, list[Held]] = {}
     for one in held:
         by_partner.setdefault(one.partner_id, []).append(one)
-    rows = [_visits(stops_of(by_partner.get(partner_id, ()))) for partner_id in partner_ids]
-    visits = [visit for route in rows for visit in route]
-    pickup = np.array([visit[0].kind is StopKind.PICKUP for visit in visits], dtype=np.int64)
+    rows = [visits_of(by_partner.get(partner_id, ())) for partner_id in partner_ids]
+    return laid_out(rows, pickup_service_s, drop_service_s)
+
+
+def visits_of(held: Iterable[Held]) -> Floats:
+    """Return (visits, 7) of one partner's route, in order.
+
+    Columns: latitude, longitude, 1 for a pickup, ready_at and due_at in seconds since 1970, the first and the last rank
+    of the stops that are one visit.
+    """
+    rows = [
+        (
+            visit[0].place.lat,
+            visit[0].place.lng,
+            visit[0].kind is StopKind.PICKUP,
+            max((stop.ready_at.timestamp() for stop in visit if stop.ready_at), default=-np.inf),
+            min((stop.due_at.timestamp() for stop in visit if stop.due_at), default=np.inf),
+            visit[0].rank,
+            visit[-1].rank,
+        )
+        for visit in _visits(stops_of(held))
+    ]
+    return np.array(rows, dtype=float).reshape(-1, 7)
+
+
+def laid_out(rows: Sequence[Floats], pickup_service_s: float, drop_service_s: float) -> tuple[Routes, Ranks]:
+    """Return the routes of partners, each given as `visits_of` does, and the ranks of their stops."""
+    visits = np.concatenate([NO_VISITS, *(row for row in rows if len(row))])
+    pickup = visits[:, 2].astype(np.int64)
     nothing = np.zeros(len(visits), dtype=np.int64)
-    ready = [max((s.ready_at.timestamp() for s in visit if s.ready_at), default=-np.inf) for visit in visits]
-    due = [min((s.due_at.timestamp() for s in visit if s.due_at), default=np.inf) for visit in visits]
     routes = Routes(
-        offsets=np.cumsum([0, *(len(route) for route in rows)]).astype(np.int64),
-        place=np.array([(visit[0].place.lat, visit[0].place.lng) for visit in visits], dtype=float).reshape(-1, 2),
+        offsets=np.cumsum([0, *map(len, rows)]).astype(np.int64),
+        place=visits[:, :2].copy(),
         pickup=pickup,
         service_s=np.where(pickup == 1, pickup_service_s, drop_service_s),
-        ready_at_s=np.array(ready, dtype=float),
-        due_at_s=np.array(due, dtype=float),
+        ready_at_s=visits[:, 3].copy(),
+        due_at_s=visits[:, 4].copy(),
         parcels=nothing,
         weight_g=nothing,
         volume_cm3=nothing,
     )
-    first, last = (np.array([visit[end].rank for visit in visits], dtype=float) for end in (0, -1))
-    return routes, Ranks(first, last)
+    return routes, Ranks(visits[:, 5].copy(), visits[:, 6].copy())
 
 
 def _visits(stops: Sequence[Stop]) -> list[list[Stop]]:

@@ -25,8 +25,8 @@ from services.assignment.matching.geography import Floats, Ints, zone_columns
 from services.assignment.matching.match import MatchResult
 from services.assignment.matching.problem import NO_DUE_S, Packages, Partners, Problem
 from services.assignment.matching.travel import VEHICLES as VEHICLE_NAMES
+from services.assignment.matching.travel import vehicle_mask
 from services.assignment.timestamps import from_timestamp
-from services.assignment.windows.columns import vehicle_mask
 from services.assignment.windows.match_columns import package_columns, partner_columns
 from services.assignment.windows.remedy_search import budget_of
 

@@ -91,6 +91,8 @@ class RemedySearch:
         except (*UNREACHABLE, asyncpg.PostgresError) as error:
             # The window stands; these deliveries are looked at again in their next one.
             log.warning("remedies not stored", extra={"window": str(wanted.window_id), "error": repr(error)})
+        except Exception:  # a bug in what comes after the windows stops none of them
+            log.exception("the search of remedies fails", extra={"window": str(wanted.window_id)})
 
 
 def _rows(

@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from libs.grpc_server.server import ServerLimits
 from libs.postgres.pool import PoolLimits
 from services.assignment.partners.positions import PositionLimits
+from services.assignment.picture.settings import PictureLimits
 from services.assignment.retention.keeper import RetentionLimits
 
 # A container's share of the processors is not seen from inside: whoever has more to give says so.
@@ -30,11 +31,12 @@ class MatcherSettings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on for health checks")
     matcher_port: int = Field(15053, ge=1, le=65535, description="Port of the health checks")
     matcher_dsn: PostgresDsn = Field(description="The PostgreSQL primary, as role assignment_matcher")
-    redis_url: RedisDsn = Field(description="Where live positions are kept")
+    matcher_metrics_port: int = Field(15080, ge=1, le=65535, description="Port of the metrics, over HTTP")
+    redis_url: RedisDsn = Field(description="Where live positions and the events are")
     log_level: str = Field("INFO", description="Least level of the log lines that are written")
     matcher_lease_ttl_s: float = Field(6.0, gt=0, description="A city goes to another matcher this long after a death")
     matcher_lease_renew_s: float = Field(1.5, gt=0, description="Time between renewals of the leases")
-    matcher_tick_ms: int = Field(100, gt=0, description="Time between looks at what is due")
+    matcher_tick_ms: int = Field(100, gt=0, description="Shortest time between two looks at what is due in a city")
     matcher_windows_at_once_max: int = Field(4, gt=0, description="Cities whose windows run at once")
     matcher_partners_max: int = Field(20_000, gt=0, description="Partners of one window")
     matcher_pairs_max: int = Field(4_000_000, gt=0, description="Package-partner pairs of one window")
@@ -60,7 +62,9 @@ class MatcherSettings(BaseSettings):
     matcher_retry_s_max: float = Field(20.0, gt=0, description="Longest wait, after doublings")
     matcher_pay_per_delivery_paise: int = Field(4_000, gt=0, description="What a delivery earns, to spread work by")
     matcher_shift_s_assumed: float = Field(28_800.0, gt=0, description="Shift of a partner who states no slot")
-    matcher_earnings_refresh_s: float = Field(15.0, ge=0, description="Earnings of a shift are read again after this")
+    matcher_picture: PictureLimits = Field(PictureLimits(), description="How the pictures of the cities are kept")
+    matcher_failure_wait_s_min: float = Field(1.0, gt=0, description="First wait after a bug in a city's matching")
+    matcher_failure_wait_s_max: float = Field(60.0, gt=0, description="Longest wait, after doublings")
     matcher_housekeeping_s: float = Field(3600.0, gt=0, description="Time between housekeepings")
     matcher_retention: RetentionLimits = Field(RetentionLimits(), description="What housekeeping makes and drops")
     matcher_outage_wait_s: float = Field(0.5, gt=0, description="Wait after a failure of a server, before the next try")

@@ -1,4 +1,4 @@
-"""The matcher's statements: leases, what is due, what a window reads and what it commits."""
+"""The matcher's statements: leases, and what a window commits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,6 @@ from uuid import UUID
 import asyncpg
 
 from services.assignment.errors import LeaseLostError
-from services.assignment.matching.explain import OFFLINE
-from services.assignment.matching.rules.parcels import Parcels
 
 # Served by matchers_pkey.
 _ALIVE = """
@@ -47,49 +45,6 @@ _FENCE = """
 SELECT 1 FROM assignment.city_leases
 WHERE city_code = $1 AND holder = $2 AND fence = $3 AND expires_at > now() FOR SHARE
 """
-# Served by deliveries_to_match.
-_DUE = """
-SELECT city_code, count(*) AS deliveries, extract(epoch FROM now() - min(match_after)) * 1000 AS waited_ms
-FROM assignment.deliveries WHERE state = 'pending' AND city_code = ANY ($1::text[]) AND match_after <= now()
-GROUP BY city_code
-"""
-# Served by deliveries_to_match.
-_DELIVERIES = """
-SELECT id, merchant_id, version, match_attempts, pickup_lat, pickup_lng, drop_lat, drop_lng, weight_g, volume_cm3,
-  greatest(length_mm, width_mm, height_mm) AS side_mm, extract(epoch FROM ready_at)::float8 AS ready_at_s,
-  extract(epoch FROM drop_until)::float8 AS due_at_s, extract(epoch FROM created_at)::float8 AS placed_at_s, vehicles,
-  CASE declared_value_currency WHEN 'INR' THEN declared_value_minor ELSE 0 END AS declared_value_paise,
-  CASE cash_on_delivery_currency WHEN 'INR' THEN cash_on_delivery_minor ELSE 0 END AS cash_on_delivery_paise
-FROM assignment.deliveries WHERE state = 'pending' AND city_code = $1 AND match_after <= now()
-ORDER BY match_after, id LIMIT $2
-"""
-# Served by partners_by_availability, and partner_networks whole.
-_PARTNERS = """
-SELECT id, vehicle, parcels_max - parcels_held AS parcels_left, weight_g_max - weight_g_held AS weight_g_left,
-  volume_cm3_max - volume_cm3_held AS volume_cm3_left, side_mm_max, home_lat, home_lng, preferred_zones, acceptance,
-  shift_starts, shift_ends, parcels_held, rating, cash_limit_minor, coalesce(n.health, 1) AS network_health
-FROM assignment.partners LEFT JOIN assignment.partner_networks n ON n.code = network_code
-WHERE city_code = $1 AND availability = 'online' AND parcels_held < parcels_max
-ORDER BY id LIMIT $2
-"""
-# Served by partners_by_city.
-_ABSENT = """
-SELECT count(*) FILTER (WHERE availability <> 'online') AS offline,
-  count(*) FILTER (WHERE availability = 'online' AND parcels_held >= parcels_max) AS full_up,
-  count(*) FILTER (WHERE availability = 'online' AND parcels_held < parcels_max) AS present
-FROM assignment.partners WHERE city_code = $1
-"""
-# Served by offers_pkey, each id pruned to one partition; OFFSET 0 keeps a plan for any ids from looking into all.
-_DECLINED = """
-SELECT wanted.id AS delivery_id, o.partner_id FROM unnest($1::uuid[]) AS wanted (id) CROSS JOIN LATERAL (
-  SELECT partner_id FROM assignment.offers
-  WHERE delivery_id = wanted.id AND state IN ('rejected', 'expired', 'withdrawn') OFFSET 0) AS o
-"""
-# Served by offers_to_expire.
-_EXPIRED = """
-SELECT id, delivery_id FROM assignment.offers
-WHERE city_code = ANY ($1::text[]) AND state = 'open' AND expires_at <= now() ORDER BY expires_at LIMIT $2
-"""
 # Served by deliveries_pkey, each id pruned to one partition. The partners are locked by now, so waiting for a delivery
 # could close a ring; one that somebody changes at this moment needs no wait before its next try.
 _STAY = """
@@ -101,7 +56,7 @@ WITH free AS (
 UPDATE assignment.deliveries d SET unassigned_reason = s.reason, match_attempts = d.match_attempts + 1,
   match_after = now() + make_interval(secs => s.wait_s)
 FROM unnest($1::uuid[], $2::text[], $3::float8[]) AS s (id, reason, wait_s) JOIN free USING (id)
-WHERE d.id = s.id
+WHERE d.id = s.id RETURNING d.id, d.match_after, d.match_attempts
 """
 # Served by explanations_pkey.
 _EXPLAIN = """
@@ -150,8 +105,6 @@ UPDATE assignment.explanations e SET window_id = $1, remedies = r.remedies::json
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[]) AS r (delivery_id, outcome, remedies, tried)
 WHERE e.delivery_id = r.delivery_id AND e.outcome = r.outcome AND e.remedies_tried = '{}' AND e.window_id <= $1
 """
-# A partner beyond what one window holds.
-WINDOW_FULL = "WINDOW_FULL"
 _ID_MAX = UUID(int=(1 << 128) - 1)
 
 
@@ -207,49 +160,18 @@ async def check_fence(connection: asyncpg.Connection, city_code: str, holder: UU
         raise LeaseLostError(f"another matcher holds {city_code} by now")
 
 
-async def due(connection: asyncpg.Connection, city_codes: Sequence[str]) -> list[asyncpg.Record]:
-    """Return city_code, deliveries and waited_ms of each city with deliveries due."""
-    return list(await connection.fetch(_DUE, list(city_codes)))
+async def stay(
+    connection: asyncpg.Connection, rows: Sequence[tuple[UUID, str, float]]
+) -> list[tuple[UUID, datetime, int]]:
+    """Keep deliveries pending: (id, reason, seconds until the next try); return id, match_after and match_attempts.
 
-
-async def read_deliveries(connection: asyncpg.Connection, city_code: str, rows_max: int) -> list[asyncpg.Record]:
-    """Return the deliveries due in a city, longest waiting first."""
-    return list(await connection.fetch(_DELIVERIES, city_code, rows_max))
-
-
-async def read_partners(connection: asyncpg.Connection, city_code: str, rows_max: int) -> list[asyncpg.Record]:
-    """Return the city's partners who are online and have room."""
-    return list(await connection.fetch(_PARTNERS, city_code, rows_max))
-
-
-async def count_absent(connection: asyncpg.Connection, city_code: str, present: int) -> dict[str, int]:
-    """Return how many of the city's partners a window that reads `present` of them leaves out, by reason."""
-    row = await connection.fetchrow(_ABSENT, city_code)
-    counts = {
-        OFFLINE: row["offline"],
-        str(Parcels.reason): row["full_up"],
-        WINDOW_FULL: max(0, row["present"] - present),
-    }
-    return {reason: count for reason, count in counts.items() if count}
-
-
-async def read_declined(connection: asyncpg.Connection, delivery_ids: Sequence[UUID]) -> list[asyncpg.Record]:
-    """Return the pairs whose offer was declined, expired or handed back."""
-    return list(await connection.fetch(_DECLINED, delivery_ids))
-
-
-async def read_expired(
-    connection: asyncpg.Connection, city_codes: Sequence[str], rows_max: int
-) -> list[asyncpg.Record]:
-    """Return id and delivery_id of open offers whose time is over."""
-    return list(await connection.fetch(_EXPIRED, list(city_codes), rows_max))
-
-
-async def stay(connection: asyncpg.Connection, rows: Sequence[tuple[UUID, str, float]]) -> None:
-    """Keep deliveries pending: (id, reason, seconds until the next try)."""
-    if rows:
-        ids, reasons, waits_s = zip(*rows, strict=True)
-        await connection.execute(_STAY, list(ids), list(reasons), list(waits_s))
+    Those are left out that somebody else is changing, or that are pending no more.
+    """
+    if not rows:
+        return []
+    ids, reasons, waits_s = zip(*rows, strict=True)
+    stayed = await connection.fetch(_STAY, list(ids), list(reasons), list(waits_s))
+    return [(row["id"], row["match_after"], row["match_attempts"]) for row in stayed]
 
 
 async def explain(

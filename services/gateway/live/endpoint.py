@@ -10,6 +10,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
+from libs.grpc_server.errors import UnavailableError
 from libs.grpc_server.identity import Principal, Role, TokenVerifier
 from libs.postgres.errors import UNREACHABLE
 from services.gateway.auth.credentials import Credentials
@@ -128,7 +129,7 @@ class LiveEndpoint:
                 try:
                     holds = await self._credentials.identify(secret) is not None
                     unknown_since_s.pop(secret, None)
-                except UNREACHABLE:
+                except (UnavailableError, *UNREACHABLE):
                     now_s = time.monotonic()
                     since_s = unknown_since_s.setdefault(secret, now_s)
                     holds = now_s - since_s <= self._limits.credential_unknown_s_max

@@ -59,10 +59,6 @@ PARTNERS = [
     _partners("online anywhere", 6 * PAGE, availability="online"),
     _partners("by reference", 1, reference="partner-3-7"),
     Case("assignment.partners.store.CITIES", lambda w: [w.online[:BATCH]], BATCH),
-    # Parcels with cash that are under way in the largest city.
-    Case("assignment.partners.store.CASH_HELD", lambda w: [BIG_CITY], 3_000),
-    # What was completed there in a day, and the partners who did it.
-    Case("assignment.partners.store.COMPLETED", lambda w: [BIG_CITY, 28_800.0], 12_000),
 ]  # fmt: skip
 OTHERS = [
     Case("assignment.merchants.store.INSERT", lambda w: [new_id(), "Merchant", str(uuid4()), w.now], 0),

@@ -37,16 +37,6 @@ WINDOWS = [
     Case("assignment.windows.store.GIVE_UP", lambda w: [w.matcher, CITIES[:5]], 25, MATCHER),
     Case("assignment.windows.store.LEAVE", lambda w: [w.matcher], 4, MATCHER),
     Case("assignment.windows.store.FENCE", lambda w: [BIG_CITY, w.matcher, 1], 25, MATCHER),
-    # Every pending delivery that is due, of all cities.
-    Case("assignment.windows.store.DUE", lambda w: [CITIES], 2_000, MATCHER),
-    Case("assignment.windows.store.DELIVERIES", lambda w: [BIG_CITY, 100], 3 * 100 + WEEKS, MATCHER),
-    # Everyone online there, and the networks.
-    Case("assignment.windows.store.PARTNERS", lambda w: [BIG_CITY, 20_000], 4_000, MATCHER),
-    Case("assignment.windows.store.PARTNERS", lambda w: [SMALL_CITY, 20_000], 500, MATCHER, note="of a small city"),
-    # The whole city: it counts them.
-    Case("assignment.windows.store.ABSENT", lambda w: [BIG_CITY], 9_001, MATCHER),
-    Case("assignment.windows.store.DECLINED", lambda w: [w.pending], BATCH, MATCHER, 2),
-    Case("assignment.windows.store.EXPIRED", lambda w: [CITIES, 500], 800, MATCHER),
     Case("assignment.windows.store.STAY", lambda w: [w.pending, *many("TOO_FAR", 1.0, times=len(w.pending))],
          2 * BATCH, MATCHER, 2),
     Case("assignment.windows.store.EXPLAIN", _explanations, 0, MATCHER),

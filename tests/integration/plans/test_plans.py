@@ -17,6 +17,7 @@ from tests.integration.plans.case import OPERATOR, TENANT, Case
 from tests.integration.plans.cases_deliveries import DELIVERIES, IDEMPOTENCY
 from tests.integration.plans.cases_offers import OFFERS
 from tests.integration.plans.cases_partners import OTHERS, PARTNERS
+from tests.integration.plans.cases_picture import PICTURE
 from tests.integration.plans.cases_windows import WINDOWS
 from tests.integration.plans.conftest import Filled
 from tests.integration.plans.explain import Mode, explain
@@ -32,7 +33,7 @@ GROUP BY whole.relname
 """
 # What the plans of each case that has run went by.
 USED: dict[Case, set[str]] = defaultdict(set)
-CASES = [*DELIVERIES, *IDEMPOTENCY, *OFFERS, *PARTNERS, *OTHERS, *WINDOWS]
+CASES = [*DELIVERIES, *IDEMPOTENCY, *OFFERS, *PARTNERS, *OTHERS, *PICTURE, *WINDOWS]
 
 
 @asynccontextmanager

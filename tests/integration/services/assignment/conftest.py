@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,14 @@ from services.assignment.database import Database
 from services.assignment.partners.position_intake import PositionIntake
 from services.assignment.partners.positions import PositionBook, PositionLimits
 from services.assignment.partners.servicer import PartnerServicer
+from services.assignment.picture.keeper import CityKeeper, CompanyKeeper
+from services.assignment.picture.source import Source
 from services.assignment.settings import ApiSettings
+from services.assignment.windows.commit import Lease
 from services.assignment.windows.matcher import run_matcher
 from services.assignment.windows.settings import MatcherSettings
-from services.assignment.windows.window import Lease
 from tests.assignment_api import AssignmentApi
+from tests.relays import RelayProcess, relaying, until
 
 Answer = Callable[..., Awaitable[Any]]
 OPS = Principal("test", Role.OPS)
@@ -173,18 +176,35 @@ async def assignment_api(api_settings: ApiSettings, embedded_servers: EmbeddedSe
     await serving
 
 
+@pytest.fixture(scope="session")
+def relay(embedded_servers: EmbeddedServers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
+    """Publishes what is committed, as in production."""
+    with relaying(embedded_servers, tmp_path_factory.mktemp("relay") / "relay.log") as running:
+        until(running.leads, "a leading relay")
+        yield running
+
+
+async def keeper_of(pool: asyncpg.Pool, city_code: str) -> CityKeeper:
+    """Return a city's picture, made from the database now, that follows no stream."""
+    company = CompanyKeeper(pool)
+    await company.rebuild()
+    keeper = CityKeeper(Source(pool), city_code, company)
+    await keeper.rebuild("test")
+    return keeper
+
+
 @pytest.fixture(scope="module")
-async def matcher(embedded_servers: EmbeddedServers) -> AsyncIterator[MatcherSettings]:
+async def matcher(embedded_servers: EmbeddedServers, relay: RelayProcess) -> AsyncIterator[MatcherSettings]:
     """A matcher as it runs in production, in this process, that is quick to take a new city."""
     settings = MatcherSettings(
         matcher_port=free_ports(1)[0],
+        matcher_metrics_port=free_ports(1)[0],
         matcher_dsn=embedded_servers.dsn("assignment_matcher"),
         redis_url=embedded_servers.redis_url,
         matcher_lease_renew_s=0.1,
         matcher_tick_ms=20,
         matcher_retry_s_min=0.1,
         matcher_retry_s_max=0.2,
-        matcher_earnings_refresh_s=0.1,
     )
     stop = asyncio.Event()
     running = asyncio.create_task(run_matcher(settings, stop))

@@ -27,7 +27,7 @@ from services.assignment.partners.positions import PositionBook, PositionLimits
 from services.assignment.windows.settings import MatcherSettings
 from services.assignment.windows.window import WindowRunner
 from tests.assignment_api import AssignmentApi, capacity, details, refusal_of
-from tests.integration.services.assignment.conftest import lease
+from tests.integration.services.assignment.conftest import keeper_of, lease
 from tests.invariants import broken_invariants
 
 MATCHES = 200
@@ -173,7 +173,7 @@ async def test_capacity_holds_under_two_hundred_windows_while_partners_answer_an
         seen = lost if n % 5 == 0 else held
         try:
             async with slots[n % 5]:
-                made = await runners[n % 5].run(replace(city, policy=policy), seen)
+                made = await runners[n % 5].run(replace(city, policy=policy), seen, await keeper_of(pool, city_code))
         except LeaseLostError as error:
             assert seen is lost
             return error.reason
@@ -218,7 +218,7 @@ async def test_a_window_never_waits_for_a_delivery_while_it_holds_its_partners(
         city = next(c for c in await cities_store.every(other) if c.code == city_code)
         await other.execute(LOCK_DELIVERY, UUID(too_heavy))
         runner = WindowRunner(pool, PositionBook(redis_client, PositionLimits()), settings)
-        window = await asyncio.wait_for(runner.run(city, held), 5)
+        window = await asyncio.wait_for(runner.run(city, held, await keeper_of(pool, city_code)), 5)
     assert window is not None
     assert (window.assigned, window.conflicts) == (1, 0)
     # On the primary: the standby may be a moment behind what no caller has a token of.

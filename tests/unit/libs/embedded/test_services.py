@@ -61,7 +61,7 @@ def test_nothing_secret_of_the_shell_is_passed_on(specs: dict[str, ProcessSpec])
 def test_processes_share_the_apis_port_and_each_matcher_has_its_own(specs: dict[str, ProcessSpec]) -> None:
     assert specs["assignment-api-1"].ports == (15051, 15070)
     assert specs["assignment-api-2"].ports == (15051, 15071)
-    assert specs["assignment-matcher-2"].ports == (15054,)
+    assert specs["assignment-matcher-2"].ports == (15054, 15081)
     assert specs["assignment-matcher-2"].environment["LASTMILE_MATCHER_PORT"] == "15054"
 
 

@@ -153,7 +153,9 @@ Global___MerchantCreated: _TypeAlias = MerchantCreated  # noqa: Y015
 
 @_typing.final
 class PartnerChanged(_message.Message):
-    """A partner was onboarded, or its profile, availability or shift slots changed."""
+    """A partner was onboarded, or its profile, availability or shift slots changed. One that moves to another city is told of
+    in both cities' streams, as one change: the city that it has left learns of it there.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -222,16 +224,22 @@ class DeliveryCreated(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DELIVERY_FIELD_NUMBER: _builtins.int
+    MATCH_AFTER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def delivery(self) -> _delivery_pb2.Delivery: ...
+    @_builtins.property
+    def match_after(self) -> _timestamp_pb2.Timestamp:
+        """The matcher leaves it alone until then."""
+
     def __init__(
         self,
         *,
         delivery: _delivery_pb2.Delivery | None = ...,
+        match_after: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery", "match_after", b"match_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery", "match_after", b"match_after"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -246,12 +254,22 @@ class DeliveryStateChanged(_message.Message):
     DELIVERY_ID_FIELD_NUMBER: _builtins.int
     CHANGE_FIELD_NUMBER: _builtins.int
     OFFER_FIELD_NUMBER: _builtins.int
+    PICKUP_RANK_FIELD_NUMBER: _builtins.int
+    DROP_RANK_FIELD_NUMBER: _builtins.int
+    MATCH_AFTER_FIELD_NUMBER: _builtins.int
     delivery_id: _builtins.str
+    pickup_rank: _builtins.float
+    """Where the stops of an offer that the change made come in its partner's route; absent where they come last."""
+    drop_rank: _builtins.float
     @_builtins.property
     def change(self) -> _delivery_pb2.DeliveryChange: ...
     @_builtins.property
     def offer(self) -> _assignment_pb2.Offer:
         """The offer that the change made, answered or ended; absent where none is concerned."""
+
+    @_builtins.property
+    def match_after(self) -> _timestamp_pb2.Timestamp:
+        """Of a delivery that is pending again: the matcher leaves it alone until then."""
 
     def __init__(
         self,
@@ -259,11 +277,21 @@ class DeliveryStateChanged(_message.Message):
         delivery_id: _builtins.str = ...,
         change: _delivery_pb2.DeliveryChange | None = ...,
         offer: _assignment_pb2.Offer | None = ...,
+        pickup_rank: _builtins.float | None = ...,
+        drop_rank: _builtins.float | None = ...,
+        match_after: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "offer", b"offer"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_drop_rank", b"_drop_rank", "_pickup_rank", b"_pickup_rank", "change", b"change", "drop_rank", b"drop_rank", "match_after", b"match_after", "offer", b"offer", "pickup_rank", b"pickup_rank"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "delivery_id", b"delivery_id", "offer", b"offer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_drop_rank", b"_drop_rank", "_pickup_rank", b"_pickup_rank", "change", b"change", "delivery_id", b"delivery_id", "drop_rank", b"drop_rank", "match_after", b"match_after", "offer", b"offer", "pickup_rank", b"pickup_rank"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__drop_rank: _TypeAlias = _typing.Literal["drop_rank"]  # noqa: Y015
+    _WhichOneofArgType__drop_rank: _TypeAlias = _typing.Literal["_drop_rank", b"_drop_rank"]  # noqa: Y015
+    _WhichOneofReturnType__pickup_rank: _TypeAlias = _typing.Literal["pickup_rank"]  # noqa: Y015
+    _WhichOneofArgType__pickup_rank: _TypeAlias = _typing.Literal["_pickup_rank", b"_pickup_rank"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__drop_rank) -> _WhichOneofReturnType__drop_rank | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pickup_rank) -> _WhichOneofReturnType__pickup_rank | None: ...
 
 Global___DeliveryStateChanged: _TypeAlias = DeliveryStateChanged  # noqa: Y015
