@@ -67,7 +67,7 @@ def install(folder: Path, name: str, text: str = EFFECTS) -> None:
     (described / "entry_points.txt").write_text(f"[lastmile.handlers]\n{SERVICE}.{name} = {name}:Effects\n")
 
 
-async def make_tables(servers: EmbeddedServers) -> None:
+async def make_tables(servers: EmbeddedServers | RunningStack) -> None:
     """Make the tables of the consumer."""
     connection = await asyncpg.connect(servers.dsn())
     try:
