@@ -41,6 +41,7 @@ def test_every_server_lists_its_services_and_is_healthy(
 def test_a_client_that_knows_nothing_can_call_every_query(running_stack: RunningStack, ops: Rest) -> None:
     token = ops.post("/v1/tokens", {"apiKey": running_stack.ops_api_key})["accessToken"]
     city = ops.city()
+    sent = (("authorization", f"Bearer {token}"), ("consistency-token", ops.http.headers["Consistency-Token"]))
     with grpc.insecure_channel(running_stack.grpc_target) as channel:
         pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
         called = 0
@@ -54,7 +55,7 @@ def test_a_client_that_knows_nothing_can_call_every_query(running_stack: Running
                         message_factory.GetMessageClass(method.output_type).FromString,
                     )
                     request = message_factory.GetMessageClass(method.input_type)(page_size=500)
-                    answer = call(request, metadata=(("authorization", f"Bearer {token}"),), timeout=10)
+                    answer = call(request, metadata=sent, timeout=10)
                     if method.name == "ListCities":
                         assert city in json_format.MessageToJson(answer)
         assert called == 8

@@ -99,7 +99,6 @@ def build(services: Sequence[ServiceDescriptor], comments: Comments) -> dict[str
         "paths": paths,
         "components": {
             "schemas": schemas.components,
-            "headers": _ANSWER_HEADERS,
             "responses": {f"Problem{status}": _problem(text) for status, text in _PROBLEMS.items()},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "description": "An API key or an access token."},
@@ -123,7 +122,7 @@ def _operation(route: Route, schemas: Schemas, comments: Comments) -> dict[str, 
         "responses": {
             "200": {
                 "description": "The answer.",
-                "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in _ANSWER_HEADERS},
+                "headers": _ANSWER_HEADERS,
                 "content": {"application/json": {"schema": answer}},
             },
             **{str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in _PROBLEMS},
