@@ -18,7 +18,7 @@ class PictureLimits(BaseModel):
     without_events_s: float = Field(
         2.0, gt=0, description="Without events, a city is read from the database again after this"
     )
-    reads_at_once_max: int = Field(2, gt=0, description="Whole cities read from the database at once, by a matcher")
+    reads_at_once_max: int = Field(4, gt=0, description="Whole cities read from the database at once, by a matcher")
     # A slot without events is confirmed every ten seconds.
     lag_s_max: float = Field(
         30.0, gt=0, description="What was committed and is not published after this tells that no events come"

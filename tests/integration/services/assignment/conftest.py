@@ -30,6 +30,7 @@ from services.assignment.partners.position_intake import PositionIntake
 from services.assignment.partners.positions import PositionBook, PositionLimits
 from services.assignment.partners.servicer import PartnerServicer
 from services.assignment.picture.keeper import CityKeeper, CompanyKeeper
+from services.assignment.picture.settings import PictureLimits
 from services.assignment.picture.source import Source
 from services.assignment.settings import ApiSettings
 from services.assignment.windows.commit import Lease
@@ -205,6 +206,8 @@ async def matcher(embedded_servers: EmbeddedServers, relay: RelayProcess) -> Asy
         matcher_tick_ms=20,
         matcher_retry_s_min=0.1,
         matcher_retry_s_max=0.2,
+        # It leases the cities of all tests before, which are hundreds in the end.
+        matcher_picture=PictureLimits(reads_at_once_max=6, read_wait_ms=3_000),
     )
     stop = asyncio.Event()
     running = asyncio.create_task(run_matcher(settings, stop))
