@@ -93,7 +93,6 @@ class _Group:
         self.problem, self.limits, packages = problem, limits, problem.packages
         # Those due first begin.
         self.group = group[np.lexsort((group, packages.ready_at_s[group], packages.due_at_s[group]))]
-        self.pickup = packages.pickup[self.group[0]]
         self.own_m = problem.ride_m
         self.seat = np.full((0, limits.parcels_max), -1, dtype=np.int64)
         self.length_m = np.zeros(0)
@@ -159,9 +158,10 @@ class _Group:
         return added_m, fits
 
     def _legs_m(self, tours: Ints, taken: Bools) -> Floats:
-        drops = self.problem.packages.drop[tours]
-        from_pickup = np.broadcast_to(self.pickup, drops[:, :, :1].shape)
-        before = np.concatenate([from_pickup, drops[:, :, :-1]], axis=2)
+        packages = self.problem.packages
+        drops = packages.drop[tours]
+        # A bundle is picked up where its first parcel waits; the others wait near by.
+        before = np.concatenate([packages.pickup[tours[:, :, :1]], drops[:, :, :-1]], axis=2)
         return np.where(taken, self.problem.travel.distance_m(before, drops), 0.0)
 
 

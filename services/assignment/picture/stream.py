@@ -11,8 +11,9 @@ from typing import Any
 import redis.asyncio as redis
 from redis.exceptions import ResponseError
 
+from libs.streams.codec import content_of
 from libs.streams.groups import entry_order
-from libs.streams.names import EPOCHS, FIELD, StreamName
+from libs.streams.names import EPOCHS, StreamName
 
 Entries = Sequence[tuple[str, bytes | None]]
 _NOTHING = b"0-0"
@@ -111,4 +112,4 @@ class CityStream:
 
 
 def _plain(entries: Any) -> Entries:
-    return [(entry_id.decode(), fields.get(FIELD)) for entry_id, fields in entries]
+    return [(entry_id.decode(), content_of(fields)) for entry_id, fields in entries]

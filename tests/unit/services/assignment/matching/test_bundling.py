@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.assignment.matching.bundling import Bundled, BundleLimits, bundled
@@ -88,6 +88,9 @@ def check_unit(problem: Problem, made: Bundled, place: int) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(seeds, st.integers(0, 30), st.integers(1, 6))
+# Parcels wait at two places, and the second one's comes first.
+@example(91_321_739, 23, 4)
+@example(947_442_328, 26, 5)
 def test_bundles_are_whole_small_enough_and_in_time(seed: int, n: int, m: int) -> None:
     problem = busy_problem(seed, n, m)
     packages, partners = problem.packages, problem.partners
