@@ -58,7 +58,7 @@ class Tuning:
     parcel_rounds: int = 5
     calm: float = 0.6
     calm_units: int = 60
-    calm_min: float = 10.0
+    calm_min: float = 15.0
     early_min: float = 1.0
     partners_near: int = 20
     reposition_gain_min: float = 0.5
