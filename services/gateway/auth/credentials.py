@@ -53,6 +53,10 @@ class Credentials:
         self._tokens: OrderedDict[Principal, tuple[str, datetime]] = OrderedDict()
         self._ended: OrderedDict[str, None] = OrderedDict()
 
+    def is_new_key(self, secret: str) -> bool:
+        """Whether nothing is remembered of an API key, so that a database has to be asked."""
+        return keys.KEY.match(secret) is not None and keys.hashed(secret) not in self._known
+
     async def identify(self, secret: str) -> Caller | None:
         """Return who the API key or access token belongs to, or None."""
         if not keys.KEY.match(secret):

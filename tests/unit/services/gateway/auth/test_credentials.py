@@ -7,10 +7,14 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from starlette.requests import Request
 
 from libs.grpc_server.identity import Role
 from libs.postgres.errors import UNREACHABLE
 from services.gateway.auth.credentials import CredentialLimits, Credentials
+from services.gateway.auth.rate_limits import RateLimiter, RateLimits
+from services.gateway.rest.callers import authenticate
+from services.gateway.rest.problems import ProblemError
 
 KEY = "lm_" + "a" * 43
 ROW = {
@@ -81,3 +85,19 @@ async def test_an_unknown_key_asks_the_primary_once() -> None:
     asked = credentials(standby, primary)
     assert [await asked.find(KEY) for _ in range(3)] == [None] * 3
     assert (standby.asked, primary.asked) == (1, 1)
+
+
+async def test_keys_that_one_client_makes_up_are_counted_before_a_database_is_asked() -> None:
+    standby, primary = Database(None), Database(None)
+    asked = credentials(standby, primary)
+    # Nothing answers there: this process counts.
+    limiter = RateLimiter("redis://127.0.0.1:1/0", RateLimits(requests_max=5, span_s=60))
+    statuses = []
+    for number in range(20):
+        headers = [(b"x-api-key", f"lm_{number:043}".encode())]
+        request = Request({"type": "http", "headers": headers, "client": ("192.0.2.1", 1)})
+        with pytest.raises(ProblemError) as refused:
+            await authenticate(request, False, asked, limiter)
+        statuses.append(refused.value.problem.status)
+    assert statuses == [401] * 5 + [429] * 15
+    assert (standby.asked, primary.asked) == (5, 5)
