@@ -4,7 +4,6 @@ import heapq
 import time
 from collections.abc import Callable
 
-
 # What an entry takes in Redis beside its answer: its key, its fields and when it expires. Most lists are empty.
 ENTRY_BYTES = 400
 
