@@ -110,7 +110,7 @@ class Credentials:
             self._ended.popitem(last=False)
 
     def token_of(self, api_key: ApiKey) -> tuple[str, datetime]:
-        """Return an access token for the key's owner with at least half of its lifetime left."""
+        """Return an access token for the key's owner: with half of its lifetime left, if the key has as long."""
         now = datetime.now(UTC)
         principal = Principal(
             str(api_key.id),
@@ -120,7 +120,7 @@ class Credentials:
         )
         made = self._tokens.get(principal)
         if made is None or (made[1] - now).total_seconds() < self._limits.token_s / 2:
-            made = self._signer.sign(principal, now)
+            made = self._signer.sign(principal, now, api_key.expires_at)
             self._tokens[principal] = made
             if len(self._tokens) > self._limits.known_max:
                 self._tokens.popitem(last=False)
