@@ -45,6 +45,9 @@ class GatewaySettings(BaseSettings):
     client_retry_s: float = Field(120, gt=0, description="How long a request is tried again while it may succeed")
     client_first_answer_s: float = Field(10, gt=0, description="The same, of a gateway that has not answered yet")
     client_retry_wait_s_max: float = Field(2, gt=0, description="Longest wait between two tries")
+    client_silence_s_max: float = Field(
+        35, gt=0, description="A live stream that says nothing for so long is dead: more than two heartbeats of it"
+    )
     client_connections_max: int = Field(32, gt=0, description="Connections to the gateway")
 
     def credential(self) -> str:

@@ -13,8 +13,6 @@ import httpx
 
 from cli.gateway import GatewayError, GatewaySettings, RefusedError, problem_of
 
-# Twice the time between two heartbeats, and a little: a stream that says nothing for so long is dead.
-SILENCE_S_MAX = 35.0
 END = "end"
 _CREDENTIAL_ENDED = "CREDENTIAL_ENDED"
 
@@ -42,7 +40,7 @@ class Follower:
         waited_s = 0.0
         patience_s = self._settings.client_first_answer_s
         headers = {"Authorization": f"Bearer {self._settings.credential()}", "Accept": "text/event-stream"}
-        timeout = httpx.Timeout(self._settings.client_timeout_s, read=SILENCE_S_MAX)
+        timeout = httpx.Timeout(self._settings.client_timeout_s, read=self._settings.client_silence_s_max)
         # A proxy of the shell's has no business between this machine and its own gateway.
         async with httpx.AsyncClient(
             base_url=self._settings.gateway_url, headers=headers, timeout=timeout, trust_env=False
@@ -76,7 +74,7 @@ class Follower:
                 await response.aread()
                 raise RefusedError(response.status_code, problem_of(response))
             name, data, last_id = "", "", self.last_id
-            async for line in response.aiter_lines():
+            async for line in _lines(response):
                 field, _, value = line.partition(":")
                 value = value.removeprefix(" ")
                 if not line:
@@ -93,3 +91,12 @@ class Follower:
                     last_id = value
                 elif field == "retry":
                     self._reconnect_s = int(value) / 1000
+
+
+async def _lines(response: httpx.Response) -> AsyncIterator[str]:
+    """Yield the lines as the gateway ends them. httpx would also end one at U+2028, which a note may contain."""
+    rest = b""
+    async for piece in response.aiter_bytes():
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            yield line.decode()

@@ -4,6 +4,9 @@ import heapq
 import time
 from collections.abc import Callable
 
+# What an entry takes in Redis beside its answer: its key, its fields and when it expires. Most lists are empty.
+ENTRY_BYTES = 400
+
 
 class KeptBytes:
     """The sizes of the answers that were kept here and have not expired."""
@@ -24,6 +27,7 @@ class KeptBytes:
             if self._last_end_s.get(ended_key) == ended_s:
                 self._bytes_left += self._sizes.pop(ended_key)
                 del self._last_end_s[ended_key]
+        size += ENTRY_BYTES
         more = size - self._sizes.get(key, 0)
         if more > self._bytes_left:
             return False

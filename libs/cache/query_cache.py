@@ -185,8 +185,10 @@ class QueryCache:
         return await self._make(question, entry)
 
     def _refresh_aside(self, question: _Question, entry: Entry) -> None:
-        """Make the answer anew, unless somebody does."""
+        """Make the answer anew, unless somebody does; nor without a standby: the primary's cannot be kept."""
         key = question.place.key
+        if not self._is_standby_up():
+            return
         if (key, 0) in self._flights or key in self._refreshes or len(self._refreshes) >= self._limits.refreshes_max:
             return
 

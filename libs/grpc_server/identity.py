@@ -51,9 +51,12 @@ class TokenSigner:
         self._key = private_key_file.read_text()
         self._lifetime = lifetime
 
-    def sign(self, principal: Principal, now: datetime) -> tuple[str, datetime]:
-        """Return a token for `principal` and the moment it expires."""
+    def sign(self, principal: Principal, now: datetime, until: datetime | None = None) -> tuple[str, datetime]:
+        """Return a token for `principal` and the moment it expires, which is the second after `until` at the latest."""
         expires_at = now + self._lifetime
+        if until is not None:
+            # Tokens count whole seconds: one that is cut off would end before its key.
+            expires_at = min(expires_at, until.replace(microsecond=0) + timedelta(seconds=1))
         claims = {
             "sub": principal.subject,
             "role": principal.role.value,

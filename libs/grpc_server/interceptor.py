@@ -130,7 +130,6 @@ class CallInterceptor(ServerInterceptor):
                 with answering(call):
                     response = await handler(request, context)
             except ServiceError as error:
-                _set_trailing(context, call)
                 code, status = error.code.name, error.status()
             except Exception as error:  # noqa: BLE001 - logged by _known, and answered
                 known = self._known(error, call)
@@ -139,6 +138,7 @@ class CallInterceptor(ServerInterceptor):
                 _set_trailing(context, call)
                 _log_call(call, "OK", started)
                 return response
+            _set_trailing(context, call)
             _log_call(call, code, started)
             # What aborts a call and the call's context keep each other until a full collection. They must not keep the
             # request too, by this frame or by those of the error: so both are given up before.
@@ -201,8 +201,10 @@ def _log_call(call: Call, code: str, started_s: float) -> None:
 
 async def _abort(context: Any, status: status_pb2.Status) -> NoReturn:
     # `context: Any`: the published stubs do not know abort_with_status.
-    await context.abort_with_status(rpc_status.to_status(status))
-    raise AssertionError("abort_with_status has returned")
+    # abort_with_status would drop the trailing metadata that is set.
+    said = rpc_status.to_status(status)
+    await context.abort(said.code, said.details, (*(context.trailing_metadata() or ()), *said.trailing_metadata))
+    raise AssertionError("abort has returned")
 
 
 def _set_trailing(context: Context, call: Call) -> None:

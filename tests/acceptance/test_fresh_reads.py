@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import uuid
 from typing import Any
 
 import grpc
@@ -47,6 +48,25 @@ def test_every_answer_says_where_it_comes_from_and_how_old_it_is(ops: Rest) -> N
         assert answer.status_code == 200, answer.text
         assert answer.headers["Lastmile-Source"] in {"standby", "cache", "primary"}, path
         assert int(answer.headers["Age"]) == int(answer.headers["Lastmile-Age-Ms"]) // 1000, path
+
+
+def test_that_there_is_no_such_thing_has_an_age_as_any_answer(ops: Rest) -> None:
+    path = f"/v1/partners/{uuid.uuid4()}"
+
+    def is_remembered() -> bool:
+        answer = look(ops, path)
+        assert answer.status_code == 404
+        assert int(answer.headers["Age"]) == int(answer.headers["Lastmile-Age-Ms"]) // 1000
+        return answer.headers["Lastmile-Source"] == "cache"
+
+    assert not is_remembered()
+    until(is_remembered)
+
+
+def test_a_new_key_is_in_the_next_list_that_asks_for_it(ops: Rest) -> None:
+    merchant = ops.merchant()
+    made = ops.ask("POST", "/v1/apiKeys", {"name": "test", "role": "ROLE_MERCHANT", "merchantId": merchant}).json()
+    assert ops.get("/v1/apiKeys?pageSize=1")["apiKeys"][0]["id"] == made["apiKey"]["id"]
 
 
 def test_a_list_comes_from_the_cache_until_something_in_it_changes(ops: Rest) -> None:

@@ -213,9 +213,11 @@ def test_an_id_of_another_epoch_has_the_client_load_anew(stack: RunningStack, op
 
 
 def test_the_command_line_follows_over_the_death_of_the_gateway(stack: RunningStack, ops: Rest) -> None:
-    city, merchant = ops.city(), ops.merchant()
     known = {"LASTMILE_API_KEY": stack.ops_api_key, "LASTMILE_GATEWAY_URL": stack.base_url}
     with EventSource(stack.base_url, stack.ops_api_key) as source:
+        city, merchant = ops.city(), ops.merchant()
+        # The city's own event is before it in the log, and is not what is followed here.
+        source.until(lambda: f"merchants/{merchant}" in [event.data["subject"] for event in source.events])
         begin = source.parser.last_id
     command = [sys.executable, "-m", "cli", "live", "--city", city, "--after", begin, "--count", "3", "--json"]
     with subprocess.Popen(
@@ -231,6 +233,22 @@ def test_the_command_line_follows_over_the_death_of_the_gateway(stack: RunningSt
     assert following.returncode == 0, errors
     subjects = [json.loads(line)["subject"] for line in output.splitlines()]
     assert subjects == [f"deliveries/{delivery}" for delivery in deliveries]
+
+
+def test_the_command_line_shows_whatever_a_merchant_writes(stack: RunningStack, ops: Rest) -> None:
+    known = {"LASTMILE_API_KEY": stack.ops_api_key, "LASTMILE_GATEWAY_URL": stack.base_url}
+    with EventSource(stack.base_url, stack.ops_api_key) as source:
+        begin = source.parser.last_id
+    # Each of these is the end of a line to somebody.
+    note = "second\nfloor\u2028third\u0085door"
+    delivery = ops.delivery(ops.city(), ops.merchant())
+    ops.post(f"/v1/deliveries/{delivery}:cancel", {"note": note})
+    command = [sys.executable, "-m", "cli", "live", "--delivery", delivery, "--after", begin, "--count", "2", "--json"]
+    done = subprocess.run(
+        command, env=stack.environment | known, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.split("\n")[1])["data"]["change"]["note"] == note
 
 
 def test_the_command_line_says_why_it_is_refused(stack: RunningStack) -> None:

@@ -8,7 +8,7 @@ import asyncpg
 from lastmile.assignment.v1 import partner_pb2
 from lastmile.events.v1 import event_pb2
 
-from libs.cache.entries import FOUND, Entry, Place, checked, keep_command, outdate_command, tag_key
+from libs.cache.entries import FOUND, Entry, Place, checked, keep_command, outdate_command
 from libs.cache.kept import KeptBytes
 from libs.cache.limits import CacheLimits
 from libs.cache.link import CacheAwayError, CacheLink, Command
@@ -16,6 +16,7 @@ from libs.grpc_server.identity import Principal, Role
 from libs.postgres.log_clock import history_of
 from libs.postgres.log_position import number_of, position
 from libs.streams.codec import Event
+from libs.streams.dead_letters import is_replay
 from libs.streams.handler import TryLaterError
 from services.assignment import cached_queries as tags
 
@@ -52,14 +53,12 @@ class CacheProjector:
             if event.message.HasField("partner_changed") and is_its_own:
                 partners.append((at, event.message.partner_changed.partner))
         try:
-            known = await self._outdate_cities_left(partners, outdated) if partners else []
             commands = [outdate_command(tag, at, self._limits.tag_ttl_s) for tag, at in outdated.items()]
             if partners and self._partner_window_ms:
                 history = await self._known_history()
                 for at, partner in partners:
                     commands += self._written_through(history, at, partner)
-            # What is known of cities comes last: a batch that is handled again must find the city that was left.
-            checked(await self._link.ask(*commands, *known))
+            checked(await self._link.ask(*commands))
         except CacheAwayError as error:
             raise TryLaterError(str(error)) from error
 
@@ -67,32 +66,13 @@ class CacheProjector:
         """Return a position that covers the event, and whether it is the event's own.
 
         Replayed events, and those that another publisher than our relay has brought, are in their streams by ids that
-        are no positions, and lie far beyond the log's end: which covers them as well, if not only them.
+        are times: no positions, and for the first 1.7 TB of a log far beyond its end. That covers them as well, if not
+        only them.
         """
-        at = covering(event.entry_id)
-        if at > self._log_end:
+        at, replayed = covering(event.entry_id), is_replay(event.stream)
+        if replayed or at > self._log_end:
             self._log_end = number_of(await position(self._primary))
-        return (at, True) if at <= self._log_end else (self._log_end, False)
-
-    async def _outdate_cities_left(
-        self, partners: list[tuple[int, partner_pb2.Partner]], outdated: dict[str, int]
-    ) -> list[Command]:
-        """Outdate the lists of cities that partners have left, and return what remembers where they are now.
-
-        An event names the new city alone, and comes through that city's stream: before or after those of the old one.
-        """
-        keys = {partner.id: f"{tag_key(tags.partner_tag(partner.id))}:city" for _, partner in partners}
-        found = checked(await self._link.ask(*(("GET", key) for key in keys.values())))
-        known = {one: kept.decode().partition(" ")[::2] for one, kept in zip(keys, found, strict=True) if kept}
-        for at, partner in partners:
-            city_code, said_at = partner.profile.city_code, f"{at:016x}"
-            known_at, known_city = known.get(partner.id, ("", city_code))
-            if known_city != city_code:
-                for tag in map(tags.partners_tag, (known_city, city_code)):
-                    outdated[tag] = max(at, int(known_at, 16), outdated.get(tag, 0))
-            if said_at > known_at:
-                known[partner.id] = (said_at, city_code)
-        return [("SET", keys[one], " ".join(said)) for one, said in known.items()]
+        return (self._log_end, False) if replayed or at > self._log_end else (at, True)
 
     def _written_through(self, history: str, at: int, partner: partner_pb2.Partner) -> list[Command]:
         """Return what keeps GetPartner's answers, as of the event's own commit: ops' and the partner's."""

@@ -53,6 +53,10 @@ class Credentials:
         self._tokens: OrderedDict[Principal, tuple[str, datetime]] = OrderedDict()
         self._ended: OrderedDict[str, None] = OrderedDict()
 
+    def is_new_key(self, secret: str) -> bool:
+        """Whether nothing is remembered of an API key, so that a database has to be asked."""
+        return keys.KEY.match(secret) is not None and keys.hashed(secret) not in self._known
+
     async def identify(self, secret: str) -> Caller | None:
         """Return who the API key or access token belongs to, or None."""
         if not keys.KEY.match(secret):
@@ -106,7 +110,7 @@ class Credentials:
             self._ended.popitem(last=False)
 
     def token_of(self, api_key: ApiKey) -> tuple[str, datetime]:
-        """Return an access token for the key's owner with at least half of its lifetime left."""
+        """Return an access token for the key's owner: with half of its lifetime left, if the key has as long."""
         now = datetime.now(UTC)
         principal = Principal(
             str(api_key.id),
@@ -116,7 +120,7 @@ class Credentials:
         )
         made = self._tokens.get(principal)
         if made is None or (made[1] - now).total_seconds() < self._limits.token_s / 2:
-            made = self._signer.sign(principal, now)
+            made = self._signer.sign(principal, now, api_key.expires_at)
             self._tokens[principal] = made
             if len(self._tokens) > self._limits.known_max:
                 self._tokens.popitem(last=False)

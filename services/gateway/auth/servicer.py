@@ -62,6 +62,7 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
         partner_id = UUID(request.partner_id) if request.partner_id else None
         api_key = ApiKey(new_id(), request.name, role, merchant_id, partner_id, now, expires_at)
         await store.create(self._primary, keys.hashed(key), api_key)
+        await self._tell_position()
         return access_pb2.CreateApiKeyResponse(api_key=_api_key_to(api_key), secret=key)
 
     async def ListApiKeys(  # noqa: N802 - named by the proto
@@ -85,6 +86,7 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
         if api_key is None:
             raise NotFoundError(f"no API key has the id {request.api_key_id}", reason="API_KEY_NOT_FOUND")
         self._credentials.end(api_key.id)
+        await self._tell_position()
         return access_pb2.RevokeApiKeyResponse(api_key=_api_key_to(api_key))
 
     async def IssueToken(  # noqa: N802 - named by the proto
@@ -96,6 +98,9 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
             raise UnauthenticatedError("the API key is unknown, expired or revoked", reason="CREDENTIAL_INVALID")
         token, expires_at = self._credentials.token_of(api_key)
         return access_pb2.IssueTokenResponse(access_token=token, expires_at=_timestamp(expires_at))
+
+    async def _tell_position(self) -> None:
+        current_call().response_metadata["consistency-token"] = await position(self._primary)
 
     async def _check_exists(self, request: access_pb2.CreateApiKeyRequest, context: Any) -> None:
         metadata = [(key, value) for key, value in context.invocation_metadata() or () if key == "authorization"]

@@ -109,7 +109,8 @@ def _shown(message: event_pb2.Event, audience: Audience) -> event_pb2.Event:
     if shown.HasField("delivery_state_changed"):
         moved = shown.delivery_state_changed
         if moved.offer.partner_id != audience.partner_id:
-            moved.ClearField("offer")
+            for of_the_offer in ("offer", "pickup_rank", "drop_rank"):
+                moved.ClearField(of_the_offer)
         if audience.partner_id and moved.change.partner_id != audience.partner_id:
             for of_another in ("partner_id", "location", "reason", "note"):
                 moved.change.ClearField(of_another)

@@ -10,7 +10,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from libs.grpc_server.errors import UnavailableError
+from libs.grpc_server.errors import UnauthenticatedError, UnavailableError
 from libs.grpc_server.identity import Principal, Role, TokenVerifier
 from libs.postgres.errors import UNREACHABLE
 from services.gateway.auth.credentials import Credentials
@@ -86,7 +86,11 @@ class LiveEndpoint:
             raise refuse(405, "METHOD_NOT_ALLOWED", "this path answers GET", Allow="GET")
         caller = await authenticate(request, False, self._credentials, self._rate_limiter)
         limit_headers = await self._rate_limiter.admit(caller.rate_key)
-        principal = self._verifier.verify(caller.token or "")
+        try:
+            principal = self._verifier.verify(caller.token or "")
+        except UnauthenticatedError as error:
+            # It was good when the caller was identified.
+            raise refuse(401, error.reason, error.message, WWW_Authenticate="Bearer") from None
         audience, last = _asked(request, principal)
         # A merchant or partner may have many keys, and is one caller.
         who = caller.rate_key if principal.role is Role.OPS else principal.scope

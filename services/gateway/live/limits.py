@@ -19,7 +19,7 @@ class LiveLimits(BaseModel):
         200_000, ge=1, description="Events read through for a client that was away; beyond it has to load anew"
     )
     resumes_at_once_max: int = Field(4, ge=1, description="Clients that were away for long, read for at once")
-    read_events_max: int = Field(500, ge=1, le=100_000, description="Events of one stream taken by one read")
+    read_events_max: int = Field(500, ge=1, le=100_000, description="Events of all streams taken by one read, about")
     read_block_ms: int = Field(1_000, ge=1, le=10_000, description="Longest wait of a read for new events")
     redis_timeout_s: float = Field(5.0, gt=0, description="Redis is away when it answers later than this")
     outage_wait_s: float = Field(0.5, gt=0, description="Wait after a failure of Redis, before the next try")

@@ -47,9 +47,10 @@ class StreamTail:
     """One reader's place in all the streams of an epoch. Use it from one task."""
 
     def __init__(self, client: redis.Redis, events_max: int) -> None:
-        """`events_max` of each stream are taken by one read. Begin with `start` or `start_near_end`."""
+        """About `events_max` of all streams are taken by one read. Begin with `start` or `start_near_end`."""
         self._client = client
         self._events_max = events_max
+        self._events_of_each = events_max
         self._start = Position(0, 0, 0)
         self._newest_epoch = 0
         self._cursors: dict[str, Position] = {}
@@ -107,6 +108,7 @@ class StreamTail:
             # A city's first event, or an epoch's: what was read without it may come after it.
             self._adopt(await self._look())
             self._known = known
+            self._share_out()
         before = dict(self._cursors)
         entries, cut = [], []
         for raw_name, rows in found:
@@ -115,8 +117,13 @@ class StreamTail:
             entries += [
                 Entry(position, name, content_of(fields)) for position, (_, fields) in zip(positions, rows, strict=True)
             ]
-            if len(rows) >= self._events_max:
+            if len(rows) >= self._events_of_each:
                 cut.append(positions[-1])
+        if not cut:
+            self._share_out()
+        elif len(entries) <= self._events_max // 2:
+            # Few streams have more: they may have the others' share.
+            self._events_of_each *= 2
         if cut or self._unsure:
             await self._refuse_gaps(before)
             self._unsure = bool(cut)
@@ -136,7 +143,7 @@ class StreamTail:
             pipeline.scard(EPOCHS)
             if self._cursors:
                 pipeline.xread(
-                    {name: cursor.entry_id for name, cursor in self._cursors.items()}, count=self._events_max
+                    {name: cursor.entry_id for name, cursor in self._cursors.items()}, count=self._events_of_each
                 )
             streams, epochs, *found = await pipeline.execute()
         return (found[0] or [] if found else []), (streams, epochs)
@@ -157,6 +164,10 @@ class StreamTail:
             self._start = Position(self._newest_epoch, 0, 0)
         for name in names:
             self._cursors.setdefault(name, self._start)
+
+    def _share_out(self) -> None:
+        """Have all streams give as many: a read of all they have would take the process from everybody else."""
+        self._events_of_each = max(1, self._events_max // max(1, len(self._cursors)))
 
     async def _refuse_gaps(self, cursors: Mapping[str, Position]) -> None:
         """Raise GapError where entries after a cursor were trimmed. After the read: what goes later was read."""

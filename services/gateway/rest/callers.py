@@ -39,6 +39,10 @@ async def authenticate(request: Request, anonymous: bool, credentials: Credentia
         await limiter.admit(f"client:{client}")
         said = "send 'Authorization: Bearer <API key or access token>', or 'X-Api-Key: <API key>'"
         raise refuse(401, "UNAUTHENTICATED", said, WWW_Authenticate="Bearer")
+    # Before a database is asked: keys that nobody has are made up faster than it answers.
+    is_new = credentials.is_new_key(secret)
+    if is_new:
+        await limiter.admit(f"client:{client}")
     try:
         caller = await credentials.identify(secret)
     except (UnavailableError, *UNREACHABLE) as error:
@@ -46,7 +50,8 @@ async def authenticate(request: Request, anonymous: bool, credentials: Credentia
         said = "the credential cannot be looked up at the moment; try again"
         raise refuse(503, "DATABASE_UNAVAILABLE", said) from None
     if caller is None:
-        await limiter.admit(f"client:{client}")
+        if not is_new:
+            await limiter.admit(f"client:{client}")
         said = "the credential is unknown, expired or revoked"
         raise refuse(401, "CREDENTIAL_INVALID", said, WWW_Authenticate="Bearer")
     return caller

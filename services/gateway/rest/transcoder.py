@@ -5,7 +5,9 @@ import logging
 import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from http import HTTPStatus
+from typing import Any
 
 import grpc
 from google.protobuf import message_factory
@@ -163,8 +165,8 @@ class Transcoder:
         try:
             raw = await call
         except grpc.aio.AioRpcError as error:
-            raise ProblemError(problem_of(error)) from None
-        trailing = {str(key): str(value) for key, value in await call.trailing_metadata() or ()}
+            raise ProblemError(_problem_with_age(error)) from None
+        trailing = _text_of(await call.trailing_metadata())
         made = route.method.output_type
 
         def render() -> bytes:
@@ -172,10 +174,7 @@ class Transcoder:
 
         is_hot = trailing.get("answer-source") == "cache"
         rendered = self._rendered.get(made.full_name, raw, render) if is_hot else render()
-        headers = {name: trailing[key] for key, name in _ANSWER_HEADERS.items() if key in trailing}
-        if "answer-age-ms" in trailing:
-            headers["Age"] = str(int(trailing["answer-age-ms"]) // 1000)
-        return rendered, headers
+        return rendered, _headers_of(trailing)
 
     def _find(self, request: Request) -> tuple[Route, Sequence[str], bool]:
         path, verb = request.url.path, request.method
@@ -235,6 +234,25 @@ def _metadata(request: Request, request_id: str, caller: Caller) -> list[tuple[s
         elif said:
             raise _bad_header(name, said)
     return metadata
+
+
+def _text_of(metadata: Any) -> dict[str, str]:
+    return {str(key): value for key, value in metadata or () if isinstance(value, str)}
+
+
+def _headers_of(trailing: Mapping[str, str]) -> dict[str, str]:
+    headers = {name: trailing[key] for key, name in _ANSWER_HEADERS.items() if key in trailing}
+    if "answer-age-ms" in trailing:
+        headers["Age"] = str(int(trailing["answer-age-ms"]) // 1000)
+    return headers
+
+
+def _problem_with_age(error: grpc.aio.AioRpcError) -> Problem:
+    """Return a service's error; that there is no such thing is an answer, and has an age as any other."""
+    problem = problem_of(error)
+    if error.code() is not grpc.StatusCode.NOT_FOUND:
+        return problem
+    return replace(problem, headers=problem.headers | _headers_of(_text_of(error.trailing_metadata())))
 
 
 def _refuse_encoded(request: Request) -> None:

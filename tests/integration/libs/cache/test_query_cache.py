@@ -253,6 +253,23 @@ async def test_without_a_standby_what_is_within_the_window_is_given_though_it_is
         await caching.ask(down, name)
 
 
+async def test_without_a_standby_no_refresh_spends_what_the_primary_does_for_queries(
+    caching: Caching, name: str
+) -> None:
+    standby = Standby()
+    await caching.ask(standby, name)
+    # A moment ago, and beyond what was seen of the log.
+    await caching.outdate(f"test/{name}", 1_500)
+    caching.is_up[0] = False
+    for _ in range(5):
+        assert (await caching.ask(standby, name)).origin.source == "cache"
+    assert standby.asked == 1, "an answer of the primary could not be kept"
+    caching.is_up[0], standby.position = True, 1_500
+    while (await caching.ask(standby, name)).response_metadata["version"] != "1500":
+        await asyncio.sleep(0.01)
+    assert standby.asked == 2
+
+
 async def test_without_redis_so_many_queries_a_second_go_to_the_standby(name: str) -> None:
     clock, link = LogClock(ClockLimits()), CacheLink("redis://127.0.0.1:1/0", LIMITS)
     clock.history = "test"

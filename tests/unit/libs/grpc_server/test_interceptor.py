@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from lastmile.assignment.v1 import delivery_pb2, delivery_pb2_grpc
 
-from libs.grpc_server.errors import ResourceExhaustedError
+from libs.grpc_server.call import Origin, current_call
+from libs.grpc_server.errors import NotFoundError, ResourceExhaustedError
 from libs.grpc_server.identity import Principal, Role, TokenSigner, TokenVerifier
 from libs.grpc_server.server import GrpcServer, ServerLimits
 
@@ -32,6 +33,10 @@ class Refusing(delivery_pb2_grpc.DeliveryServiceServicer):
 
     async def ListDeliveries(self, request: Any, context: Any) -> Any:  # noqa: N802 - the RPC's name
         raise ResourceExhaustedError("not now")
+
+    async def GetDelivery(self, request: Any, context: Any) -> Any:  # noqa: N802 - the RPC's name
+        current_call().origin = Origin("standby", 5, 1234)
+        raise NotFoundError("no such delivery")
 
     async def CancelDelivery(self, request: Any, context: Any) -> Any:  # noqa: N802 - the RPC's name
         raise LookupError("a bug")
@@ -98,3 +103,14 @@ async def test_a_refused_request_is_not_kept(
     await asyncio.sleep(0)
     kept = tracemalloc.get_traced_memory()[0] - before
     assert kept < KEPT_BYTES_MAX, f"{kept} bytes after {CALLS} requests of {REQUEST_BYTES}"
+
+
+async def test_that_there_is_no_such_thing_has_an_age_as_any_answer(channel: tuple[grpc.aio.Channel, str]) -> None:
+    opened, token = channel
+    wanted = delivery_pb2.GetDeliveryRequest(delivery_id=CANCEL.delivery_id)
+    metadata = [("authorization", f"Bearer {token}"), ("x-request-id", "r1")]
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await delivery_pb2_grpc.DeliveryServiceStub(opened).GetDelivery(wanted, metadata=metadata)
+    told = dict(error.value.trailing_metadata())
+    assert (told["answer-source"], told["answer-age-ms"], told["x-request-id"]) == ("standby", "1234", "r1")
+    assert told["grpc-status-details-bin"]

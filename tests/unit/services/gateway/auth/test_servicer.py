@@ -4,6 +4,8 @@ from lastmile.assignment.v1 import merchant_pb2
 from lastmile.common.v1 import access_pb2 as common_pb2
 from lastmile.gateway.v1 import access_pb2
 
+from libs.grpc_server.call import Call, answering
+from libs.grpc_server.identity import Principal, Role
 from services.gateway.auth.servicer import AccessServicer
 
 MERCHANT_ID = "01a20000-0000-7000-8000-000000000000"
@@ -44,6 +46,8 @@ async def test_a_key_can_be_made_for_a_merchant_that_was_registered_a_moment_ago
     channel, unused = Channel(), cast(Any, None)
     servicer = AccessServicer(cast(Any, Primary()), unused, unused, cast(Any, channel))
     request = access_pb2.CreateApiKeyRequest(name="test", role=common_pb2.ROLE_MERCHANT, merchant_id=MERCHANT_ID)
-    answer = await servicer.CreateApiKey(request, Context())
+    with answering(Call("CreateApiKey", "r", Principal("ops", Role.OPS))) as call:
+        answer = await servicer.CreateApiKey(request, Context())
     assert answer.secret
+    assert call.response_metadata == {"consistency-token": "0/2A"}
     assert channel.metadata == {"authorization": "Bearer token", "consistency-token": "0/2A"}
