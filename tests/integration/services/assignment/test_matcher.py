@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -14,6 +16,7 @@ from prometheus_client import REGISTRY
 
 from libs.embedded.stack import EmbeddedServers, free_ports
 from services.assignment.matching.assignment import NotOptimalError
+from services.assignment.picture import source
 from services.assignment.picture import store as picture_store
 from services.assignment.picture.settings import PictureLimits
 from services.assignment.windows import window
@@ -194,3 +197,17 @@ async def test_another_matcher_goes_on_where_one_has_stopped(ops: Caller, embedd
         second = await ops.partner(city, acceptance=AUTOMATIC)
         await reaches(ops, offered, ASSIGNED)
         assert (await ops.get(offered)).partner_id == second
+
+
+@pytest.mark.usefixtures("relay")
+async def test_a_step_of_a_clock_holds_no_window_up(
+    ops: Caller, embedded_servers: EmbeddedServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with matching(settings_of(embedded_servers)):
+        city, merchant = await ops.city(), await ops.merchant()
+        await ops.partner(city, acceptance=AUTOMATIC, capacity=capacity(9))
+        await reaches(ops, await ops.delivery(city, merchant), ASSIGNED)
+        # The host's goes back by an hour, or the database's, after a promotion, forward.
+        clocks = SimpleNamespace(time=lambda: time.time() - 3_600, monotonic=lambda: time.monotonic() - 3_600)
+        monkeypatch.setattr(source, "time", clocks)
+        await reaches(ops, await ops.delivery(city, merchant), ASSIGNED)
