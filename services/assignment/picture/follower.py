@@ -66,6 +66,8 @@ class Follower:
                 log.warning("no events", extra={"city": self._city_code, "error": error_text(error)})
                 why = "outage"
                 await self._go_on_without(stop)
+            finally:
+                self.hears_events = False
 
     async def _follow(self, stop: asyncio.Event) -> None:
         limits, checked_s, made_s = self._limits, time.monotonic(), time.monotonic()

@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY
 
 from libs.embedded.stack import EmbeddedServers, free_ports
 from services.assignment.matching.assignment import NotOptimalError
-from services.assignment.picture import source
+from services.assignment.picture import follower, source
 from services.assignment.picture import store as picture_store
 from services.assignment.picture.settings import PictureLimits
 from services.assignment.windows import window
@@ -175,6 +175,38 @@ async def test_a_bug_stops_its_city_loudly_and_no_other(
         monkeypatch.setattr(window, "match_window", match)
         await reaches(ops, hurt, ASSIGNED)
         assert REGISTRY.get_sample_value("lastmile_matcher_city_failing", {"city": sick}) == 0
+
+
+@pytest.mark.usefixtures("relay")
+async def test_a_bug_in_following_is_waited_for_longer_each_time_though_windows_go_well(
+    ops: Caller, embedded_servers: EmbeddedServers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def tell_nothing(*_: Any, **__: Any) -> None:
+        raise NotOptimalError("made up")
+
+    def failing(city: str) -> float | None:
+        return REGISTRY.get_sample_value("lastmile_matcher_city_failing", {"city": city})
+
+    async with matching(settings_of(embedded_servers)):
+        city, merchant = await ops.city(), await ops.merchant()
+        await ops.partner(city, acceptance=AUTOMATIC, capacity=capacity(99))
+        await reaches(ops, await ops.delivery(city, merchant), ASSIGNED)
+        monkeypatch.setattr(follower, "told", tell_nothing)
+
+        async def failed() -> bool:
+            await reaches(ops, await ops.delivery(city, merchant), ASSIGNED)
+            return failures(city) >= 4
+
+        await until(failed)
+        waits_s = [r.again_after_s for r in caplog.records if r.message == "a city fails" and r.city == city]
+        assert waits_s[:4] == [0.1, 0.2, 0.4, 0.4]
+        assert failing(city) == 1
+        monkeypatch.undo()
+
+        async def recovered() -> bool:
+            return failing(city) == 0
+
+        await until(recovered)
 
 
 @pytest.mark.usefixtures("relay")
