@@ -92,7 +92,7 @@ class CityWorker:
         metrics.FAILING.labels(self.lease.city_code).set(0)
 
     async def _again_and_again(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Do what ends only with the worker; begin it again after a bug. It goes well when it has not failed for long."""
+        """Do what ends only with the worker; begin it again after a bug. It goes well when it has not failed long."""
         settings, city_code = self._settings, self.lease.city_code
         while not self._stop.is_set():
             recovery = asyncio.get_running_loop().call_later(settings.matcher_failure_wait_s_max, self._went_well, what)
