@@ -1,8 +1,6 @@
 """Pictures on the real servers: fed by events, made anew when some are lost, compared with the database and mended."""
 
 import asyncio
-import base64
-import json
 import logging
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,7 +15,6 @@ import redis.asyncio as redis
 from lastmile.assignment.v1 import delivery_pb2, merchant_pb2, network_pb2, partner_pb2
 
 from libs.embedded.stack import EmbeddedServers
-from libs.ids import new_id
 from libs.postgres.pool import PoolLimits, create_pool
 from libs.streams.names import EPOCHS, FIELD, StreamName
 from tests.assignment_api import AssignmentApi, Caller, profile, until
@@ -269,32 +266,6 @@ async def test_an_event_that_cannot_be_read_stops_nothing_and_what_it_told_is_fo
             await followed.settled()
         assert "undecodable event" in [record.message for record in caplog.records]
         assert followed.rebuilds == ["start"]
-
-
-async def test_a_partner_whose_commit_cannot_be_seen_yet_is_in_the_picture(
-    ops: Caller, follow: Follow, redis_client: redis.Redis
-) -> None:
-    city, unseen = await ops.city(), new_id()
-    partner = await ops.partner(city)
-    async with follow(city) as followed:
-        await followed.settled()
-        name = await stream_name(redis_client, city)
-
-        async def published() -> Any:
-            return await redis_client.xrevrange(name, count=1)
-
-        ((entry_id, fields),) = await until(published)
-        # What is published before any snapshot shows it looks like this.
-        envelope = json.loads(fields[FIELD])
-        told = base64.b64decode(envelope["data_base64"]).replace(partner.encode(), str(unseen).encode())
-        envelope["data_base64"] = base64.b64encode(told).decode()
-        await redis_client.xadd(name, {FIELD: json.dumps(envelope)}, id=f"{entry_id.decode().partition('-')[0]}-999")
-    async with follow(city) as followed:
-
-        async def known() -> bool:
-            return followed.keeper.picture.partners.get(unseen) is not None
-
-        await until(known)
 
 
 async def test_a_picture_follows_a_busy_city_without_a_miss(assignment_api: AssignmentApi, follow: Follow) -> None:
