@@ -20,6 +20,8 @@ from services.assignment.matching.problem import Bools, Packages, Partners
 # Exchanges among more pairs than this would take longer than they are worth.
 PAIRS_MAX = 20_000
 MOVES_MAX, ROOM_MOVES_MAX = 1_000, 100
+# And so would more looks at who could go where instead of whom: some seconds.
+LOOKS_MAX = 500_000_000
 
 
 def exchanged(
@@ -84,7 +86,7 @@ class _Pairs(NamedTuple):
 class _Places(NamedTuple):
     """A matching that changes: (a,) each package's partner or UNASSIGNED and what that costs, (c, d) the room left.
 
-    held, held_starts: the packages of each partner, held[held_starts[j]:held_starts[j+1]].
+    held, held_starts: the packages of each partner, held[held_starts[j]:held_starts[j+1]]. looks_left: (1,).
     """
 
     at: Ints
@@ -92,6 +94,7 @@ class _Places(NamedTuple):
     room: Ints
     held: Ints
     held_starts: Ints
+    looks_left: Ints
 
 
 @compiled
@@ -103,7 +106,7 @@ def _best(pairs: _Pairs, at: Ints, room: Ints) -> Ints:
         _climb(pairs, places, False)
         if places.own_ms.sum() < best_ms:
             best, best_ms = places.at.copy(), places.own_ms.sum()
-        if not rooms_left or not _make_room(pairs, places):
+        if not rooms_left or places.looks_left[0] <= 0 or not _make_room(pairs, places):
             break
     places = _placed(pairs, best, room)
     _climb(pairs, places, True)
@@ -115,7 +118,7 @@ def _placed(pairs: _Pairs, at: Ints, room: Ints) -> _Places:
     n = len(at)
     places = _Places(
         np.full(n, UNASSIGNED), pairs.left_out_ms.copy(), room.copy(), np.empty(n, np.int64),
-        np.empty(len(room) + 1, np.int64),
+        np.empty(len(room) + 1, np.int64), np.full(1, LOOKS_MAX),
     )  # fmt: skip
     for i in range(n):
         _put(pairs, places, i, at[i])
@@ -161,8 +164,13 @@ def _climb(pairs: _Pairs, places: _Places, leave: bool) -> None:
     """Move while that is better; with `leave`, one may be left out instead of another one."""
     free = np.empty(len(places.at), np.int64)
     for _ in range(MOVES_MAX):
+        if places.looks_left[0] <= 0:
+            return
+        places.looks_left[0] -= len(pairs.column)
         if not _advance(pairs, places, free):
             _note_held(places)
+            for to in pairs.column:
+                places.looks_left[0] -= places.held_starts[to + 1] - places.held_starts[to]
             if not (_push_on(pairs, places, free, leave) or _swap(pairs, places)):
                 return
 

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
+from operator import attrgetter
 from uuid import UUID
 
 import asyncpg
@@ -66,6 +67,8 @@ class Follower:
                 log.warning("no events", extra={"city": self._city_code, "error": error_text(error)})
                 why = "outage"
                 await self._go_on_without(stop)
+            finally:
+                self.hears_events = False
 
     async def _follow(self, stop: asyncio.Event) -> None:
         limits, checked_s, made_s = self._limits, time.monotonic(), time.monotonic()
@@ -120,7 +123,7 @@ class CityFollower(Follower):
 
     async def _tell(self, entries: Entries, *, before_the_picture: bool = False) -> None:
         picture = self._keeper.picture
-        partners: set[UUID] = set()
+        partners: dict[UUID, Partner] = {}
         deliveries = {delivery_id: version for delivery_id, (version, _) in self._unseen.items()}
         heard: Counter[Heard] = Counter()
         for news in _news(self._city_code, entries):
@@ -129,7 +132,7 @@ class CityFollower(Follower):
             said = told(picture, news, before_the_picture=before_the_picture)
             heard[said] += 1
             if said is Heard.MISSED and isinstance(news, Partner):
-                partners.add(news.id)
+                partners[news.id] = max(news, partners.get(news.id, news), key=attrgetter("version"))
             elif said is Heard.MISSED:
                 deliveries[news.id] = max(news.version, deliveries.get(news.id, 0))
         for said, count in heard.items():
@@ -139,8 +142,11 @@ class CityFollower(Follower):
         if partners or deliveries:
             await self._reread(partners, deliveries, "overlap" if before_the_picture else "missed")
 
-    async def _reread(self, partners: set[UUID], deliveries: dict[UUID, int], why: str) -> None:
-        await self._keeper.refresh(partners, deliveries.keys(), why)
+    async def _reread(self, partners: dict[UUID, Partner], deliveries: dict[UUID, int], why: str) -> None:
+        await self._keeper.refresh(partners.keys(), deliveries.keys(), why)
+        for partner in partners.values():
+            # While its commit cannot be seen yet, all that is known of it is what the event says.
+            self._keeper.picture.told_partner(partner)
         for delivery_id, version in deliveries.items():
             _, tries = self._unseen.pop(delivery_id, (0, 0))
             if (self._keeper.picture.delivery_version(delivery_id) or 0) >= version:

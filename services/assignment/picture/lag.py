@@ -22,11 +22,12 @@ class PublishingLag:
         """Whether something that was committed longer ago than may be is not published."""
         return bool(self._marks) and time.monotonic() - self._marks[0][0] > self._lag_s_max
 
-    async def look(self, connection: asyncpg.Connection) -> None:
-        """Take in where the log and the slot are."""
-        lsn, _ = await store.log_position(connection)
+    async def look(self, connection: asyncpg.Connection) -> float:
+        """Take in where the log and the slot are; return the database's time, in seconds since 1970."""
+        lsn, now_s = await store.log_position(connection)
         slots = await find_slots(connection)
         self.published_lsn = slots[0].confirmed_lsn if slots else 0
         while self._marks and self._marks[0][1] <= self.published_lsn:
             self._marks.popleft()
         self._marks.append((time.monotonic(), lsn))
+        return now_s

@@ -12,12 +12,15 @@ import asyncpg
 
 
 class Source:
-    """The primary, for all cities of a process. Until a time was taken in, its clock is taken for this host's."""
+    """The primary, for all cities of a process.
+
+    Until a time was taken in, its clock is taken for this host's; steps of the host's make no difference after that.
+    """
 
     def __init__(self, primary: asyncpg.Pool, reads_at_once_max: int = 1) -> None:
         self.primary = primary
         self._reads = asyncio.Semaphore(reads_at_once_max)
-        self._ahead_s = 0.0
+        self._ahead_s = time.time() - time.monotonic()
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -27,8 +30,8 @@ class Source:
 
     def now_s(self) -> float:
         """Return seconds since 1970 by the database's clock."""
-        return time.time() + self._ahead_s
+        return time.monotonic() + self._ahead_s
 
     def set_time(self, database_s: float) -> None:
         """Take in what the database has just said its time is."""
-        self._ahead_s = database_s - time.time()
+        self._ahead_s = database_s - time.monotonic()

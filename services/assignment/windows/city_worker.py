@@ -6,6 +6,7 @@ stops this city alone, loudly, and for longer each time.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ log = logging.getLogger("matcher")
 OUTAGES = (*UNREACHABLE, asyncpg.PostgresError, RedisError)
 # A worker looks at its city at least so often: its policy may have changed.
 _LOOK_S_MAX = 1.0
+_WINDOWS = "windows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,8 @@ class CityWorker:
         self.keeper = CityKeeper(shared.source, lease.city_code, shared.company)
         self.follower = CityFollower(shared.streams, self.keeper, limits, shared.lag)
         self._reconciler = Reconciler(self.keeper, self.follower, limits, shared.lag)
-        self._failures = 0
+        # How often each of its works has failed since it last went well.
+        self._failures: Counter[str] = Counter()
 
     def stop(self) -> None:
         """Have it finish its window and end."""
@@ -83,29 +86,38 @@ class CityWorker:
                 group.create_task(self._again_and_again("picture", lambda: self.follower.run(self._stop))),
                 group.create_task(self._again_and_again("reconciliation", self._reconcile)),
             ]
-            await self._again_and_again("windows", self._windows)
+            await self._again_and_again(_WINDOWS, self._windows)
             for task in others:
                 task.cancel()
         metrics.FAILING.labels(self.lease.city_code).set(0)
 
     async def _again_and_again(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Do what ends only with the worker; begin it again after a bug."""
+        """Do what ends only with the worker; begin it again after a bug. It goes well when it has not failed long."""
         settings, city_code = self._settings, self.lease.city_code
         while not self._stop.is_set():
+            recovery = asyncio.get_running_loop().call_later(settings.matcher_failure_wait_s_max, self._went_well, what)
             try:
                 await work()
             except Exception:  # whatever it is, the other cities go on
-                self._failures += 1
+                recovery.cancel()
                 wait_s = min(
                     settings.matcher_failure_wait_s_max,
-                    settings.matcher_failure_wait_s_min * 2.0 ** min(self._failures - 1, 16),
+                    settings.matcher_failure_wait_s_min * 2.0 ** min(self._failures[what], 16),
                 )
+                self._failures[what] += 1
                 metrics.FAILURES.labels(city_code).inc()
                 metrics.FAILING.labels(city_code).set(1)
                 log.exception("a city fails", extra={"city": city_code, "what": what, "again_after_s": wait_s})
                 # The picture may be what is wrong.
                 self.keeper.doubted = True
                 await self._wait(wait_s)
+            finally:
+                recovery.cancel()
+
+    def _went_well(self, what: str) -> None:
+        self._failures.pop(what, None)
+        if not self._failures:
+            metrics.FAILING.labels(self.lease.city_code).set(0)
 
     async def _windows(self) -> None:
         settings = self._settings
@@ -138,8 +150,7 @@ class CityWorker:
         city = self._shared.city_of(self.lease.city_code)
         async with self._shared.slots:
             window = await self._shared.runner.run(city, self.lease, self.keeper)
-        self._failures = 0
-        metrics.FAILING.labels(city.code).set(0)
+        self._went_well(_WINDOWS)
         if window is not None and window.assigned:
             log.info("window", extra={"city": city.code, **_figures(window)})
 

@@ -109,7 +109,7 @@ class Matcher:
         async with self._primary.acquire() as connection:
             fences = await store.renew_leases(connection, self.id, self._settings.matcher_lease_ttl_s)
             self._cities = {city.code: city for city in await cities_store.every(connection)}
-            await self._lag.look(connection)
+            self._shared.source.set_time(await self._lag.look(connection))
         if not stop.is_set():
             self._employ(group, fences)
         deaf = [worker for worker, _ in self._workers.values() if not worker.follower.hears_events]

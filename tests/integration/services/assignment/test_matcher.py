@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -14,6 +16,7 @@ from prometheus_client import REGISTRY
 
 from libs.embedded.stack import EmbeddedServers, free_ports
 from services.assignment.matching.assignment import NotOptimalError
+from services.assignment.picture import follower, source
 from services.assignment.picture import store as picture_store
 from services.assignment.picture.settings import PictureLimits
 from services.assignment.windows import window
@@ -175,6 +178,38 @@ async def test_a_bug_stops_its_city_loudly_and_no_other(
 
 
 @pytest.mark.usefixtures("relay")
+async def test_a_bug_in_following_is_waited_for_longer_each_time_though_windows_go_well(
+    ops: Caller, embedded_servers: EmbeddedServers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def tell_nothing(*_: Any, **__: Any) -> None:
+        raise NotOptimalError("made up")
+
+    def failing(city: str) -> float | None:
+        return REGISTRY.get_sample_value("lastmile_matcher_city_failing", {"city": city})
+
+    async with matching(settings_of(embedded_servers)):
+        city, merchant = await ops.city(), await ops.merchant()
+        await ops.partner(city, acceptance=AUTOMATIC, capacity=capacity(99))
+        await reaches(ops, await ops.delivery(city, merchant), ASSIGNED)
+        monkeypatch.setattr(follower, "told", tell_nothing)
+
+        async def failed() -> bool:
+            await reaches(ops, await ops.delivery(city, merchant), ASSIGNED)
+            return failures(city) >= 4
+
+        await until(failed)
+        waits_s = [r.again_after_s for r in caplog.records if r.message == "a city fails" and r.city == city]
+        assert waits_s[:4] == [0.1, 0.2, 0.4, 0.4]
+        assert failing(city) == 1
+        monkeypatch.undo()
+
+        async def recovered() -> bool:
+            return failing(city) == 0
+
+        await until(recovered)
+
+
+@pytest.mark.usefixtures("relay")
 async def test_another_matcher_goes_on_where_one_has_stopped(ops: Caller, embedded_servers: EmbeddedServers) -> None:
     city, merchant = await ops.city(offer_ttl_s=2), await ops.merchant()
     first = await ops.partner(city, capacity=capacity(1))
@@ -194,3 +229,17 @@ async def test_another_matcher_goes_on_where_one_has_stopped(ops: Caller, embedd
         second = await ops.partner(city, acceptance=AUTOMATIC)
         await reaches(ops, offered, ASSIGNED)
         assert (await ops.get(offered)).partner_id == second
+
+
+@pytest.mark.usefixtures("relay")
+async def test_a_step_of_a_clock_holds_no_window_up(
+    ops: Caller, embedded_servers: EmbeddedServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with matching(settings_of(embedded_servers)):
+        city, merchant = await ops.city(), await ops.merchant()
+        await ops.partner(city, acceptance=AUTOMATIC, capacity=capacity(9))
+        await reaches(ops, await ops.delivery(city, merchant), ASSIGNED)
+        # The host's goes back by an hour, or the database's, after a promotion, forward.
+        clocks = SimpleNamespace(time=lambda: time.time() - 3_600, monotonic=lambda: time.monotonic() - 3_600)
+        monkeypatch.setattr(source, "time", clocks)
+        await reaches(ops, await ops.delivery(city, merchant), ASSIGNED)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.assignment.matching.assignment import UNASSIGNED, Graph
-from services.assignment.matching.exchange import exchanged
+from services.assignment.matching.exchange import _climb, _Pairs, _placed, exchanged
 from services.assignment.matching.match import match
 from services.assignment.matching.pipeline import LEFT_OUT_MS
 from services.assignment.matching.problem import Packages, Partners
@@ -104,3 +104,16 @@ def test_with_too_little_room_a_match_leaves_out_hardly_more_than_it_must(kind: 
         problem, book = gap.problem()
         result, best = match(problem, book=book), optimum(gap)
         assert best.left_out <= int((result.partner < 0).sum()) <= best.left_out + 1
+
+
+def test_looks_are_limited() -> None:
+    count = 6
+    pairs = _Pairs(
+        starts=np.arange(count + 1), column=np.zeros(count, dtype=np.int64), cost_ms=np.arange(count, dtype=float),
+        load=np.ones((count, 1), dtype=np.int64), left_out_ms=np.full(count, LEFT_OUT_MS), weight=np.ones(count),
+    )  # fmt: skip
+    places = _placed(pairs, np.full(count, UNASSIGNED), np.full((1, 1), count))
+    # Each round looks at every pair: after two of them it is over.
+    places.looks_left[0] = 2 * count
+    _climb(pairs, places, False)
+    assert sorted(places.at) == [UNASSIGNED] * 4 + [0] * 2
