@@ -41,7 +41,8 @@ def settings_of(servers: EmbeddedServers, **changes: Any) -> MatcherSettings:
         "matcher_retry_s_min": 0.1,
         "matcher_retry_s_max": 0.2,
         "matcher_failure_wait_s_min": 0.1,
-        "matcher_failure_wait_s_max": 0.4,
+        # What runs for so long without a bug counts as well again: a busy machine must not seem to.
+        "matcher_failure_wait_s_max": 3.0,
     }
     return MatcherSettings(**(given | changes))
 
@@ -203,7 +204,7 @@ async def test_a_bug_in_following_is_waited_for_longer_each_time_though_windows_
 
         await until(failed)
         waits_s = [r.again_after_s for r in caplog.records if r.message == "a city fails" and r.city == city]
-        assert waits_s[:4] == [0.1, 0.2, 0.4, 0.4]
+        assert waits_s[:4] == [0.1, 0.2, 0.4, 0.8]
         assert failing(city) == 1
         monkeypatch.undo()
 
