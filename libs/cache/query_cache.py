@@ -201,8 +201,11 @@ class QueryCache:
                     await self._make(question, entry)
             except CacheAwayError:
                 return
-            except Exception as error:  # noqa: BLE001 - nobody waits for it; the next reader finds out by itself
+            except (ServiceError, *UNREACHABLE) as error:
                 log.warning("not refreshed", extra={"method": question.call.method, "error": error_text(error)})
+            except Exception:
+                # A reader would have been told; here nobody waits, and the next reader asks by itself.
+                log.exception("a refresh failed", extra={"method": question.call.method})
 
         self._refreshes.start(key, refresh)
 

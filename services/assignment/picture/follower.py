@@ -7,6 +7,7 @@ at a bounded rate, and matching goes on.
 import asyncio
 import logging
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
@@ -39,7 +40,7 @@ REDIS_AWAY = (RedisError, OSError, TimeoutError)
 OUTAGES = (*UNREACHABLE, asyncpg.PostgresError, *REDIS_AWAY)
 
 
-class Follower:
+class Follower(ABC):
     """Follows one stream until `stop` is set. Raises only what is a bug."""
 
     def __init__(self, client: redis.Redis, city_code: str, limits: PictureLimits, lag: PublishingLag) -> None:
@@ -98,13 +99,13 @@ class Follower:
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), max(0.0, seconds))
 
+    @abstractmethod
     async def _make(self, why: str, overlap: Entries = ()) -> None:
         """Make the picture from the database; `overlap` are the events before it."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def _tell(self, entries: Entries) -> None:
         """Tell the picture what the events say."""
-        raise NotImplementedError
 
 
 class CityFollower(Follower):
