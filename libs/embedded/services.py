@@ -15,6 +15,7 @@ from libs.embedded.settings import POSTGRES_DSN_FIELDS, PlatformSettings, variab
 from libs.embedded.valkey import ValkeyServer
 
 API, CONSUMER, MATCHER = "assignment-api", "assignment-consumer", "assignment-matcher"
+DISPATCHER = "assignment-dispatcher"
 GATEWAY, RELAY, DEMO = "gateway", "relay", "demo"
 # What a service needs of the shell it was started from; anything named LASTMILE_ or OTEL_ is passed on besides.
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "SSL_CERT_FILE", "NO_COLOR")
@@ -135,6 +136,15 @@ def _assignment_specs(
             grpc_health(host, settings.assignment_consumer_port, timeout_s),
         )
     )
+    specs.append(
+        spec(
+            DISPATCHER,
+            ("services.assignment", "dispatcher"),
+            dsns("assignment_dsn") | redis,
+            (settings.dispatcher_port, settings.dispatcher_metrics_port),
+            grpc_health(host, settings.dispatcher_port, timeout_s),
+        )
+    )
     return specs
 
 
@@ -206,6 +216,8 @@ def _addresses(settings: PlatformSettings) -> dict[str, str]:
         "LASTMILE_ASSIGNMENT_CONSUMER_METRICS_PORT": str(settings.assignment_consumer_metrics_port),
         "LASTMILE_MATCHER_PORT": str(settings.matcher_port),
         "LASTMILE_MATCHER_METRICS_PORT": str(settings.matcher_metrics_port),
+        "LASTMILE_DISPATCHER_PORT": str(settings.dispatcher_port),
+        "LASTMILE_DISPATCHER_METRICS_PORT": str(settings.dispatcher_metrics_port),
         "LASTMILE_RELAY_PORT": str(settings.relay_port),
         "LASTMILE_RELAY_METRICS_PORT": str(settings.relay_metrics_port),
         "LASTMILE_ASSIGNMENT_TARGET": f"{settings.host}:{settings.assignment_port}",

@@ -44,6 +44,8 @@ class PlatformSettings(BaseSettings):
     assignment_consumer_metrics_port: Port = Field(15064, description="Metrics of those consumers, over HTTP")
     matcher_port: Port = Field(15053, description="Health of the first matcher; each further one takes the next port")
     matcher_metrics_port: Port = Field(15080, description="Metrics of the first matcher; of each further one likewise")
+    dispatcher_port: Port = Field(15065, description="Health of the dispatcher, which tells partner networks")
+    dispatcher_metrics_port: Port = Field(15066, description="Metrics of the dispatcher, over HTTP")
     relay_port: Port = Field(15061, description="Health of the relay")
     relay_metrics_port: Port = Field(15062, description="Metrics of the relay, over HTTP")
     postgres_port: Port = Field(15432, description="PostgreSQL primary")
@@ -155,6 +157,8 @@ class PlatformSettings(BaseSettings):
             "assignment_port",
             "assignment_consumer_port",
             "assignment_consumer_metrics_port",
+            "dispatcher_port",
+            "dispatcher_metrics_port",
             "relay_port",
             "relay_metrics_port",
         )

@@ -41,6 +41,8 @@ PORT_FIELDS = (
     "assignment_consumer_metrics_port",
     "matcher_port",
     "matcher_metrics_port",
+    "dispatcher_port",
+    "dispatcher_metrics_port",
     "relay_port",
     "relay_metrics_port",
     "postgres_port",

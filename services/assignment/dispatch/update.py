@@ -120,18 +120,25 @@ _OF_STATUS = {
 }
 
 
+def can_be_stale(update: NetworkUpdate, state: DeliveryState) -> bool:
+    """Whether the delivery may have been where the update says before: then its time tells whether that is meant.
+
+    Anywhere else a step can only be the next one, whatever the clocks say.
+    """
+    return state in reachable(update.to_state)
+
+
 def _judged_status(update: NetworkUpdate, state: DeliveryState, state_at: datetime) -> Outcome:
-    after = update.occurred_at is None or update.occurred_at >= state_at
-    # Since when a delivery is assigned is what our clock says; the later times are the network's own.
-    if not after and state is not DeliveryState.ASSIGNED:
-        return Outcome.ALREADY
+    occurred_at = update.occurred_at
     if update.to_state is state:
         # The same state at a later time: what lies between has not come yet.
-        again = update.occurred_at is not None and update.occurred_at > state_at and state in reachable(state)
+        again = occurred_at is not None and occurred_at > state_at and can_be_stale(update, state)
         return Outcome.TOO_EARLY if again else Outcome.ALREADY
+    if can_be_stale(update, state) and (occurred_at is None or occurred_at < state_at):
+        return Outcome.ALREADY
     if update.to_state in reachable(state):
         return Outcome.TOO_EARLY
-    return Outcome.ALREADY if state in reachable(update.to_state) else Outcome.REFUSED
+    return Outcome.ALREADY if can_be_stale(update, state) else Outcome.REFUSED
 
 
 def _time_of(body: Mapping[str, Any], mapping: CallbackMapping) -> datetime | None:

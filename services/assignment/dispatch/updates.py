@@ -7,11 +7,11 @@ import asyncpg
 from libs.grpc_server.errors import ServiceError
 from libs.postgres.tenancy import visible
 from services.assignment.database import SERVICE
-from services.assignment.deliveries.lifecycle import Actor, DeliveryState, OfferState
+from services.assignment.deliveries.lifecycle import Actor, OfferState
 from services.assignment.deliveries.writer import DeliveryWriter, StateMove
 from services.assignment.dispatch import metrics, store
 from services.assignment.dispatch.store import Standing
-from services.assignment.dispatch.update import Answer, NetworkUpdate, Outcome, judged
+from services.assignment.dispatch.update import Answer, NetworkUpdate, Outcome, can_be_stale, judged
 from services.assignment.errors import DeliveryNotFoundError, IllegalTransitionError, OfferEndedError
 from services.assignment.idempotency.command import IdempotentCommand
 from services.assignment.offers.offer import Move
@@ -78,8 +78,8 @@ def _move(update: NetworkUpdate, standing: Standing) -> Move:
     occurred_at, now = update.occurred_at, datetime.now(UTC)
     if occurred_at is not None:
         occurred_at = min(occurred_at, now + _SKEW)
-        if standing.state in (DeliveryState.OFFERED, DeliveryState.ASSIGNED):
-            # Our clock said since when it is so; the network's may be behind it.
+        if not can_be_stale(update, standing.state):
+            # The network's clock may be behind what ours said of the step before.
             occurred_at = max(occurred_at, standing.state_at)
     return Move(
         delivery_id=standing.delivery_id,
