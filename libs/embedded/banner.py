@@ -19,6 +19,8 @@ def ready_banner(settings: PlatformSettings, layout: Layout, took_s: float, *, s
             f"  gRPC         {host}:{settings.assignment_port} assignment   {host}:{settings.gateway_grpc_port} access",
             f"               {host}:{settings.relay_port} event streams",
         ]
+        if settings.plays_network:
+            lines.append(f"  a network    http://{host}:{settings.sandbox_network_port}/control/record")
     if settings.embeds_postgres:
         lines.append(f"  PostgreSQL   {host}:{settings.postgres_port}   hot standby {host}:{settings.standby_port}")
     if settings.embeds_redis:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,11 @@ class SecretStore:
         return self.directory / "ops_api_key"
 
     @property
+    def network_secret_file(self) -> Path:
+        """What the demo's partner network signs its webhooks with."""
+        return self.directory / "sandbox_network_secret"
+
+    @property
     def token_private_key_file(self) -> Path:
         """The Ed25519 key that signs access tokens (PEM); for the gateway alone."""
         return self.directory / "token_private.pem"
@@ -66,6 +72,7 @@ class SecretStore:
         for name in (OWNER_ROLE, REPLICATION_ROLE, *SERVICE_ROLES, REDIS):
             self.password(name)
         _read_or_create(self.ops_api_key_file, f"lm_{secrets.token_urlsafe(32)}")
+        _read_or_create(self.network_secret_file, f"whsec_{b64encode(secrets.token_bytes(24)).decode()}")
         private_pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         kept_pem = _read_or_create(self.token_private_key_file, private_pem.decode())
         try:

@@ -43,6 +43,7 @@ PORT_FIELDS = (
     "matcher_metrics_port",
     "dispatcher_port",
     "dispatcher_metrics_port",
+    "sandbox_network_port",
     "relay_port",
     "relay_metrics_port",
     "postgres_port",
