@@ -225,6 +225,9 @@ class DeliveryCreated(_message.Message):
 
     DELIVERY_FIELD_NUMBER: _builtins.int
     MATCH_AFTER_FIELD_NUMBER: _builtins.int
+    SEALED_CUSTOMER_FIELD_NUMBER: _builtins.int
+    sealed_customer: _builtins.bytes
+    """How the customer is reached: a CustomerContact that only the notification service can open. Empty for none."""
     @_builtins.property
     def delivery(self) -> _delivery_pb2.Delivery: ...
     @_builtins.property
@@ -236,10 +239,11 @@ class DeliveryCreated(_message.Message):
         *,
         delivery: _delivery_pb2.Delivery | None = ...,
         match_after: _timestamp_pb2.Timestamp | None = ...,
+        sealed_customer: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery", "match_after", b"match_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery", "match_after", b"match_after"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery", "match_after", b"match_after", "sealed_customer", b"sealed_customer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
