@@ -216,6 +216,9 @@ class EmbeddedServers(_Stack):
         return {
             **{variable(field): dsns[field] for field in POSTGRES_DSN_FIELDS},
             "LASTMILE_REDIS_URL": self.redis_url,
+            "LASTMILE_CONTACT_PRIVATE_KEY_FILE": str(self._secrets.contact_private_key_file),
+            "LASTMILE_CONTACT_PUBLIC_KEY_FILE": str(self._secrets.contact_public_key_file),
+            "LASTMILE_NOTIFICATION_VAULT_FILE": str(self._secrets.notification_vault_file),
             "LASTMILE_TOKEN_PUBLIC_KEY_FILE": str(self._secrets.token_public_key_file),
             "LASTMILE_TOKEN_PRIVATE_KEY_FILE": str(self._secrets.token_private_key_file),
             "LASTMILE_GATEWAY_BOOTSTRAP_OPS_KEY_FILE": str(self._secrets.ops_api_key_file),
