@@ -193,20 +193,6 @@ CREATE TABLE notification.receipts (
 );
 CREATE INDEX receipts_by_age ON notification.receipts (received_at);
 
--- What each running sender says of each provider.
-CREATE TABLE notification.provider_reports (
-  sender_id uuid NOT NULL,
-  provider text NOT NULL,
-  channel notification.channel NOT NULL,
-  breaker text NOT NULL CHECK (breaker IN ('closed', 'open', 'half_open')),
-  breaker_changed_at timestamptz NOT NULL,
-  taken bigint NOT NULL,
-  failed bigint NOT NULL,
-  outcome_unknown bigint NOT NULL,
-  said_at timestamptz NOT NULL,
-  PRIMARY KEY (sender_id, provider, channel)
-);
-
 -- Where messages go that no provider is configured for.
 CREATE TABLE notification.inbox (
   -- The attempt's.
@@ -238,11 +224,10 @@ GRANT DELETE ON notification.addresses TO notification_tenant, notification_oper
 -- Whether an address is suppressed, not whose else it is.
 GRANT SELECT ON notification.suppressions TO notification_tenant, notification_tenant_reader;
 GRANT SELECT, INSERT, UPDATE ON notification.merchants, notification.cities, notification.recipients, notification.addresses,
-  notification.deliveries, notification.templates, notification.messages, notification.attempts,
-  notification.provider_reports TO notification_operator;
+  notification.deliveries, notification.templates, notification.messages, notification.attempts
+  TO notification_operator;
 GRANT SELECT, INSERT, DELETE ON notification.seen_events, notification.suppressions, notification.receipts,
   notification.inbox TO notification_operator;
-GRANT DELETE ON notification.provider_reports TO notification_operator;
 GRANT SELECT ON notification.recipients, notification.addresses, notification.templates, notification.messages,
   notification.attempts, notification.inbox TO notification_tenant_reader, notification_operator_reader;
-GRANT SELECT ON notification.suppressions, notification.provider_reports TO notification_operator_reader;
+GRANT SELECT ON notification.suppressions TO notification_operator_reader;

@@ -69,16 +69,18 @@ FROM (
   JOIN notification.recipients owned ON owned.audience = o.audience AND owned.owner_id = o.owner_id
 ) AS r
 """
-# Served by one_message: what is planned already stays as it is.
+# Served by addresses_pkey and one_message: what is planned already stays as it is.
 _ADD_MESSAGES = """
 INSERT INTO notification.messages (id, recipient_id, delivery_id, status, channel, merchant_id, audience, language,
   variables, priority, digestible, state, planned_at, send_after, expires_at, updated_at)
 SELECT m.id, m.recipient_id, m.delivery_id, m.status, m.channel, m.merchant_id, m.audience, m.language,
-  m.variables::jsonb, m.priority, m.digestible, 'planned', $14, m.send_after, m.expires_at, $14
+  m.variables::jsonb, m.priority, m.digestible, 'planned', $14,
+  CASE WHEN m.digestible THEN greatest(m.send_after, a.next_digest_at) ELSE m.send_after END, m.expires_at, $14
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::text[], $9::text[],
   $10::smallint[], $11::boolean[], $12::timestamptz[], $13::timestamptz[])
   AS m (id, recipient_id, delivery_id, status, channel, merchant_id, audience, language, variables, priority,
     digestible, send_after, expires_at)
+JOIN notification.addresses a ON a.recipient_id = m.recipient_id AND a.channel = m.channel
 ON CONFLICT ON CONSTRAINT one_message DO NOTHING RETURNING channel, audience
 """
 

@@ -23,12 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
-from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from lastmile.common.v1 import access_pb2 as lastmile_dot_common_dot_v1_dot_access__pb2
 from lastmile.notification.v1 import channel_pb2 as lastmile_dot_notification_dot_v1_dot_channel__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'lastmile/notification/v1/provider.proto\x12\x18lastmile.notification.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flastmile/common/v1/access.proto\x1a&lastmile/notification/v1/channel.proto\"\x84\x02\n\x08Provider\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x32\n\x07\x63hannel\x18\x02 \x01(\x0e\x32!.lastmile.notification.v1.Channel\x12\r\n\x05place\x18\x03 \x01(\x05\x12\x37\n\x07\x62reaker\x18\x04 \x01(\x0e\x32&.lastmile.notification.v1.BreakerState\x12\x36\n\x12\x62reaker_changed_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05taken\x18\x06 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x07 \x01(\x03\x12\x17\n\x0foutcome_unknown\x18\x08 \x01(\x03\"\x16\n\x14ListProvidersRequest\"d\n\x15ListProvidersResponse\x12\x35\n\tproviders\x18\x01 \x03(\x0b\x32\".lastmile.notification.v1.Provider\x12\x14\n\x0cmessages_due\x18\x02 \x01(\x03*|\n\x0c\x42reakerState\x12\x1d\n\x19\x42REAKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42REAKER_STATE_CLOSED\x10\x01\x12\x16\n\x12\x42REAKER_STATE_OPEN\x10\x02\x12\x1b\n\x17\x42REAKER_STATE_HALF_OPEN\x10\x03\x32\xa2\x01\n\x0fProviderService\x12\x8e\x01\n\rListProviders\x12..lastmile.notification.v1.ListProvidersRequest\x1a/.lastmile.notification.v1.ListProvidersResponse\"\x1c\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/providersb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'lastmile/notification/v1/provider.proto\x12\x18lastmile.notification.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1flastmile/common/v1/access.proto\x1a&lastmile/notification/v1/channel.proto\"\xb2\x01\n\x08Provider\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x32\n\x07\x63hannel\x18\x02 \x01(\x0e\x32!.lastmile.notification.v1.Channel\x12\r\n\x05place\x18\x03 \x01(\x05\x12\x37\n\x07\x63ircuit\x18\x04 \x01(\x0e\x32&.lastmile.notification.v1.CircuitState\x12\r\n\x05share\x18\x05 \x01(\x01\x12\r\n\x05\x63\x61use\x18\x06 \x01(\t\"\x16\n\x14ListProvidersRequest\"~\n\x15ListProvidersResponse\x12\x35\n\tproviders\x18\x01 \x03(\x0b\x32\".lastmile.notification.v1.Provider\x12\x14\n\x0cmessages_due\x18\x02 \x01(\x03\x12\x18\n\x10outcomes_unknown\x18\x03 \x01(\x03*\x99\x01\n\x0c\x43ircuitState\x12\x1d\n\x19\x43IRCUIT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43IRCUIT_STATE_CLOSED\x10\x01\x12\x16\n\x12\x43IRCUIT_STATE_OPEN\x10\x02\x12\x1b\n\x17\x43IRCUIT_STATE_HALF_OPEN\x10\x03\x12\x1b\n\x17\x43IRCUIT_STATE_RETURNING\x10\x04\x32\xa2\x01\n\x0fProviderService\x12\x8e\x01\n\rListProviders\x12..lastmile.notification.v1.ListProvidersRequest\x1a/.lastmile.notification.v1.ListProvidersResponse\"\x1c\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/providersb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,14 +36,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PROVIDERSERVICE'].methods_by_name['ListProviders']._loaded_options = None
   _globals['_PROVIDERSERVICE'].methods_by_name['ListProviders']._serialized_options = b'\212\347\030\003\n\001\002\202\323\344\223\002\017\022\r/v1/providers'
-  _globals['_BREAKERSTATE']._serialized_start=594
-  _globals['_BREAKERSTATE']._serialized_end=718
-  _globals['_PROVIDER']._serialized_start=206
-  _globals['_PROVIDER']._serialized_end=466
-  _globals['_LISTPROVIDERSREQUEST']._serialized_start=468
-  _globals['_LISTPROVIDERSREQUEST']._serialized_end=490
-  _globals['_LISTPROVIDERSRESPONSE']._serialized_start=492
-  _globals['_LISTPROVIDERSRESPONSE']._serialized_end=592
-  _globals['_PROVIDERSERVICE']._serialized_start=721
-  _globals['_PROVIDERSERVICE']._serialized_end=883
+  _globals['_CIRCUITSTATE']._serialized_start=506
+  _globals['_CIRCUITSTATE']._serialized_end=659
+  _globals['_PROVIDER']._serialized_start=173
+  _globals['_PROVIDER']._serialized_end=351
+  _globals['_LISTPROVIDERSREQUEST']._serialized_start=353
+  _globals['_LISTPROVIDERSREQUEST']._serialized_end=375
+  _globals['_LISTPROVIDERSRESPONSE']._serialized_start=377
+  _globals['_LISTPROVIDERSRESPONSE']._serialized_end=503
+  _globals['_PROVIDERSERVICE']._serialized_start=662
+  _globals['_PROVIDERSERVICE']._serialized_end=824
 # @@protoc_insertion_point(module_scope)

@@ -6,7 +6,6 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from lastmile.notification.v1 import channel_pb2 as _channel_pb2
@@ -21,31 +20,35 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class _BreakerState:
+class _CircuitState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
 
-class _BreakerStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BreakerState.ValueType], _builtins.type):
+class _CircuitStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CircuitState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
-    BREAKER_STATE_UNSPECIFIED: _BreakerState.ValueType  # 0
-    BREAKER_STATE_CLOSED: _BreakerState.ValueType  # 1
+    CIRCUIT_STATE_UNSPECIFIED: _CircuitState.ValueType  # 0
+    CIRCUIT_STATE_CLOSED: _CircuitState.ValueType  # 1
     """It answers."""
-    BREAKER_STATE_OPEN: _BreakerState.ValueType  # 2
+    CIRCUIT_STATE_OPEN: _CircuitState.ValueType  # 2
     """It has failed too often and is left alone for a while."""
-    BREAKER_STATE_HALF_OPEN: _BreakerState.ValueType  # 3
+    CIRCUIT_STATE_HALF_OPEN: _CircuitState.ValueType  # 3
     """It is being tried again."""
+    CIRCUIT_STATE_RETURNING: _CircuitState.ValueType  # 4
+    """It answers again, and gets its share back step by step."""
 
-class BreakerState(_BreakerState, metaclass=_BreakerStateEnumTypeWrapper):
+class CircuitState(_CircuitState, metaclass=_CircuitStateEnumTypeWrapper):
     """Whether a provider is asked."""
 
-BREAKER_STATE_UNSPECIFIED: BreakerState.ValueType  # 0
-BREAKER_STATE_CLOSED: BreakerState.ValueType  # 1
+CIRCUIT_STATE_UNSPECIFIED: CircuitState.ValueType  # 0
+CIRCUIT_STATE_CLOSED: CircuitState.ValueType  # 1
 """It answers."""
-BREAKER_STATE_OPEN: BreakerState.ValueType  # 2
+CIRCUIT_STATE_OPEN: CircuitState.ValueType  # 2
 """It has failed too often and is left alone for a while."""
-BREAKER_STATE_HALF_OPEN: BreakerState.ValueType  # 3
+CIRCUIT_STATE_HALF_OPEN: CircuitState.ValueType  # 3
 """It is being tried again."""
-Global___BreakerState: _TypeAlias = BreakerState  # noqa: Y015
+CIRCUIT_STATE_RETURNING: CircuitState.ValueType  # 4
+"""It answers again, and gets its share back step by step."""
+Global___CircuitState: _TypeAlias = CircuitState  # noqa: Y015
 
 @_typing.final
 class Provider(_message.Message):
@@ -54,38 +57,32 @@ class Provider(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
     PLACE_FIELD_NUMBER: _builtins.int
-    BREAKER_FIELD_NUMBER: _builtins.int
-    BREAKER_CHANGED_AT_FIELD_NUMBER: _builtins.int
-    TAKEN_FIELD_NUMBER: _builtins.int
-    FAILED_FIELD_NUMBER: _builtins.int
-    OUTCOME_UNKNOWN_FIELD_NUMBER: _builtins.int
+    CIRCUIT_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     channel: _channel_pb2.Channel.ValueType
     place: _builtins.int
     """1 is asked first."""
-    breaker: Global___BreakerState.ValueType
+    circuit: Global___CircuitState.ValueType
     """The worst that any sender says; unspecified while no sender runs."""
-    taken: _builtins.int
-    """Attempts of the last hour by what became of them."""
-    failed: _builtins.int
-    outcome_unknown: _builtins.int
-    @_builtins.property
-    def breaker_changed_at(self) -> _timestamp_pb2.Timestamp: ...
+    share: _builtins.float
+    """The share of messages that it is asked to send, from 0 to 1."""
+    cause: _builtins.str
+    """Why it is left alone; empty while it answers."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         channel: _channel_pb2.Channel.ValueType = ...,
         place: _builtins.int = ...,
-        breaker: Global___BreakerState.ValueType = ...,
-        breaker_changed_at: _timestamp_pb2.Timestamp | None = ...,
-        taken: _builtins.int = ...,
-        failed: _builtins.int = ...,
-        outcome_unknown: _builtins.int = ...,
+        circuit: Global___CircuitState.ValueType = ...,
+        share: _builtins.float = ...,
+        cause: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["breaker_changed_at", b"breaker_changed_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["breaker", b"breaker", "breaker_changed_at", b"breaker_changed_at", "channel", b"channel", "failed", b"failed", "name", b"name", "outcome_unknown", b"outcome_unknown", "place", b"place", "taken", b"taken"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "channel", b"channel", "circuit", b"circuit", "name", b"name", "place", b"place", "share", b"share"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -112,8 +109,11 @@ class ListProvidersResponse(_message.Message):
 
     PROVIDERS_FIELD_NUMBER: _builtins.int
     MESSAGES_DUE_FIELD_NUMBER: _builtins.int
+    OUTCOMES_UNKNOWN_FIELD_NUMBER: _builtins.int
     messages_due: _builtins.int
-    """Messages that wait and are due."""
+    """Messages that are due and wait, up to 10,000."""
+    outcomes_unknown: _builtins.int
+    """Attempts whose outcome nobody knows yet, up to 10,000."""
     @_builtins.property
     def providers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Provider]: ...
     def __init__(
@@ -121,10 +121,11 @@ class ListProvidersResponse(_message.Message):
         *,
         providers: _abc.Iterable[Global___Provider] | None = ...,
         messages_due: _builtins.int = ...,
+        outcomes_unknown: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages_due", b"messages_due", "providers", b"providers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages_due", b"messages_due", "outcomes_unknown", b"outcomes_unknown", "providers", b"providers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

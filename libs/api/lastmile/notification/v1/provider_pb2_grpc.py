@@ -49,7 +49,7 @@ class ProviderServiceServicer:
     def ListProviders(self, request, context):
         """Lists the providers of every channel in the order in which they are asked.
 
-        Errors: none of its own.
+        Errors: UNAVAILABLE while Redis is away.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

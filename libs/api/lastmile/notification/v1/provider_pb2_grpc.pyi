@@ -36,7 +36,7 @@ class ProviderServiceStub:
     ListProviders: _grpc.UnaryUnaryMultiCallable[_provider_pb2.ListProvidersRequest, _provider_pb2.ListProvidersResponse]
     """Lists the providers of every channel in the order in which they are asked.
 
-    Errors: none of its own.
+    Errors: UNAVAILABLE while Redis is away.
     """
 
 @_typing.type_check_only
@@ -47,7 +47,7 @@ class ProviderServiceAsyncStub(ProviderServiceStub):
     ListProviders: _aio.UnaryUnaryMultiCallable[_provider_pb2.ListProvidersRequest, _provider_pb2.ListProvidersResponse]  # type: ignore[assignment]
     """Lists the providers of every channel in the order in which they are asked.
 
-    Errors: none of its own.
+    Errors: UNAVAILABLE while Redis is away.
     """
 
 class ProviderServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -61,7 +61,7 @@ class ProviderServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_provider_pb2.ListProvidersResponse, _abc.Awaitable[_provider_pb2.ListProvidersResponse]]:
         """Lists the providers of every channel in the order in which they are asked.
 
-        Errors: none of its own.
+        Errors: UNAVAILABLE while Redis is away.
         """
 
 def add_ProviderServiceServicer_to_server(servicer: ProviderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
