@@ -141,6 +141,8 @@ CREATE TABLE notification.messages (
   -- Of no use to its recipient after this.
   expires_at timestamptz NOT NULL,
   attempts integer NOT NULL DEFAULT 0,
+  -- How often all providers were asked in vain.
+  rounds integer NOT NULL DEFAULT 0,
   -- The last attempt, and who was asked.
   attempt_id uuid,
   provider text NOT NULL DEFAULT '',
