@@ -5,6 +5,7 @@ import typer
 from cli import live, platform, streams
 from cli.demo import command as demo
 from cli.imports import command as imports
+from cli.sandbox import command as sandbox
 from cli.simulate import command as simulate
 
 app = typer.Typer(
@@ -19,5 +20,6 @@ app.command()(platform.migrate)
 app.command()(demo.demo)
 app.command()(live.live)
 app.add_typer(imports.app, name="import")
+app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(simulate.app, name="simulate")
 app.add_typer(streams.app, name="streams")

@@ -1,4 +1,4 @@
-"""The assignment service's processes: `python -m services.assignment api|matcher|consumer`."""
+"""The assignment service's processes: `python -m services.assignment api|matcher|consumer|dispatcher`."""
 
 import argparse
 import sys
@@ -36,7 +36,16 @@ async def _consumer() -> None:
     await run_handlers(settings, stop_on_signals())
 
 
-PROCESSES = {"api": _api, "matcher": _matcher, "consumer": _consumer}
+async def _dispatcher() -> None:
+    from services.assignment.dispatch.dispatcher import run_dispatcher
+    from services.assignment.dispatch.settings import DispatcherSettings
+
+    settings = DispatcherSettings()
+    configure("assignment-dispatcher", settings.log_level)
+    await run_dispatcher(settings, stop_on_signals())
+
+
+PROCESSES = {"api": _api, "matcher": _matcher, "consumer": _consumer, "dispatcher": _dispatcher}
 
 
 def main() -> int:

@@ -16,6 +16,8 @@ from lastmile.assignment.v1 import (
     merchant_pb2_grpc,
     network_pb2,
     network_pb2_grpc,
+    network_webhook_pb2,
+    network_webhook_pb2_grpc,
     partner_pb2,
     partner_pb2_grpc,
 )
@@ -35,6 +37,9 @@ from services.assignment.cities.servicer import CityServicer
 from services.assignment.database import Database
 from services.assignment.deliveries.servicer import DeliveryServicer
 from services.assignment.deliveries.writer import DeliveryWriter
+from services.assignment.dispatch.network import load_networks
+from services.assignment.dispatch.servicer import NetworkWebhookServicer
+from services.assignment.dispatch.updates import NetworkUpdates
 from services.assignment.matching.rules.registry import discovered
 from services.assignment.merchants.servicer import MerchantServicer
 from services.assignment.networks.servicer import PartnerNetworkServicer
@@ -55,6 +60,7 @@ SERVICES = tuple(
         (merchant_pb2, "MerchantService"),
         (partner_pb2, "PartnerService"),
         (network_pb2, "PartnerNetworkService"),
+        (network_webhook_pb2, "NetworkWebhookService"),
         (delivery_pb2, "DeliveryService"),
         (assignment_pb2, "AssignmentService"),
     )
@@ -124,6 +130,10 @@ def _add_servicers(
         PartnerServicer(database, directory, PositionIntake(database, directory, positions)), server
     )
     network_pb2_grpc.add_PartnerNetworkServiceServicer_to_server(PartnerNetworkServicer(database), server)
+    webhooks = NetworkWebhookServicer(
+        load_networks(settings.networks_file), NetworkUpdates(database.primary, writer), settings.assignment_webhooks
+    )
+    network_webhook_pb2_grpc.add_NetworkWebhookServiceServicer_to_server(webhooks, server)
     delivery_pb2_grpc.add_DeliveryServiceServicer_to_server(
         DeliveryServicer(database, directory, writer, Sealer(settings.contact_public_key_file)), server
     )

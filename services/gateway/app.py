@@ -42,6 +42,7 @@ from services.gateway.rest.connections import limited
 from services.gateway.rest.routes import routes_of
 from services.gateway.rest.transcoder import Transcoder, Upstream, unrouted
 from services.gateway.settings import GatewaySettings
+from services.gateway.webhooks.endpoint import NETWORK_PATH, WebhookEndpoint
 
 ACCESS_SERVICE = access_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name
 # Every module's services have routes; its import puts them into the descriptor pool.
@@ -93,12 +94,15 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
         )
         hub = Hub(str(settings.redis_url), GoogleJsonCodec(), settings.gateway_live)
         follow = live.LiveEndpoint(hub, credentials, verifier, limiter, settings.gateway_live)
+        assignment_upstream = upstreams[network_pb2.DESCRIPTOR.services_by_name["PartnerNetworkService"].full_name]
+        webhooks = WebhookEndpoint(assignment_upstream, limiter, settings.gateway_webhooks)
         timeout_s = settings.gateway_health_timeout_s
         checks, dispensable = health.checks_of(queries.check_any, assignment, redis_store, timeout_s)
         routes: list[BaseRoute] = [
             *health.routes(checks, dispensable, timeout_s),
             *pages.routes(with_live(openapi.build(services, load_comments())), settings.assignment_target),
             Route(live.PATH, follow.answer, methods=_ALL_METHODS),
+            Route(NETWORK_PATH, webhooks.answer, methods=_ALL_METHODS),
             Route("/{path:path}", transcoder.answer, methods=_ALL_METHODS),
         ]
         http_server = _http_server(

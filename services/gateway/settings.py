@@ -14,6 +14,7 @@ from services.gateway.auth.rate_limits import RateLimits
 from services.gateway.live.limits import LiveLimits
 from services.gateway.rest.connections import ConnectionLimits
 from services.gateway.rest.transcoder import RestLimits
+from services.gateway.webhooks.endpoint import WebhookLimits
 
 
 class GatewaySettings(BaseSettings):
@@ -57,4 +58,5 @@ class GatewaySettings(BaseSettings):
     gateway_connection: ConnectionLimits = Field(ConnectionLimits(), description="Limits of HTTP connections")
     gateway_rates: RateLimits = Field(RateLimits(), description="Limits of callers")
     gateway_live: LiveLimits = Field(LiveLimits(), description="Limits of live events")
+    gateway_webhooks: WebhookLimits = Field(WebhookLimits(), description="Limits of webhooks that come in")
     gateway_credentials: CredentialLimits = Field(CredentialLimits(), description="What is remembered of credentials")
