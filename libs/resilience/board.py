@@ -17,7 +17,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import redis.asyncio as redis
@@ -97,7 +97,7 @@ class Report:
     share: float
     cause: str
     spreads: bool
-    recent: RecentCalls = RecentCalls()
+    recent: RecentCalls = field(default_factory=RecentCalls)
     probe_every_ms: int = 0
 
 

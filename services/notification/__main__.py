@@ -1,4 +1,4 @@
-"""The notification service's processes: `python -m services.notification api|consumer|sender`."""
+"""The notification service's processes: `python -m services.notification api|consumer|sender|alerter`."""
 
 import argparse
 import sys
@@ -35,7 +35,15 @@ async def _sender() -> None:
     await run_sender(settings, stop_on_signals())
 
 
-PROCESSES = {"api": _api, "consumer": _consumer, "sender": _sender}
+async def _alerter() -> None:
+    from services.notification.alerts.process import AlerterSettings, run_alerter
+
+    settings = AlerterSettings()
+    configure("notification-alerter", settings.log_level)
+    await run_alerter(settings, stop_on_signals())
+
+
+PROCESSES = {"api": _api, "consumer": _consumer, "sender": _sender, "alerter": _alerter}
 
 
 def main() -> int:

@@ -12,6 +12,8 @@ from services.notification.planning.quiet_hours import QuietHours
 
 SMS, EMAIL, WEBHOOK = "sms", "email", "webhook"
 CUSTOMER, MERCHANT, PARTNER, OPS = "customer", "merchant", "partner", "ops"
+# What is told of an outage, to ops and to the merchants who asked for it: about an alert, in the place of a delivery.
+ALERT_RAISED, ALERT_OVER, OUTAGE_BEGAN, OUTAGE_OVER = "alert_raised", "alert_over", "outage_began", "outage_over"
 # Lower is sent first.
 URGENT, NORMAL, BULK = 0, 1, 2
 
@@ -48,6 +50,10 @@ RULES: tuple[Rule, ...] = (
     Rule("offered", PARTNER, (SMS,), URGENT, useful_for=timedelta(minutes=10)),
     Rule("cancelled", PARTNER, (SMS,), URGENT, useful_for=_SOON),
     Rule("returned", OPS, (EMAIL,), BULK, digestible=True),
+    Rule(ALERT_RAISED, OPS, (EMAIL, WEBHOOK), URGENT, useful_for=_SOON),
+    Rule(ALERT_OVER, OPS, (EMAIL, WEBHOOK), URGENT, useful_for=_SOON),
+    Rule(OUTAGE_BEGAN, MERCHANT, (EMAIL, WEBHOOK), URGENT, useful_for=_SOON),
+    Rule(OUTAGE_OVER, MERCHANT, (EMAIL, WEBHOOK), URGENT, useful_for=_SOON),
     # A system is told of everything, and sleeps never.
     *(Rule(status, MERCHANT, (WEBHOOK,), URGENT, useful_for=timedelta(days=3)) for status in _STATUSES),
 )

@@ -3,7 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.notification.planning.rules import CUSTOMER, EMAIL, MERCHANT, OPS, PARTNER, SMS
+from services.notification.planning.rules import (
+    ALERT_OVER,
+    ALERT_RAISED,
+    CUSTOMER,
+    EMAIL,
+    MERCHANT,
+    OPS,
+    OUTAGE_BEGAN,
+    OUTAGE_OVER,
+    PARTNER,
+    SMS,
+)
 from services.notification.templates.language import DIGEST
 
 FALLBACK_LANGUAGE = "en"
@@ -65,6 +76,9 @@ _MERCHANT_EN = {
     ),
     ("returned", EMAIL): _email(f"{_NAMED} came back", f"{_NAMED} was returned at {{{{ time }}}}."),
     (DIGEST, EMAIL): _email("News of {{ count }} deliveries", _LIST),
+    # Their words come whole: of an outage there is more to say than a template could choose from.
+    (OUTAGE_BEGAN, EMAIL): _email("{{ reference or 'An outage has begun' }}", "{{ reason }}"),
+    (OUTAGE_OVER, EMAIL): _email("{{ reference or 'An outage is over' }}", "{{ reason }}"),
 }
 _PARTNER_EN = {
     ("offered", SMS): ("", "New delivery for {{ merchant_name }}, due until {{ drop_until }}. Answer in the app."),
@@ -76,6 +90,8 @@ _OPS_EN = {
         f"{_NAMED} of {{{{ merchant_name }}}} was returned at {{{{ time }}}}.",
     ),
     (DIGEST, EMAIL): _email("News of {{ count }} deliveries", _LIST),
+    (ALERT_RAISED, EMAIL): ("ALERT: {{ reference or 'outage' }}", "{{ reason or 'An outage has begun.' }}"),
+    (ALERT_OVER, EMAIL): ("Over: {{ reference or 'outage' }}", "{{ reason or 'It is over.' }}"),
 }
 BUILTIN: Mapping[Use, tuple[str, str]] = {
     Use(status, audience, channel, language): texts
