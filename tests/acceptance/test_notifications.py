@@ -70,7 +70,12 @@ def test_a_message_is_sent_again_only_for_who_asks(ops: Rest) -> None:
             and now
         )
     )
-    assert [a.get("requestedBy", "") for a in again["attempts"]] == ["", "ops:bootstrap"]
+    assert [a.get("requestedBy", "") for a in again["attempts"]] == ["", f"ops:{_own_key(ops)}"]
+
+
+def _own_key(ops: Rest) -> str:
+    (bootstrap,) = [key["id"] for key in ops.get("/v1/apiKeys?pageSize=500")["apiKeys"] if key["name"] == "bootstrap"]
+    return str(bootstrap)
 
 
 def test_contacts_that_nobody_could_be_reached_by_are_refused_at_intake(ops: Rest) -> None:
@@ -81,9 +86,8 @@ def test_contacts_that_nobody_could_be_reached_by_are_refused_at_intake(ops: Res
     }
     refused = ops.ask("POST", "/v1/deliveries", body)
     assert refused.status_code == 400
-    assert {error["field"] for error in refused.json()["errors"]} == {"customer.phone", "customer.email"} or {
-        error["field"] for error in refused.json()["errors"]
-    } == {"customer.email"}
+    assert "customer.email" in {error["field"] for error in refused.json()["errors"]}
+    assert ops.ask("POST", "/v1/deliveries", body | {"customer": {"phone": "12345"}}).status_code == 400
     assert "12345" not in refused.text
 
 
@@ -112,7 +116,7 @@ def test_templates_are_tried_before_they_are_stored(ops: Rest) -> None:
     assert retired["retiredAt"]
     stranger = ops.key("merchant", merchantId=ops.merchant())
     assert stranger.ask("GET", f"/v1/templates/{saved['id']}").status_code == 404
-    assert stranger.ask("POST", f"/v1/templates/{saved['id']}:retire").status_code == 404
+    assert stranger.ask("POST", f"/v1/templates/{saved['id']}:retire", {}).status_code == 404
 
 
 def test_recipients_say_what_they_want_and_addresses_are_suppressed(ops: Rest) -> None:

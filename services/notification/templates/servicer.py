@@ -1,5 +1,6 @@
 """TemplateService: the words of messages, tried before they are stored."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -92,8 +93,10 @@ class TemplateServicer(template_pb2_grpc.TemplateServiceServicer):
         try:
             return checked(use.status, use.channel, text.subject, text.body, self._limits)
         except TemplateTextError as error:
-            field, _, said = str(error).partition(": ")
-            violation = FieldViolation(f"text.{field.partition(',')[0]}", said, "template.text")
+            # The text begins with the part that is wrong: "body, line 3: ..." or "subject: ...".
+            part = re.split(r"[:,]", str(error), maxsplit=1)[0]
+            said = str(error).removeprefix(part).lstrip(":, ")
+            violation = FieldViolation(f"text.{part}", said, "template.text")
             raise TemplateInvalidError(str(error), violations=[violation]) from None
 
 
