@@ -22,6 +22,10 @@ POSTGRES_DSN_FIELDS = (
     "gateway_dsn",
     "gateway_query_dsn",
     "gateway_fallback_dsn",
+    "notification_dsn",
+    "notification_query_dsn",
+    "notification_fallback_dsn",
+    "notification_worker_dsn",
     "relay_dsn",
 )
 
@@ -44,6 +48,12 @@ class PlatformSettings(BaseSettings):
     assignment_consumer_metrics_port: Port = Field(15064, description="Metrics of those consumers, over HTTP")
     matcher_port: Port = Field(15053, description="Health of the first matcher; each further one takes the next port")
     matcher_metrics_port: Port = Field(15080, description="Metrics of the first matcher; of each further one likewise")
+    notification_port: Port = Field(15065, description="gRPC of the notification api")
+    notification_receipts_port: Port = Field(15071, description="Where providers of messages call back, over HTTP")
+    notification_consumer_port: Port = Field(15066, description="Health of the notification service's consumers")
+    notification_consumer_metrics_port: Port = Field(15067, description="Metrics of those consumers, over HTTP")
+    notification_sender_port: Port = Field(15068, description="Health of the sender of messages")
+    notification_sender_metrics_port: Port = Field(15069, description="Metrics of that sender, over HTTP")
     relay_port: Port = Field(15061, description="Health of the relay")
     relay_metrics_port: Port = Field(15062, description="Metrics of the relay, over HTTP")
     postgres_port: Port = Field(15432, description="PostgreSQL primary")
@@ -59,6 +69,12 @@ class PlatformSettings(BaseSettings):
     gateway_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as gateway")
     gateway_query_dsn: SecretStr | None = Field(None, description="PostgreSQL standby, as gateway_query")
     gateway_fallback_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as gateway_fallback")
+    notification_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as notification_api")
+    notification_query_dsn: SecretStr | None = Field(None, description="PostgreSQL standby, as notification_query")
+    notification_fallback_dsn: SecretStr | None = Field(
+        None, description="PostgreSQL primary, as notification_fallback"
+    )
+    notification_worker_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as notification_worker")
     relay_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as relay")
     redis_url: SecretStr | None = Field(None, description="Redis or Valkey")
 
@@ -155,6 +171,12 @@ class PlatformSettings(BaseSettings):
             "assignment_port",
             "assignment_consumer_port",
             "assignment_consumer_metrics_port",
+            "notification_port",
+            "notification_receipts_port",
+            "notification_consumer_port",
+            "notification_consumer_metrics_port",
+            "notification_sender_port",
+            "notification_sender_metrics_port",
             "relay_port",
             "relay_metrics_port",
         )

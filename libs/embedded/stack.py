@@ -41,6 +41,12 @@ PORT_FIELDS = (
     "assignment_consumer_metrics_port",
     "matcher_port",
     "matcher_metrics_port",
+    "notification_port",
+    "notification_receipts_port",
+    "notification_consumer_port",
+    "notification_consumer_metrics_port",
+    "notification_sender_port",
+    "notification_sender_metrics_port",
     "relay_port",
     "relay_metrics_port",
     "postgres_port",
@@ -211,6 +217,10 @@ class EmbeddedServers(_Stack):
             "gateway_dsn": self.dsn("gateway"),
             "gateway_query_dsn": self.dsn("gateway_query", standby=True),
             "gateway_fallback_dsn": self.dsn("gateway_fallback"),
+            "notification_dsn": self.dsn("notification_api"),
+            "notification_query_dsn": self.dsn("notification_query", standby=True),
+            "notification_fallback_dsn": self.dsn("notification_fallback"),
+            "notification_worker_dsn": self.dsn("notification_worker"),
             "relay_dsn": self.dsn("relay"),
         }
         return {

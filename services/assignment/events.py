@@ -9,6 +9,8 @@ from lastmile.events.v1 import event_pb2
 
 from libs.streams.codec import encode, timestamp
 
+__all__ = ["LOG_PREFIX", "SOURCE", "TYPES", "event_text", "timestamp"]
+
 LOG_PREFIX = "lastmile.events"
 SOURCE = "/assignment"
 # The payload's field in Event -> the event's type.

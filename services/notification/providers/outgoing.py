@@ -83,8 +83,8 @@ class ReceiptError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """A request to a provider's callback address: the URL as the provider knows it, and what came."""
+    """A request to a provider's callback address: what came. Header names are in small letters."""
 
-    url: str
+    query: str
     headers: Mapping[str, str]
     body: bytes

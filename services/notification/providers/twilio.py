@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
-from urllib.parse import parse_qs, parse_qsl, urlsplit
+from urllib.parse import parse_qs, parse_qsl
 from uuid import UUID
 
 import httpx
@@ -126,7 +126,7 @@ class TwilioProvider:
         if "MessageStatus" not in form:
             return _answer_of(form)
         state = _STATES.get(form["MessageStatus"])
-        named = parse_qs(urlsplit(callback.url).query).get("attempt", [""])[0]
+        named = parse_qs(callback.query).get("attempt", [""])[0]
         try:
             attempt_id = UUID(named)
         except ValueError:
@@ -148,7 +148,8 @@ class TwilioProvider:
             )
         except ValueError:
             raise ReceiptError("unreadable") from None
-        text = callback.url + "".join(f"{name}{value}" for name, value in sorted(pairs))
+        url = self._settings.callback_url + (f"?{callback.query}" if callback.query else "")
+        text = url + "".join(f"{name}{value}" for name, value in sorted(pairs))
         token = self._settings.auth_token.get_secret_value()
         signed = base64.b64encode(hmac.digest(token.encode(), text.encode(), "sha1")).decode()
         if not hmac.compare_digest(signed, callback.headers.get("x-twilio-signature", "")):

@@ -14,6 +14,7 @@ from libs.privacy.vault import Vault
 from libs.telemetry import error_text
 from services.notification import metrics
 from services.notification.providers.outgoing import Outgoing, Sought
+from services.notification.receipts import store as receipts
 from services.notification.recipients import places
 from services.notification.sending import store
 from services.notification.sending.carriers import Carrier
@@ -31,6 +32,7 @@ class SweepLimits(BaseModel):
     every_s: float = Field(2.0, gt=0, description="Time between looks")
     rows_max: int = Field(200, ge=1, description="Attempts that one look takes up")
     look_again_s: float = Field(60.0, gt=0, description="A provider that could not tell is asked again after this")
+    receipts_kept_s: float = Field(8 * 86_400, gt=0, description="Receipts are known again for this long")
     sought_for_s: float = Field(86_400, gt=0, description="Then a person has to find out what became of an attempt")
 
 
@@ -51,6 +53,7 @@ class Sweeper:
             try:
                 await self.sweep()
                 await self.look_up()
+                await self.forget()
             except UNREACHABLE as error:
                 log.warning("nothing was looked after", extra={"error": error_text(error)})
             with suppress(TimeoutError):
@@ -79,6 +82,12 @@ class Sweeper:
         # Of a digest each message has a row: one question is enough.
         asked = {row["id"]: row for row in rows}
         await asyncio.gather(*(self._ask(row) for row in asked.values()))
+
+    async def forget(self) -> None:
+        """Forget receipts that could not be replayed any more: they would be refused as stale."""
+        before = datetime.now(UTC) - timedelta(seconds=self._limits.receipts_kept_s)
+        async with self._primary.acquire() as connection:
+            await receipts.forget(connection, before, self._limits.rows_max)
 
     async def _ask(self, row: asyncpg.Record) -> None:
         carrier = self._carriers.get(row["provider"])
