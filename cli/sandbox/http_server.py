@@ -59,7 +59,8 @@ async def serving(handler: Handler, host: str, port: int) -> AsyncIterator[int]:
             task.add_done_callback(tasks.discard)
         try:
             await _converse(reader, writer, handler)
-        except (OSError, h11.RemoteProtocolError):
+        except (OSError, h11.RemoteProtocolError, asyncio.CancelledError):
+            # What asyncio calls when this ends cannot bear a cancelled task.
             pass
         finally:
             writer.close()

@@ -15,8 +15,10 @@ from libs.embedded.settings import POSTGRES_DSN_FIELDS, PlatformSettings, variab
 from libs.embedded.valkey import ValkeyServer
 
 API, CONSUMER, MATCHER = "assignment-api", "assignment-consumer", "assignment-matcher"
+DISPATCHER = "assignment-dispatcher"
 GATEWAY, RELAY, DEMO = "gateway", "relay", "demo"
 NOTIFICATION_API, PLANNER, SENDER = "notification-api", "notification-consumer", "notification-sender"
+ALERTER = "notification-alerter"
 # What a service needs of the shell it was started from; anything named LASTMILE_ or OTEL_ is passed on besides.
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "SSL_CERT_FILE", "NO_COLOR")
 PASSED_ON_PREFIXES = ("LASTMILE_", "OTEL_")
@@ -144,6 +146,15 @@ def _assignment_specs(
             grpc_health(host, settings.assignment_consumer_port, timeout_s),
         )
     )
+    specs.append(
+        spec(
+            DISPATCHER,
+            ("services.assignment", "dispatcher"),
+            dsns("assignment_dsn") | redis,
+            (settings.dispatcher_port, settings.dispatcher_metrics_port),
+            grpc_health(host, settings.dispatcher_port, timeout_s),
+        )
+    )
     return specs
 
 
@@ -178,6 +189,13 @@ def _notification_specs(
             worker,
             (settings.notification_sender_port, settings.notification_sender_metrics_port),
             grpc_health(host, settings.notification_sender_port, timeout_s),
+        ),
+        spec(
+            ALERTER,
+            ("services.notification", "alerter"),
+            dsns("notification_worker_dsn") | common,
+            (settings.notification_alerter_port, settings.notification_alerter_metrics_port),
+            grpc_health(host, settings.notification_alerter_port, timeout_s),
         ),
     ]
 
@@ -250,12 +268,16 @@ def _addresses(settings: PlatformSettings) -> dict[str, str]:
         "LASTMILE_ASSIGNMENT_CONSUMER_METRICS_PORT": str(settings.assignment_consumer_metrics_port),
         "LASTMILE_MATCHER_PORT": str(settings.matcher_port),
         "LASTMILE_MATCHER_METRICS_PORT": str(settings.matcher_metrics_port),
+        "LASTMILE_DISPATCHER_PORT": str(settings.dispatcher_port),
+        "LASTMILE_DISPATCHER_METRICS_PORT": str(settings.dispatcher_metrics_port),
         "LASTMILE_NOTIFICATION_PORT": str(settings.notification_port),
         "LASTMILE_NOTIFICATION_RECEIPTS_PORT": str(settings.notification_receipts_port),
         "LASTMILE_NOTIFICATION_CONSUMER_PORT": str(settings.notification_consumer_port),
         "LASTMILE_NOTIFICATION_CONSUMER_METRICS_PORT": str(settings.notification_consumer_metrics_port),
         "LASTMILE_NOTIFICATION_SENDER_PORT": str(settings.notification_sender_port),
         "LASTMILE_NOTIFICATION_SENDER_METRICS_PORT": str(settings.notification_sender_metrics_port),
+        "LASTMILE_NOTIFICATION_ALERTER_PORT": str(settings.notification_alerter_port),
+        "LASTMILE_NOTIFICATION_ALERTER_METRICS_PORT": str(settings.notification_alerter_metrics_port),
         "LASTMILE_NOTIFICATION_TARGET": f"{settings.host}:{settings.notification_port}",
         "LASTMILE_RELAY_PORT": str(settings.relay_port),
         "LASTMILE_RELAY_METRICS_PORT": str(settings.relay_metrics_port),

@@ -7,6 +7,8 @@ import grpc
 import redis.asyncio as redis
 import uvicorn
 from lastmile.notification.v1 import (
+    alert_pb2,
+    alert_pb2_grpc,
     message_pb2,
     message_pb2_grpc,
     provider_pb2,
@@ -27,6 +29,7 @@ from libs.postgres.pool import create_pool
 from libs.postgres.querying import QueryServers, querying
 from libs.privacy.vault import Vault
 from libs.telemetry.metrics import serve_metrics
+from services.notification.alerts.servicer import AlertServicer
 from services.notification.database import Database
 from services.notification.inbox.servicer import SandboxServicer
 from services.notification.messages.servicer import MessageServicer
@@ -45,6 +48,7 @@ SERVICES = tuple(
         (template_pb2, "TemplateService"),
         (provider_pb2, "ProviderService"),
         (sandbox_pb2, "SandboxService"),
+        (alert_pb2, "AlertService"),
     )
 )
 
@@ -99,6 +103,7 @@ def _add_servicers(
         ProviderServicer(database, client, settings.notification_routes), server
     )
     sandbox_pb2_grpc.add_SandboxServiceServicer_to_server(SandboxServicer(database, vault), server)
+    alert_pb2_grpc.add_AlertServiceServicer_to_server(AlertServicer(database), server)
 
 
 def _http_server(endpoint: ReceiptEndpoint, settings: ApiSettings) -> uvicorn.Server:

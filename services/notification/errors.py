@@ -4,9 +4,10 @@ ServiceError
 ├── InvalidArgumentError
 │   └── TemplateInvalidError          fix: the message says what is wrong with the text
 ├── NotFoundError
-│   └── RecipientNotFoundError, MessageNotFoundError, TemplateNotFoundError, SuppressionNotFoundError
+│   └── RecipientNotFoundError, MessageNotFoundError, TemplateNotFoundError, SuppressionNotFoundError, AlertNotFoundError
 ├── FailedPreconditionError
 │   ├── MessageUnderWayError          wait: it is about to be sent
+│   ├── AlertRecoveredError           nothing to do: it is over
 │   └── AddressSuppressedError        fix: only its owner can let it get messages again
 ├── AbortedError
 │   └── VersionConflictError          read again, then retry
@@ -51,6 +52,18 @@ class SuppressionNotFoundError(NotFoundError):
     """There is no such suppression."""
 
     reason = "SUPPRESSION_NOT_FOUND"
+
+
+class AlertNotFoundError(NotFoundError):
+    """There is no such alert."""
+
+    reason = "ALERT_NOT_FOUND"
+
+
+class AlertRecoveredError(FailedPreconditionError):
+    """The alert is over."""
+
+    reason = "ALERT_RECOVERED"
 
 
 class MessageUnderWayError(FailedPreconditionError):

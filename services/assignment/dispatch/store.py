@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from services.assignment.deliveries.lifecycle import DeliveryState, OfferState
+from services.assignment.dispatch.update import Standing
 
 # Served by partners_pkey. What came before changes nothing: an event may come again.
 _WISH_OFFERS = """
@@ -73,11 +74,16 @@ WHERE n.network_code = $1 AND n.wish = 'offer' AND o.state = 'open' LIMIT $2
 """
 # Served by network_offers_pkey, then by offers_pkey and deliveries_pkey, each pruned to one week.
 _STANDING = """
-SELECT n.delivery_id, n.partner_id, o.state AS offer_state, d.state, d.state_at FROM assignment.network_offers n
+SELECT n.delivery_id, n.partner_id, o.state AS offer_state, d.state, d.state_at, d.version, n.network_at
+FROM assignment.network_offers n
 CROSS JOIN LATERAL (
   SELECT state FROM assignment.offers WHERE delivery_id = n.delivery_id AND id = n.offer_id OFFSET 0) AS o
-CROSS JOIN LATERAL (SELECT state, state_at FROM assignment.deliveries WHERE id = n.delivery_id OFFSET 0) AS d
+CROSS JOIN LATERAL (SELECT state, state_at, version FROM assignment.deliveries WHERE id = n.delivery_id OFFSET 0) AS d
 WHERE n.offer_id = $1 AND n.network_code = $2
+"""
+# Served by network_offers_pkey.
+_TOLD_AT = """
+UPDATE assignment.network_offers SET network_at = greatest(network_at, $2) WHERE offer_id = $1
 """
 # Served by network_cursors_pkey.
 _CURSOR = "SELECT cursor FROM assignment.network_cursors WHERE network_code = $1"
@@ -105,17 +111,6 @@ class Errand:
     created_at: datetime
     told_before: str
     details: dict[str, Any] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where an offer of a network and its delivery are."""
-
-    delivery_id: UUID
-    partner_id: UUID
-    offer_state: OfferState
-    state: DeliveryState
-    state_at: datetime
 
 
 async def wish_offers(
@@ -184,7 +179,14 @@ async def standing(connection: asyncpg.Connection, offer_id: UUID, network_code:
         OfferState(row["offer_state"]),
         DeliveryState(row["state"]),
         row["state_at"],
+        row["version"],
+        row["network_at"],
     )
+
+
+async def told_at(connection: asyncpg.Connection, offer_id: UUID, at: datetime) -> None:
+    """Keep the time that a network has told of an offer, if it is the latest."""
+    await connection.execute(_TOLD_AT, offer_id, at)
 
 
 async def cursor(connection: asyncpg.Connection, network_code: str) -> str:

@@ -49,6 +49,22 @@ class NetworkUpdate:
     occurred_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where an offer of a network and its delivery are.
+
+    `network_at` is the latest time that the network has told of the offer, by its own clock; None before it told any.
+    """
+
+    delivery_id: UUID
+    partner_id: UUID
+    offer_state: OfferState
+    state: DeliveryState
+    state_at: datetime
+    version: int
+    network_at: datetime | None
+
+
 class Outcome(StrEnum):
     """What an update came to. Only TOO_EARLY is worth sending again."""
 
@@ -97,11 +113,23 @@ def update_of(body: Any, mapping: CallbackMapping) -> NetworkUpdate | None:
     )
 
 
-def judged(update: NetworkUpdate, state: DeliveryState, state_at: datetime, offer_state: OfferState) -> Answer:
+def is_stale(update: NetworkUpdate, standing: Standing) -> bool:
+    """Whether an update tells where the delivery was before it came to where it is.
+
+    Only the network's own times tell that, and only of states that come again: anywhere else a step can only be the
+    next one, whatever the clocks say.
+    """
+    if update.occurred_at is None or standing.network_at is None or not _comes_again(update, standing.state):
+        return False
+    return update.occurred_at < standing.network_at
+
+
+def judged(update: NetworkUpdate, standing: Standing) -> Answer:
     """Return what an update comes to that no transition was made for, by where the delivery and the offer are now.
 
     The offer's own state comes first: what has ended for this offer is over, wherever the delivery went since.
     """
+    offer_state = standing.offer_state
     said = offer_state.value
     if update.is_accept:
         held = offer_state in (OfferState.ACCEPTED, OfferState.COMPLETED)
@@ -111,7 +139,7 @@ def judged(update: NetworkUpdate, state: DeliveryState, state_at: datetime, offe
         return Answer(Outcome.ALREADY if over else Outcome.REFUSED, "" if over else "PARCEL_WITH_PARTNER", said)
     if offer_state is not OfferState.ACCEPTED:
         return _OF_STATUS.get(offer_state, Answer(Outcome.REFUSED, "OFFER_ENDED", said))
-    return Answer(_judged_status(update, state, state_at), "", said)
+    return Answer(_judged_status(update, standing), "", said)
 
 
 _OF_STATUS = {
@@ -120,18 +148,22 @@ _OF_STATUS = {
 }
 
 
-def _judged_status(update: NetworkUpdate, state: DeliveryState, state_at: datetime) -> Outcome:
-    after = update.occurred_at is None or update.occurred_at >= state_at
-    # Since when a delivery is assigned is what our clock says; the later times are the network's own.
-    if not after and state is not DeliveryState.ASSIGNED:
+def _judged_status(update: NetworkUpdate, standing: Standing) -> Outcome:
+    state, at, network_at = standing.state, update.occurred_at, standing.network_at
+    if is_stale(update, standing):
         return Outcome.ALREADY
     if update.to_state is state:
         # The same state at a later time: what lies between has not come yet.
-        again = update.occurred_at is not None and update.occurred_at > state_at and state in reachable(state)
-        return Outcome.TOO_EARLY if again else Outcome.ALREADY
+        later = at is not None and network_at is not None and at > network_at
+        return Outcome.TOO_EARLY if later and _comes_again(update, state) else Outcome.ALREADY
     if update.to_state in reachable(state):
         return Outcome.TOO_EARLY
-    return Outcome.ALREADY if state in reachable(update.to_state) else Outcome.REFUSED
+    return Outcome.ALREADY if _comes_again(update, state) else Outcome.REFUSED
+
+
+def _comes_again(update: NetworkUpdate, state: DeliveryState) -> bool:
+    """Whether a delivery that is in `state` may have been where the update says before."""
+    return state in reachable(update.to_state)
 
 
 def _time_of(body: Mapping[str, Any], mapping: CallbackMapping) -> datetime | None:

@@ -7,17 +7,23 @@ import asyncpg
 from libs.grpc_server.errors import ServiceError
 from libs.postgres.tenancy import visible
 from services.assignment.database import SERVICE
-from services.assignment.deliveries.lifecycle import Actor, DeliveryState, OfferState
+from services.assignment.deliveries.lifecycle import Actor, OfferState
 from services.assignment.deliveries.writer import DeliveryWriter, StateMove
 from services.assignment.dispatch import metrics, store
-from services.assignment.dispatch.store import Standing
-from services.assignment.dispatch.update import Answer, NetworkUpdate, Outcome, judged
-from services.assignment.errors import DeliveryNotFoundError, IllegalTransitionError, OfferEndedError
+from services.assignment.dispatch.update import Answer, NetworkUpdate, Outcome, Standing, is_stale, judged
+from services.assignment.errors import (
+    DeliveryNotFoundError,
+    IllegalTransitionError,
+    OfferEndedError,
+    VersionConflictError,
+)
 from services.assignment.idempotency.command import IdempotentCommand
 from services.assignment.offers.offer import Move
 from services.assignment.visibility import OPERATOR
 
 _UNKNOWN = Answer(Outcome.REFUSED, "OFFER_UNKNOWN")
+# Another update of the delivery was faster by a moment: this one is looked at again.
+_CONCURRENT = Answer(Outcome.TOO_EARLY, "ANOTHER_UPDATE")
 _DONE = b"done"
 # Less than what a move refuses as lying in the future.
 _SKEW = timedelta(seconds=30)
@@ -39,16 +45,20 @@ class NetworkUpdates:
         before = await self._standing(network_code, update)
         if before is None:
             return self._counted(network_code, _UNKNOWN)
+        if is_stale(update, before):
+            return self._counted(network_code, Answer(Outcome.ALREADY, "", before.offer_state.value))
+        move = StateMove(move_of(update, before, datetime.now(UTC)), lambda _: _DONE, command, None)
         try:
-            written = await self._writer.move(SERVICE, StateMove(_move(update, before), lambda _: _DONE, command, None))
+            written = await self._writer.move(SERVICE, move)
+        except VersionConflictError:
+            return self._counted(network_code, _CONCURRENT)
         except (OfferEndedError, IllegalTransitionError, DeliveryNotFoundError) as error:
-            return self._counted(network_code, await self._judged(network_code, update, error))
-        except ServiceError as error:
-            if not any(violation.field == "occurred_at" for violation in error.violations):
-                raise
             return self._counted(network_code, await self._judged(network_code, update, error))
         if written.replayed:
             metrics.REPLAYED.labels(network_code).inc()
+        if update.occurred_at is not None:
+            async with self._primary.acquire() as connection, visible(connection, OPERATOR):
+                await store.told_at(connection, update.offer_id, update.occurred_at)
         return self._counted(network_code, Answer(Outcome.DONE))
 
     async def _judged(self, network_code: str, update: NetworkUpdate, error: ServiceError) -> Answer:
@@ -58,7 +68,7 @@ class NetworkUpdates:
         if error.metadata.get("state") == OfferState.EXPIRED.value:
             # Its time is over, and nobody has ended it yet: when somebody does, the network is told.
             return Answer(Outcome.REFUSED, "OFFER_ENDED", OfferState.EXPIRED.value)
-        answer = judged(update, now.state, now.state_at, now.offer_state)
+        answer = judged(update, now)
         if update.is_accept and answer.outcome is Outcome.REFUSED:
             # What it is answered here, a network that is polled never sees.
             async with self._primary.acquire() as connection, visible(connection, OPERATOR):
@@ -74,19 +84,21 @@ class NetworkUpdates:
         return answer
 
 
-def _move(update: NetworkUpdate, standing: Standing) -> Move:
-    occurred_at, now = update.occurred_at, datetime.now(UTC)
-    if occurred_at is not None:
-        occurred_at = min(occurred_at, now + _SKEW)
-        if standing.state in (DeliveryState.OFFERED, DeliveryState.ASSIGNED):
-            # Our clock said since when it is so; the network's may be behind it.
-            occurred_at = max(occurred_at, standing.state_at)
+def move_of(update: NetworkUpdate, standing: Standing, now: datetime) -> Move:
+    """Return the move that an update tells of: at its time, within what our clock allows."""
+    occurred_at = update.occurred_at
+    if update.is_accept or occurred_at is None:
+        occurred_at = None
+    else:
+        occurred_at = max(standing.state_at, min(occurred_at, now + _SKEW))
     return Move(
         delivery_id=standing.delivery_id,
         to_state=update.to_state,
         actor=Actor.PARTNER,
-        occurred_at=None if update.is_accept else occurred_at,
+        occurred_at=occurred_at,
         only_partner_id=standing.partner_id,
         reason=update.reason,
         offer_id=update.offer_id,
+        # Of a status: the state that it was judged by, and whose time it follows, is still that.
+        expected_version=None if update.is_accept or update.is_reject else standing.version,
     )

@@ -39,9 +39,13 @@ class NetworkOffers:
                 begun[offer_id] = (offer_id, delivery_id, UUID(changed.offer.partner_id))
             else:
                 by_partner = changed.change.actor == _ACTOR_PARTNER
-                ended[offer_id] = (offer_id, changed.change.reason or changed.change.note, by_partner)
+                ended[offer_id] = (offer_id, changed.change.reason or _became(changed.change), by_partner)
         if not self._networks or not (begun or ended):
             return
         async with self._primary.acquire() as connection, visible(connection, OPERATOR):
             await store.wish_offers(connection, list(begun.values()), self._networks)
             await store.wish_ends(connection, list(ended.values()))
+
+
+def _became(change: delivery_pb2.DeliveryChange) -> str:
+    return "DELIVERY_" + delivery_pb2.DeliveryState.Name(change.to_state).removeprefix("DELIVERY_STATE_")

@@ -27,6 +27,8 @@ CREATE TABLE assignment.network_offers (
   leased_until timestamptz,
   attempts integer NOT NULL DEFAULT 0,
   last_error text NOT NULL DEFAULT '',
+  -- The latest time that the network has told of the offer, by its own clock: what is told late is known by it.
+  network_at timestamptz,
   created_at timestamptz NOT NULL,
   updated_at timestamptz NOT NULL
 );

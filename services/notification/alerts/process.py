@@ -25,9 +25,9 @@ class AlerterSettings(BaseSettings):
     )
 
     host: str = Field("127.0.0.1", description="Address to listen on")
-    notification_alerter_port: int = Field(15070, ge=1, le=65535, description="Port of the health checks")
+    notification_alerter_port: int = Field(15072, ge=1, le=65535, description="Port of the health checks")
     notification_alerter_metrics_port: int = Field(
-        15071, ge=0, le=65535, description="Port of the metrics, over HTTP; 0 serves none"
+        15073, ge=0, le=65535, description="Port of the metrics, over HTTP; 0 serves none"
     )
     notification_worker_dsn: PostgresDsn = Field(description="The PostgreSQL primary, as role notification_worker")
     redis_url: RedisDsn = Field(description="Where processes share what they know of what they call")

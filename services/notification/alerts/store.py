@@ -128,7 +128,7 @@ async def search(connection: asyncpg.Connection, before_id: UUID, rows_max: int,
     return [_alert(row) for row in await connection.fetch(_LIST_OPEN if open_only else _LIST, before_id, rows_max)]
 
 
-async def set_news(connection: asyncpg.Connection, merchant_id: UUID, wanted: bool, now: datetime) -> None:  # noqa: FBT001 - what is set
+async def set_news(connection: asyncpg.Connection, merchant_id: UUID, now: datetime, *, wanted: bool) -> None:
     """Store whether a merchant wants to be told of outages."""
     if wanted:
         await connection.execute(_ASK, merchant_id, now)

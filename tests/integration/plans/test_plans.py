@@ -15,6 +15,7 @@ import pytest
 from libs.postgres.tenancy import Visibility, visible
 from tests.integration.plans.case import OPERATOR, TENANT, Case
 from tests.integration.plans.cases_deliveries import DELIVERIES, IDEMPOTENCY
+from tests.integration.plans.cases_dispatch import DISPATCH
 from tests.integration.plans.cases_offers import OFFERS
 from tests.integration.plans.cases_partners import OTHERS, PARTNERS
 from tests.integration.plans.cases_picture import PICTURE
@@ -33,7 +34,7 @@ GROUP BY whole.relname
 """
 # What the plans of each case that has run went by.
 USED: dict[Case, set[str]] = defaultdict(set)
-CASES = [*DELIVERIES, *IDEMPOTENCY, *OFFERS, *PARTNERS, *OTHERS, *PICTURE, *WINDOWS]
+CASES = [*DELIVERIES, *IDEMPOTENCY, *OFFERS, *PARTNERS, *OTHERS, *PICTURE, *WINDOWS, *DISPATCH]
 
 
 @asynccontextmanager

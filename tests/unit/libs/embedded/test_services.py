@@ -48,6 +48,7 @@ def test_every_process_knows_only_the_secrets_it_works_with(specs: dict[str, Pro
         "GATEWAY_BOOTSTRAP_OPS_KEY_FILE",
     }
     assert secrets_of(specs["assignment-consumer"]) == {"ASSIGNMENT_DSN", "REDIS_URL"}
+    assert secrets_of(specs["assignment-dispatcher"]) == {"ASSIGNMENT_DSN", "REDIS_URL"}
     assert secrets_of(specs["relay"]) == {"RELAY_DSN", "REDIS_URL", "TOKEN_PUBLIC_KEY_FILE"}
     assert secrets_of(specs["demo"]) == {"API_KEY_FILE"}
 
