@@ -4,7 +4,8 @@ ServiceError
 ├── InvalidArgumentError
 │   └── TemplateInvalidError          fix: the message says what is wrong with the text
 ├── NotFoundError
-│   └── RecipientNotFoundError, MessageNotFoundError, TemplateNotFoundError, SuppressionNotFoundError, AlertNotFoundError
+│   └── RecipientNotFoundError, MessageNotFoundError, TemplateNotFoundError, SuppressionNotFoundError,
+│       AlertNotFoundError
 ├── FailedPreconditionError
 │   ├── MessageUnderWayError          wait: it is about to be sent
 │   ├── AlertRecoveredError           nothing to do: it is over

@@ -148,7 +148,7 @@ class Alerter:
         log.info("alert is over", extra={"alert_id": str(alert.id), "subject": alert.key.subject})
 
     async def _refresh(self, connection: asyncpg.Connection) -> None:
-        """Say of every open alert what it is known by, whom it affects by now, and to merchants that it affects them."""
+        """Say of every open alert by what it is known and whom it affects, and to merchants that it affects them."""
         now = datetime.now(UTC)
         for known in await store.open_alerts(connection):
             track, finding = self._tracks.get(known.key), self._findings.get(known.key)
@@ -172,7 +172,7 @@ class Alerter:
             _count(known.key, "changed" if changed else "", planned)
 
     async def _lasting_impact(self, connection: asyncpg.Connection, alert: Alert, now: datetime) -> Impact:
-        """Return whom an outage affects now; merchants that were affected stay counted when their messages have gone."""
+        """Return whom an outage affects; merchants that were affected stay counted when their messages have gone."""
         impact = await self._observer.impact(connection, alert.key, alert.since, now)
         return Impact(
             impact.partners, impact.offers_withdrawn, impact.deliveries_rematched, impact.messages_waiting,

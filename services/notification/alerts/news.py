@@ -1,7 +1,7 @@
 """Tells of alerts: by the notification service's own messages, to ops and to the merchants who asked for it.
 
-The messages about an alert have its id in the place of a delivery's: of each recipient, status and channel there is one,
-by the same constraint as for every message.
+The messages about an alert have its id in the place of a delivery's: of each recipient, status and channel there is
+one, by the same constraint as for every message.
 """
 
 from collections.abc import Iterable, Mapping

@@ -32,7 +32,7 @@ class AlertServicer(alert_pb2_grpc.AlertServiceServicer):
         size, before_id = paging.page_size(request), paging.decode_id(request) or _ID_MAX
         async with self._database.query(current_call()) as connection:
             found = await store.search(connection, before_id, size + 1, open_only=request.open_only)
-        token = paging.encode(request, found[size - 1].id) if len(found) > size else ""
+        token = paging.encode(request, str(found[size - 1].id)) if len(found) > size else ""
         return alert_pb2.ListAlertsResponse(alerts=map(alert_to, found[:size]), next_page_token=token)
 
     async def AcknowledgeAlert(  # noqa: N802 - named by the proto

@@ -32,8 +32,8 @@ def action_of(
             return "its partners stay in matching until its circuit opens"
         return (
             f"{_counted(impact.partners, 'partner')} of it are out of matching; "
-            f"{_counted(impact.offers_withdrawn, 'unanswered offer')} were taken back, of which "
-            f"{_number(impact.deliveries_rematched)} deliveries were offered to others; {probe}"
+            f"{_counted(impact.offers_withdrawn, 'unanswered offer')} were taken back, and "
+            f"{_counted(impact.deliveries_rematched, 'delivery', 'deliveries')} of those offered to others; {probe}"
         )
     if key.kind is Kind.PROVIDER:
         unknown = "what it may have sent is asked of it, and never sent again by itself"

@@ -1,4 +1,4 @@
-"""What outages are counted from, in PostgreSQL: every statement of this noun. Storing the same again changes nothing."""
+"""What outages are counted from, in PostgreSQL: every statement of this noun. The same again changes nothing."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime

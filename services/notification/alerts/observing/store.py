@@ -52,7 +52,7 @@ SELECT w.merchant_id, count(DISTINCT w.delivery_id) AS concerned
 FROM (SELECT * FROM notification.withdrawn_offers WHERE network_code = $1 AND withdrawn_at >= $2 LIMIT $3) AS w
 JOIN notification.outage_news n ON n.merchant_id = w.merchant_id GROUP BY w.merchant_id
 """
-# What is due and waits on channels (served by messages_to_send), and what a provider may have sent (by attempts_unknown).
+# What is due and waits on channels (served by messages_to_send); what a provider may have sent (by attempts_unknown).
 _CONCERNED = """
 WITH waiting AS (
   SELECT merchant_id FROM notification.messages
@@ -89,7 +89,7 @@ async def queues(connection: asyncpg.Connection, channels: Collection[str], now:
 async def receipts(
     connection: asyncpg.Connection, now: datetime, wait: timedelta, window: timedelta, before: timedelta
 ) -> list[Receipts]:
-    """Return what providers say of messages: of those of a `window` that ended `wait` ago, and of some since `before`."""
+    """Return what providers say of messages: of a `window` that ended `wait` ago, and of some since `before`."""
     bounds = (floor_at(now - wait - window), floor_at(now - wait), floor_at(now - before))
     return [Receipts(**row) for row in await connection.fetch(_RECEIPTS, *bounds, _SAMPLED_MAX)]
 
