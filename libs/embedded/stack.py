@@ -167,6 +167,11 @@ class _Stack:
         port = self.settings.standby_port if standby else self.settings.postgres_port
         return f"postgresql://{role}:{self._secrets.password(role)}@{self.settings.host}:{port}/{database}"
 
+    @property
+    def vault_file(self) -> Path:
+        """The keys that the notification service keeps personal data with."""
+        return self._secrets.notification_vault_file
+
     def _load(self) -> PlatformSettings:
         # The settings of the subprocess, read the way it reads them.
         kept = dict(os.environ)
@@ -232,7 +237,7 @@ class EmbeddedServers(_Stack):
             "LASTMILE_REDIS_URL": self.redis_url,
             "LASTMILE_CONTACT_PRIVATE_KEY_FILE": str(self._secrets.contact_private_key_file),
             "LASTMILE_CONTACT_PUBLIC_KEY_FILE": str(self._secrets.contact_public_key_file),
-            "LASTMILE_NOTIFICATION_VAULT_FILE": str(self._secrets.notification_vault_file),
+            "LASTMILE_NOTIFICATION_VAULT_FILE": str(self.vault_file),
             "LASTMILE_TOKEN_PUBLIC_KEY_FILE": str(self._secrets.token_public_key_file),
             "LASTMILE_TOKEN_PRIVATE_KEY_FILE": str(self._secrets.token_private_key_file),
             "LASTMILE_GATEWAY_BOOTSTRAP_OPS_KEY_FILE": str(self._secrets.ops_api_key_file),

@@ -22,8 +22,10 @@ def test_ops_are_told_what_since_when_who_and_what_is_done() -> None:
         "What: partner network lent: 1 of 1 processes have stopped calling it: no answer.",
         "Since: 2026-11-25 12:00:00 UTC.",
         "Affected: 3 merchants, 12 partners, 132 offers taken back, 1 delivery offered again.",
-        ("Done about it: 12 partners of it are out of matching; 132 unanswered offers were taken back, and "
-        "1 delivery of those offered to others; it is probed every 5 s, and gets its share back step by step."),
+        (
+            "Done about it: 12 partners of it are out of matching; 132 unanswered offers were taken back, and "
+            "1 delivery of those offered to others; it is probed every 5 s, and gets its share back step by step."
+        ),
     ]
 
 
