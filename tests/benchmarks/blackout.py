@@ -44,13 +44,20 @@ CHANGED = "lastmile.alert.changed.v1"
 SPREAD_DEG = 0.02
 # A message that is due for longer than this waits for something.
 WAITS_S = 2.0
+# The platform's own sender would take up, and give up on, what only the other's providers can tell.
+NEVER_S = "86400"
+# What is urgent is due at once; the rest may have to wait for the morning.
 _WAITING = """
 SELECT count(*) FROM notification.messages
-WHERE state = 'planned' AND channel = 'sms' AND planned_at < now() - make_interval(secs => $1)
+WHERE state = 'planned' AND channel = 'sms' AND priority = 0 AND planned_at < now() - make_interval(secs => $1)
+"""
+_OPEN = """
+SELECT count(*) FROM notification.messages
+WHERE channel = 'sms' AND priority = 0 AND state NOT IN ('sent', 'delivered')
 """
 _TEXTS = """
 SELECT m.id, m.state, array(SELECT a.id FROM notification.attempts a WHERE a.message_id = m.id) AS attempts
-FROM notification.messages m WHERE m.channel = 'sms'
+FROM notification.messages m WHERE m.channel = 'sms' AND (m.priority = 0 OR m.state <> 'planned')
 """
 _MAILED = """
 SELECT a.ended_at FROM notification.attempts a JOIN notification.messages m ON m.id = a.message_id
@@ -186,6 +193,7 @@ def world(folder: Path) -> Iterator[tuple[RunningStack, dict[str, Peer], dict[st
         "LASTMILE_NETWORKS_FILE": str(folder / "networks.json"),
         # The text messages are for the sender that has two companies to ask.
         "LASTMILE_NOTIFICATION_ROUTES": json.dumps({"email": ["inbox"]}),
+        "LASTMILE_NOTIFICATION_SWEEP__EVERY_S": NEVER_S,
         "LASTMILE_LOG_LEVEL": "WARNING",
     }
     with RunningStack(folder / "home", told) as stack, ExitStack() as peers:
@@ -285,10 +293,7 @@ async def counted(one: World, load: Load) -> list[Row]:
     """Wait until everything has ended; return what was lost and what came twice, by the peers' own records."""
 
     async def has_ended() -> bool:
-        open_texts = await one.pool.fetchval(
-            "SELECT count(*) FROM notification.messages WHERE channel = 'sms' AND state NOT IN ('sent', 'delivered')"
-        )
-        return not await one.not_delivered(load.deliveries) and not open_texts
+        return not await one.not_delivered(load.deliveries) and not await one.pool.fetchval(_OPEN)
 
     ended_s = await until(has_ended, 120)
     left = await one.not_delivered(load.deliveries)

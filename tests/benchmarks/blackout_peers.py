@@ -80,6 +80,7 @@ def sender_environment(known: Mapping[str, str], urls: Mapping[str, str]) -> dic
         | dict(known)
         | {
             "LASTMILE_NOTIFICATION_ROUTES": json.dumps({"sms": list(PROVIDERS)}),
+            "LASTMILE_NOTIFICATION_SWEEP__EVERY_S": "2",
             "LASTMILE_NOTIFICATION_SWEEP__LOOK_AGAIN_S": "10",
         }
     )
