@@ -154,7 +154,7 @@ def test_a_row_with_a_million_items_is_refused_at_once_and_costs_the_other_rows_
     long = {"details": row["details"] | {"vehicles": [1] * 1_000_000}}
     began_s = time.monotonic()
     good, refused = ops.post("/v1/deliveries:batchCreate", {"requests": [row, long]})["results"]
-    assert time.monotonic() - began_s < 2
+    assert time.monotonic() - began_s < 15, "a second at most on a quiet machine; minutes where each item is told"
     assert "delivery" in good
     assert "details.vehicles" in {violation["field"] for violation in refused["error"]["fieldViolations"]}
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.assignment.matching.geography import zone_columns
+from services.assignment.matching.groups import within
 from services.assignment.matching.problem import (
     ANY_VEHICLE,
     Packages,
@@ -13,7 +14,7 @@ from services.assignment.matching.problem import (
     Problem,
     RuleConfig,
 )
-from services.assignment.matching.routes import Routes, within
+from services.assignment.matching.routes import Routes
 from services.assignment.matching.travel import SPEED_M_PER_S, Travel, steady
 
 CITIES, HOT_SPOTS = 25, 12

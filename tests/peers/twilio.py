@@ -17,6 +17,7 @@ from enum import StrEnum
 from urllib.parse import parse_qsl, urlsplit
 
 ACCOUNT, TOKEN, SENDER = "AC0123456789", "a secret of the account", "+15005550006"
+CALLBACK_URL = "https://callbacks.example.com/receipts/twilio"
 
 
 class Fault(StrEnum):
@@ -83,7 +84,7 @@ class TwilioPeer:
             "LASTMILE_NOTIFICATION_TWILIO_ACCOUNT_SID": ACCOUNT,
             "LASTMILE_NOTIFICATION_TWILIO_AUTH_TOKEN": TOKEN,
             "LASTMILE_NOTIFICATION_TWILIO_SENDER": SENDER,
-            "LASTMILE_NOTIFICATION_TWILIO_CALLBACK_URL": "https://callbacks.example.com/receipts/twilio",
+            "LASTMILE_NOTIFICATION_TWILIO_CALLBACK_URL": CALLBACK_URL,
         }
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

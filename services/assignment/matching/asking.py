@@ -5,13 +5,15 @@ from typing import TypeVar
 
 import numpy as np
 
+from services.assignment.matching.compiled import compiled
 from services.assignment.matching.edges import Edges
-from services.assignment.matching.geography import Floats
+from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.memo import FLOORS
 from services.assignment.matching.problem import Bools, Problem
 from services.assignment.matching.rules.base import (
     COST_S_MAX,
     BoundedRule,
+    Fits,
     FlooredRule,
     PartnerFlooredRule,
     Rule,
@@ -24,7 +26,7 @@ from services.assignment.matching.rules.base import (
 FAULT_CHARS_MAX = 500
 # What rounding may take off a floor.
 FLOOR_SLACK_S = 1e-6
-_Array = TypeVar("_Array", Floats, Bools)
+_Answer = TypeVar("_Answer")
 
 
 class RuleFaultError(Exception):
@@ -41,7 +43,7 @@ class RuleFaultError(Exception):
         return {"rule": self.rule, "problem": problem, "package_id": self.package, "partner_id": self.partner}
 
 
-def _called(name: str, function: Callable[..., _Array], *arguments: object) -> _Array:
+def _called(name: str, function: Callable[..., _Answer], *arguments: object) -> _Answer:
     try:
         return function(*arguments)
     except Exception as error:
@@ -84,7 +86,7 @@ def partner_floor_s(rule: PartnerFlooredRule, problem: Problem) -> Floats:
 
 def _lower(name: str, what: str, count: int, values: Floats, *, infinite: bool = False) -> tuple[Floats, int | None]:
     """Return lower bounds of shape (count,), and the first place where there is none."""
-    if not isinstance(values, np.ndarray) or values.shape != (count,) or not np.issubdtype(values.dtype, np.floating):
+    if not isinstance(values, np.ndarray) or values.shape != (count,) or values.dtype.kind != "f":
         raise RuleFaultError(name, f"its {what} is no array of floating-point numbers of shape ({count},)")
     values = np.asarray(values, dtype=np.float64)
     allowed = (values >= 0) & ((values <= COST_S_MAX) | (infinite & np.isposinf(values)))
@@ -102,35 +104,71 @@ def checked(rule: Rule, problem: Problem, edges: Edges) -> Floats:
     if not isinstance(values, np.ndarray) or values.shape != (len(edges),):
         shape = values.shape if isinstance(values, np.ndarray) else type(values).__name__
         raise RuleFaultError(rule.name, f"returned {shape} instead of an array of shape ({len(edges)},)")
-    if not np.issubdtype(values.dtype, np.floating):
+    if values.dtype.kind != "f":
         raise RuleFaultError(rule.name, f"returned {values.dtype} instead of floating-point numbers")
     # Neither a mask nor another precision goes any further.
-    values = np.asarray(values, dtype=np.float64)
-    allowed = (values >= 0) & (values <= COST_S_MAX)
-    if rule.reason is not None:
-        allowed |= np.isposinf(values)
-    if not allowed.all():
-        row = int(np.argmin(allowed))
+    values = np.require(values, np.float64, ("C", "W", "E"))
+    row = _first_refused(values, COST_S_MAX, rule.reason is not None)
+    if row >= 0:
         said = f"returned {values[row]:g}, not a cost from 0 to {COST_S_MAX:g} s"
         raise fault(rule.name, said if rule.reason else f"{said}, and it has no reason for +inf", edges, row)
-    floors = dict(_floors_of(rule, problem, edges))
-    for what, least_s in floors.items():
-        below = values < least_s - FLOOR_SLACK_S
-        if below.any():
-            raise fault(rule.name, f"costs less than its {what}", edges, int(np.argmax(below)))
-    if costs_its_floors(rule):
-        above = values > sum(floors.values()) + FLOOR_SLACK_S
-        if above.any():
-            raise fault(rule.name, "costs more than its floors", edges, int(np.argmax(above)))
+    if is_floored(rule) or is_partner_floored(rule):
+        _check_floors(rule, problem, edges, values)
     return values
 
 
-def _floors_of(rule: Rule, problem: Problem, edges: Edges) -> Iterator[tuple[str, Floats]]:
-    """Yield the name and (e,) values of each floor that the rule has."""
+def _check_floors(rule: Rule, problem: Problem, edges: Edges, values: Floats) -> None:
+    floors_s = np.zeros(len(edges))
+    for what, least_s, index in _floors_of(rule, problem, edges):
+        row = _first_below(values, least_s, index, floors_s)
+        if row >= 0:
+            raise fault(rule.name, f"costs less than its {what}", edges, row)
+    if costs_its_floors(rule):
+        above = values > floors_s + FLOOR_SLACK_S
+        if above.any():
+            raise fault(rule.name, "costs more than its floors", edges, int(np.argmax(above)))
+
+
+def _floors_of(rule: Rule, problem: Problem, edges: Edges) -> Iterator[tuple[str, Floats, Ints]]:
+    """Yield the name and the values of each floor that the rule has, and (e,): which of them is a pair's."""
     if is_floored(rule):
-        yield "floor", floor_s(rule, problem)[edges.package]
+        yield "floor", floor_s(rule, problem), edges.package
     if is_partner_floored(rule):
-        yield "partner floor", partner_floor_s(rule, problem)[edges.partner]
+        yield "partner floor", partner_floor_s(rule, problem), edges.partner
+
+
+@compiled
+def _first_refused(values: Floats, most: float, infinite: bool) -> int:
+    """Return the first row whose value is neither from 0 to `most` nor, if that is allowed, +inf; -1 where none is."""
+    for row in range(len(values)):
+        if not (0 <= values[row] <= most or (infinite and values[row] == np.inf)):
+            return row
+    return -1
+
+
+@compiled
+def _first_below(values: Floats, least: Floats, index: Ints, total: Floats) -> int:
+    """Return the first row that is less than least[index[row]], -1 where none is; add that to `total`."""
+    first = -1
+    for row in range(len(values)):
+        total[row] += least[index[row]]
+        if first < 0 and values[row] < least[index[row]] - FLOOR_SLACK_S:
+            first = row
+    return first
+
+
+def sides_of(rule: Fits, problem: Problem) -> tuple[Ints, Ints]:
+    """Return the columns that the rule compares; RuleFaultError unless they are integers, (n,) and (m,)."""
+
+    def asked() -> tuple[Ints, Ints]:
+        needed, room = rule.sides(problem)
+        return needed, room
+
+    needed, room = _called(rule.name, asked)
+    for side, count in ((needed, len(problem.packages)), (room, len(problem.partners))):
+        if not isinstance(side, np.ndarray) or side.shape != (count,) or side.dtype.kind not in "iu":
+            raise RuleFaultError(rule.name, f"a side that it compares is no array of integers of shape ({count},)")
+    return needed, room
 
 
 def bound_s(rule: BoundedRule, problem: Problem, edges: Edges) -> Floats:

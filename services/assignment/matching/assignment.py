@@ -20,7 +20,7 @@ from scipy.sparse.csgraph import connected_components
 
 from services.assignment.matching.augmenting import NOBODY, augmented
 from services.assignment.matching.geography import Floats, Ints
-from services.assignment.matching.routes import within
+from services.assignment.matching.groups import within
 
 UNASSIGNED = NOBODY
 # Components are handed out in lots of about this many edges, where there is enough for two of them.

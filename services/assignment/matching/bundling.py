@@ -13,8 +13,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from services.assignment.matching.geography import Floats, Ints, embedded_m, straight_m
+from services.assignment.matching.groups import within
 from services.assignment.matching.problem import Bools, Packages, Problem
-from services.assignment.matching.routes import within
 
 
 @dataclass(frozen=True)

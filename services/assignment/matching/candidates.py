@@ -25,7 +25,7 @@ _BALLS_AT_ONCE_MAX = 2_000
 # Up to so many pairs are written down; beyond, the trees are quicker, and far smaller.
 TABLE_CELLS_MAX = 4_000_000
 _CELLS_AT_ONCE = 130_000
-_SAMPLED = 8
+_SAMPLED, _BLOCK = 8, 64
 _ROUNDED_DOWN = 1.0 - 2.0**-22
 _NEVER_MS = 1e30
 _NOBODY = np.zeros(0, dtype=np.int64)
@@ -91,19 +91,18 @@ class PairTable:
     def __init__(self, problem: Problem, book: RuleBook, partner_floor_ms: Floats) -> None:
         n = len(problem.packages)
         self._partner = np.flatnonzero(np.isfinite(partner_floor_ms))
-        pickup, place = problem.embedded[0], problem.embedded_places[self._partner]
+        k = len(self._partner)
+        pickup, place = _spatial(problem.embedded[0]), _spatial(problem.embedded_places[self._partner])
         speed_m_per_s = problem.fastest_m_per_s[problem.partners.vehicle[self._partner]]
         limit_m, floor_ms = _limit_m(problem), partner_floor_ms[self._partner]
-        self._least_ms = np.empty((n, len(self._partner)), dtype=np.float32)
+        self._least_ms = np.empty((n, k), dtype=np.float32)
         ms_per_m = MS * book.travel_weight / speed_m_per_s
+        screen = book.screen(problem, self._partner)
         # In pieces that stay in the processor's cache.
-        step = max(1, _CELLS_AT_ONCE // max(1, len(self._partner)))
+        step = max(1, _CELLS_AT_ONCE // max(1, k))
         for start in range(0, n, step):
-            rows = np.arange(start, min(start + step, n))
-            possible = book.screened(problem, rows, self._partner)
-            _write_least(
-                _spatial(pickup[rows]), _spatial(place), ms_per_m, floor_ms, limit_m, possible, self._least_ms[start:]
-            )
+            possible = screen.possible(np.arange(start, min(start + step, n)))
+            _write_least(pickup, place, ms_per_m, floor_ms, limit_m, start, possible, self._least_ms)
         self._dearest_ms = _dearest_ms(problem, book.travel_weight, partner_floor_ms)
 
     def nearest(self, packages: Ints, count: int) -> Neighbours:
@@ -131,13 +130,17 @@ def _spatial(places: Floats) -> Floats:
 
 @compiled
 def _write_least(
-    pickup: Floats, place: Floats, ms_per_m: Floats, floor_ms: Floats, limit_m: float, possible: Bools,
+    pickup: Floats, place: Floats, ms_per_m: Floats, floor_ms: Floats, limit_m: float, start: int, possible: Bools,
     least_ms: Singles,
 ) -> None:  # fmt: skip
-    """Set rows of a PairTable; pickup: (3, rows), place: (3, k), ms_per_m, floor_ms: (k,), possible: (rows, k)."""
+    """Set rows of a PairTable from `start` on; pickup: (3, n), place: (3, k), ms_per_m, floor_ms: (k,).
+
+    possible: (rows, k).
+    """
     x_m, y_m, z_m = place[0], place[1], place[2]
     straight_m = np.empty(place.shape[1])
-    for i in range(pickup.shape[1]):
+    for row in range(len(possible)):
+        i = start + row
         pickup_x_m, pickup_y_m, pickup_z_m = pickup[0, i], pickup[1, i], pickup[2, i]
         # In loops so simple that they become vector instructions.
         for j in range(len(straight_m)):
@@ -145,25 +148,38 @@ def _write_least(
             straight_m[j] = np.sqrt(off_x_m * off_x_m + off_y_m * off_y_m + off_z_m * off_z_m)
             least_ms[i, j] = (straight_m[j] * ms_per_m[j] - _SLACK_MS + floor_ms[j]) * _ROUNDED_DOWN
         for j in range(len(straight_m)):
-            if not possible[i, j] or straight_m[j] > limit_m:
+            if not possible[row, j] or straight_m[j] > limit_m:
                 least_ms[i, j] = _NEVER_MS
 
 
 @compiled
 def _cells_within(least_ms: Singles, packages: Ints, reach_ms: Singles) -> tuple[Ints, Ints, Floats]:
     """Return package, column and value of the cells of some packages that are not above their reach, by package."""
-    count = 0
-    for row in range(len(packages)):
-        for value_ms in least_ms[packages[row]]:
-            count += value_ms <= reach_ms[row]
-    package, column, found_ms = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count)
+    k = least_ms.shape[1]
+    # Most blocks have none, and to count is quick: a loop so simple that it becomes vector instructions.
+    blocks = k // _BLOCK
+    hits = np.ones((len(packages), blocks + 1), np.int32)
     count = 0
     for row in range(len(packages)):
         mine_ms, limit_ms = least_ms[packages[row]], reach_ms[row]
-        for j in range(len(mine_ms)):
-            if mine_ms[j] <= limit_ms:
-                package[count], column[count], found_ms[count] = packages[row], j, mine_ms[j]
-                count += 1
+        for block in range(blocks):
+            found = np.int32(0)
+            for j in range(_BLOCK):
+                found += np.int32(mine_ms[block * _BLOCK + j] <= limit_ms)
+            hits[row, block] = found
+            count += int(found)
+        for j in range(blocks * _BLOCK, k):
+            count += mine_ms[j] <= limit_ms
+    package, column, found_ms = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count)
+    count = 0
+    for row in range(len(packages)):
+        i, limit_ms = packages[row], reach_ms[row]
+        for block in range(blocks + 1):
+            if hits[row, block]:
+                for j in range(block * _BLOCK, min(k, (block + 1) * _BLOCK)):
+                    if least_ms[i, j] <= limit_ms:
+                        package[count], column[count], found_ms[count] = i, j, least_ms[i, j]
+                        count += 1
     return package, column, found_ms
 
 

@@ -10,8 +10,8 @@ from enum import StrEnum
 import numpy as np
 
 from services.assignment.matching.geography import Floats, Ints
+from services.assignment.matching.groups import within
 from services.assignment.matching.problem import ANY_VEHICLE, Packages, Partners, Problem
-from services.assignment.matching.routes import within
 from services.assignment.matching.travel import VEHICLES
 
 DAY_S = 86_400

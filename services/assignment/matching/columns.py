@@ -52,12 +52,16 @@ def check_columns(
         column, shape = getattr(table, name), (rows, 2) if name in places else (rows,)
         if column.shape != shape:
             raise ProblemError(name, None, f"has shape {column.shape}, must have {shape}")
+        most = np.inf if name in infinite else np.finfo(np.float64).max
+        least = -most if name in places else 0
+        # What is no number is neither at least nor at most anything, and makes the whole column's least and most none.
+        if column.min(initial=0) >= least and column.max(initial=0) <= most:
+            continue
         bad = np.isnan(column) if name in infinite else ~np.isfinite(column)
         if name not in places:
             bad |= column < 0
-        if bad.any():
-            row = int(np.argmax(bad.reshape(rows, -1).any(axis=1)))
-            raise ProblemError(name, row, f"must be a finite number and not negative, is {column[row]}")
+        row = int(np.argmax(bad.reshape(rows, -1).any(axis=1)))
+        raise ProblemError(name, row, f"must be a finite number and not negative, is {column[row]}")
 
 
 def check_laid_out(

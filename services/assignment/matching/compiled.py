@@ -20,7 +20,8 @@ from numba.core import caching
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_IMPORTED = re.compile(rf"^from {re.escape(__package__)}\.(\w+) import", re.MULTILINE)
+_IMPORTED = re.compile(rf"^from {re.escape(__package__)}\.([\w.]+) import", re.MULTILINE)
+_HERE = Path(__file__).parent
 
 
 @cache
@@ -32,7 +33,7 @@ def _source_of(path: Path) -> bytes:
         file = waiting.pop()
         if file not in read and file.exists():
             read[file] = file.read_text(encoding="utf-8")
-            waiting += [file.with_name(f"{name}.py") for name in _IMPORTED.findall(read[file])]
+            waiting += [_HERE.joinpath(*name.split(".")).with_suffix(".py") for name in _IMPORTED.findall(read[file])]
     return sha256("\0".join(read[file] for file in sorted(read)).encode()).digest()
 
 

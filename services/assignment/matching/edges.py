@@ -5,7 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
-from services.assignment.matching.geography import Floats, Ints, apart_m
+from services.assignment.matching.compiled import compiled
+from services.assignment.matching.geography import Floats, Ints, Metric, along_ground_m
 from services.assignment.matching.insertion import Insertion, insertions
 from services.assignment.matching.problem import Bools, Problem
 
@@ -23,8 +24,8 @@ class Edges:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Return the shape of what is said of the pairs: (e,)."""
-        return np.broadcast_shapes(self.package.shape, self.partner.shape)
+        """Return the shape of what is said of the pairs: (e,), or (n, m) of all pairs of some packages and partners."""
+        return self.package.shape if self.package.ndim == 1 else (len(self.package), self.partner.shape[1])
 
     def taken(self, rows: Bools | Ints) -> "Edges":
         """Return some of the pairs, with what is known of them."""
@@ -39,10 +40,8 @@ class Edges:
     def distance_m(self) -> Floats:
         """Return (e,): metres from the partner's place to the pickup."""
         problem = self.problem
-        # Several times as fast as indexing rows.
-        places = problem.embedded_places.take(self.partner, axis=0)
-        pickups = problem.embedded[0].take(self.package, axis=0)
-        return apart_m(problem.travel.metric, places, pickups)
+        is_sphere = problem.travel.metric is Metric.HAVERSINE
+        return _apart_m(problem.embedded_places, self.partner, problem.embedded[0], self.package, is_sphere)
 
     @cached_property
     def insertion(self) -> Insertion:
@@ -63,3 +62,16 @@ class KnownCosts:
         result = np.full(packages * partners, np.nan)
         result[self.package * partners + self.partner] = self.cost_ms
         return result
+
+
+@compiled
+def _apart_m(places: Floats, partner: Ints, pickups: Floats, package: Ints, is_sphere: bool) -> Floats:
+    """Return (e,): metres between embedded places, by their indices."""
+    apart_m = np.empty(len(package))
+    for row in range(len(package)):
+        square = 0.0
+        for axis in range(places.shape[1]):
+            offset_m = places[partner[row], axis] - pickups[package[row], axis]
+            square += offset_m * offset_m
+        apart_m[row] = along_ground_m(np.sqrt(square), is_sphere)
+    return apart_m

@@ -26,8 +26,8 @@ LOOKS_MAX = 500_000_000
 
 def exchanged(
     graph: Graph, packages: Packages, partners: Partners, first: Ints, partner: Ints, cost_ms: Floats
-) -> Ints:
-    """Return (n,): a matching that is at least as good as `partner`, and fits.
+) -> tuple[Ints, Floats]:
+    """Return (n,): a matching that is at least as good as `partner`, and fits; and (n,) what its pairs cost.
 
     graph: the candidate pairs. first: (n,) the matching that did not fit; partner: (n,) one that does, and cost_ms:
     (n,) of its pairs; UNASSIGNED in both where there is none. Only packages near those that differ are looked at.
@@ -39,7 +39,7 @@ def exchanged(
     held = rows[partner[rows] != UNASSIGNED]
     near &= graph.partner != partner[graph.package]
     if near.sum() + len(held) > PAIRS_MAX:
-        return partner
+        return partner, cost_ms
     package = np.concatenate([graph.package[near], held])
     to = np.concatenate([graph.partner[near], partner[held]])
     pair_ms = np.concatenate([graph.cost_ms[near], cost_ms[held]])
@@ -53,9 +53,11 @@ def exchanged(
     load = loads_of(packages)[rows]
     weight = (load / np.maximum(1, load.max(axis=0, initial=1))).sum(axis=1)
     pairs = _Pairs(starts, column, pair_ms[order], load, graph.left_out_ms[rows], weight)
-    result = partner.copy()
-    result[rows] = np.append(columns, UNASSIGNED)[_best(pairs, at, room)]
-    return result
+    result, result_ms = partner.copy(), cost_ms.copy()
+    at, own_ms = _best(pairs, at, room)
+    result[rows] = np.append(columns, UNASSIGNED)[at]
+    result_ms[rows] = np.where(at == UNASSIGNED, 0.0, own_ms)
+    return result, result_ms
 
 
 def _around(graph: Graph, first: Ints, partner: Ints) -> Bools:
@@ -98,8 +100,8 @@ class _Places(NamedTuple):
 
 
 @compiled
-def _best(pairs: _Pairs, at: Ints, room: Ints) -> Ints:
-    """Return (a,): the best places that are found from `at` on; room: (c, d) without any package."""
+def _best(pairs: _Pairs, at: Ints, room: Ints) -> tuple[Ints, Floats]:
+    """Return (a,): the best places that are found from `at` on, and what they cost; room: (c, d) without packages."""
     places = _placed(pairs, at, room)
     best, best_ms = places.at.copy(), np.inf
     for rooms_left in range(ROOM_MOVES_MAX, -1, -1):
@@ -110,7 +112,7 @@ def _best(pairs: _Pairs, at: Ints, room: Ints) -> Ints:
             break
     places = _placed(pairs, best, room)
     _climb(pairs, places, True)
-    return places.at
+    return places.at, places.own_ms
 
 
 @compiled

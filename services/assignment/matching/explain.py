@@ -11,10 +11,10 @@ from services.assignment.matching.assignment import UNASSIGNED
 from services.assignment.matching.candidates import Neighbours, nearby
 from services.assignment.matching.edges import Edges, KnownCosts
 from services.assignment.matching.geography import Floats, Ints
+from services.assignment.matching.groups import least
 from services.assignment.matching.match import MatchResult
 from services.assignment.matching.pipeline import REACH_GROWTH, REACH_MS_MIN
 from services.assignment.matching.problem import Bools, Problem
-from services.assignment.matching.routes import least
 from services.assignment.matching.rulebook import MS, RuleBook
 from services.assignment.matching.rules.base import Rule, broadcasts
 

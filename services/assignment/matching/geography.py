@@ -10,7 +10,10 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
+from services.assignment.matching.compiled import inlined
+
 EARTH_RADIUS_M = 6_371_008.8
+CHORD_M_MAX = 2 * EARTH_RADIUS_M
 ZONE_PRECISION_MAX = 7
 _ALPHABET = "0123456789bcdefghjkmnpqrstuvwxyz"
 _BITS = 5 * ZONE_PRECISION_MAX
@@ -55,6 +58,12 @@ def apart_m(metric: Metric, one: Floats, other: Floats) -> Floats:
         return straight
     result: Floats = 2 * EARTH_RADIUS_M * np.arcsin(np.minimum(1.0, straight / (2 * EARTH_RADIUS_M)))
     return result
+
+
+@inlined
+def along_ground_m(straight_m: float, is_sphere: bool) -> float:
+    """Return the distance of two embedded places from the straight line between them: apart_m of one pair."""
+    return CHORD_M_MAX * np.arcsin(min(1.0, straight_m / CHORD_M_MAX)) if is_sphere else straight_m
 
 
 def straight_m(metric: Metric, distance: Floats) -> Floats:

@@ -17,14 +17,14 @@ from typing import NamedTuple
 import numpy as np
 
 from services.assignment.matching.compiled import compiled, inlined
-from services.assignment.matching.geography import EARTH_RADIUS_M, Floats, Ints, Metric
+from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.problem import Bools, Problem
-from services.assignment.matching.schedule import LOADS, TICKS_PER_S, Schedule
+from services.assignment.matching.schedule import LOADS, Schedule
 from services.assignment.matching.timing import FROM_EXIT, TO_DROP, TO_PICKUP, Parcel, driven
+from services.assignment.matching.ways import Ground, ground_of, time_s, way_s
 
 # All insertions into a route of up to two stops.
 SCHEDULED_MAX = 6
-_CHORD_M_MAX = 2 * EARTH_RADIUS_M
 # More rows of a Parcel's ways: extra seconds behind each place of both together, of the pickup, of the drop, and of the
 # cheapest drop farther behind.
 TOGETHER, PICKING, DROPPING, BEHIND = 3, 4, 5, 6
@@ -69,18 +69,10 @@ class _Wishes(NamedTuple):
 
 
 class _Drivers(NamedTuple):
-    """How m partners drive: speed when they start (m,), stops left (m,), and room (m, 3) as in LOADS."""
+    """What m partners have: stops left (m,), and room (m, 3) as in LOADS."""
 
-    speed_m_per_s: Floats
     length: Ints
     room: Ints
-
-
-class _Ground(NamedTuple):
-    """How far places are apart, and how times are rounded; see Travel."""
-
-    is_sphere: bool
-    round_up_s: float
 
 
 class _Extras(NamedTuple):
@@ -97,7 +89,7 @@ def insertions(problem: Problem, package: Ints, partner: Ints) -> Insertion:
     found = Insertion(np.zeros(e, dtype=np.int64), np.zeros(e, dtype=np.int64), *(np.full(e, np.inf) for _ in range(4)))
     wishes = problem.once(_Wishes, "columns", lambda: _wishes(problem))
     drivers = problem.once(_Drivers, "columns", lambda: _drivers(problem))
-    ground = _Ground(problem.travel.metric is Metric.HAVERSINE, float(problem.travel.round_up_s))
+    ground = ground_of(problem.travel)
     columns = tuple(getattr(found, field.name) for field in fields(found))
     _insert(package, partner, wishes, drivers, problem.schedule, ground, columns)
     return found
@@ -112,10 +104,9 @@ def _wishes(problem: Problem) -> _Wishes:
 
 
 def _drivers(problem: Problem) -> _Drivers:
-    partners, travel = problem.partners, problem.travel
-    start_s = np.maximum(problem.now_s, partners.free_at_s)
+    partners = problem.partners
     room = np.column_stack([getattr(partners, f"{name}_left") for name in LOADS])
-    return _Drivers(travel.speed_at_m_per_s(partners.vehicle, start_s), partners.routes.lengths, room)
+    return _Drivers(partners.routes.lengths, room)
 
 
 _Columns = tuple[Ints, Ints, Floats, Floats, Floats, Floats]
@@ -123,7 +114,7 @@ _Columns = tuple[Ints, Ints, Floats, Floats, Floats, Floats]
 
 @compiled
 def _insert(
-    package: Ints, partner: Ints, wishes: _Wishes, drivers: _Drivers, schedule: Schedule, ground: _Ground,
+    package: Ints, partner: Ints, wishes: _Wishes, drivers: _Drivers, schedule: Schedule, ground: Ground,
     columns: _Columns,
 ) -> None:  # fmt: skip
     """Set the columns of an Insertion."""
@@ -136,9 +127,9 @@ def _insert(
     pickup_after, drop_after, pickup_at_s, dropped_at_s, detour_s, delay_s = columns
     for row in range(len(package)):
         i, j = package[row], partner[row]
-        first, length, speed = schedule.first[j], drivers.length[j], drivers.speed_m_per_s[j]
-        ride_s = _time_s(wishes.ride_m[i], speed, ground)
-        chain_s = _time_s(wishes.chain_m[i], speed, ground) + wishes.chain_service_s[i]
+        first, length, speed = schedule.first[j], drivers.length[j], schedule.speed_m_per_s[j]
+        ride_s = time_s(wishes.ride_m[i], speed, ground)
+        chain_s = time_s(wishes.chain_m[i], speed, ground) + wishes.chain_service_s[i]
         parcel = Parcel(
             wishes.pickup_service_s[i], wishes.drop_service_s[i], wishes.ready_at_s[i], wishes.due_at_s[i], ride_s,
             chain_s, ways,
@@ -172,7 +163,7 @@ def _insert(
 
 @inlined
 def _measure(
-    wishes: _Wishes, i: int, schedule: Schedule, first: int, length: int, speed: float, ground: _Ground, ways: Floats
+    wishes: _Wishes, i: int, schedule: Schedule, first: int, length: int, speed: float, ground: Ground, ways: Floats
 ) -> None:
     """Set the seconds between each place of the route and the package's pickup, drop and exit."""
     parted = False
@@ -180,10 +171,10 @@ def _measure(
         parted = parted or wishes.drop[i, axis] != wishes.leave[i, axis]
     for place in range(length + 1):
         row = first + place
-        ways[TO_PICKUP, place] = _way_s(schedule.at, row, wishes.pickup, i, speed, ground)
-        ways[TO_DROP, place] = _way_s(schedule.at, row, wishes.drop, i, speed, ground)
+        ways[TO_PICKUP, place] = way_s(schedule.at, row, wishes.pickup, i, speed, ground)
+        ways[TO_DROP, place] = way_s(schedule.at, row, wishes.drop, i, speed, ground)
         ways[FROM_EXIT, place] = (
-            _way_s(schedule.at, row, wishes.leave, i, speed, ground) if parted else ways[TO_DROP, place]
+            way_s(schedule.at, row, wishes.leave, i, speed, ground) if parted else ways[TO_DROP, place]
         )
 
 
@@ -250,26 +241,3 @@ def _compete(extra_s: float, before: int, after: int, best: _Extras, count: int,
         place -= 1
     best.extra_s[place], best.before[place], best.after[place] = extra_s, before, after
     return count + 1
-
-
-@inlined
-def _way_s(places: Floats, row: int, others: Floats, i: int, speed: float, ground: _Ground) -> float:
-    """Return the seconds between two embedded places, as geography.apart_m and Travel.time_s have it."""
-    square = 0.0
-    for axis in range(places.shape[1]):
-        offset_m = places[row, axis] - others[i, axis]
-        square += offset_m * offset_m
-    apart_m = np.sqrt(square)
-    if ground.is_sphere:
-        apart_m = _CHORD_M_MAX * np.arcsin(min(1.0, apart_m / _CHORD_M_MAX))
-    return _time_s(apart_m, speed, ground)
-
-
-@inlined
-def _time_s(distance_m: float, speed: float, ground: _Ground) -> float:
-    """Return the seconds for a distance, in whole ticks."""
-    time_s = distance_m / speed
-    if ground.round_up_s:
-        time_s = np.ceil(time_s / ground.round_up_s - 1e-9) * ground.round_up_s
-    ticks: float = np.rint(time_s * TICKS_PER_S)
-    return ticks / TICKS_PER_S

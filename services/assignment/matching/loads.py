@@ -4,6 +4,7 @@ import numpy as np
 
 from services.assignment.matching.assignment import UNASSIGNED
 from services.assignment.matching.columns import derived
+from services.assignment.matching.compiled import compiled
 from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.problem import Bools, Packages, Partners
 
@@ -25,24 +26,25 @@ def fitting(packages: Packages, partners: Partners, partner: Ints, cost_ms: Floa
     matched = np.flatnonzero(fits)
     # Each partner's packages together, cheapest first.
     order = matched[np.lexsort((matched, cost_ms[matched], partner[matched]))]
-    while len(order):
-        starts = np.flatnonzero(np.diff(partner[order], prepend=UNASSIGNED))
-        group = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(order))))
-        over = np.zeros(len(order), dtype=bool)
-        for taken, left in _LOADS:
-            load = np.cumsum(getattr(packages, taken)[order])
-            before = np.append(0, load)[starts]
-            over |= load - before[group] > getattr(partners, left)[partner[order]]
-        # A partner's only package fits: the rules have seen to that, and to its route.
-        over[starts] = False
-        places = np.flatnonzero(over)
-        # Without the first one that is too much, those behind it may fit.
-        first = places[np.unique(group[places], return_index=True)[1]]
-        fits[order[first]] = False
-        if not len(first):
-            break
-        order = np.delete(order, first)
+    _pack(order, partner, loads_of(packages), room_of(partners), fits)
     return fits
+
+
+@compiled
+def _pack(order: Ints, partner: Ints, load: Ints, room: Ints, fits: Bools) -> None:
+    """Say of packages in `order`, each partner's together, which fit beside those before them."""
+    taken = np.zeros(load.shape[1], np.int64)
+    for place in range(len(order)):
+        i, j = order[place], partner[order[place]]
+        # A partner's only package fits: the rules have seen to that, and to its route.
+        fits[i] = True
+        if place == 0 or partner[order[place - 1]] != j:
+            taken[:] = 0
+        else:
+            for kind in range(len(taken)):
+                fits[i] &= taken[kind] + load[i, kind] <= room[j, kind]
+        if fits[i]:
+            taken += load[i]
 
 
 def loaded(packages: Packages, partners: Partners, partner: Ints) -> Partners:

@@ -9,7 +9,7 @@ import numpy as np
 from services.assignment.matching.asking import RuleFaultError
 from services.assignment.matching.assignment import UNASSIGNED
 from services.assignment.matching.certificate import Certificate
-from services.assignment.matching.edges import Edges, KnownCosts
+from services.assignment.matching.edges import KnownCosts
 from services.assignment.matching.exchange import exchanged
 from services.assignment.matching.geography import Floats, Ints
 from services.assignment.matching.loads import fitting, loaded
@@ -100,12 +100,8 @@ def _matched(problem: Problem, book: RuleBook, executor: Executor | None, clock_
         if not (~fits_again & (again.partner != UNASSIGNED)).any():
             break
     if repaired:
-        started_s, before = clock_s(), partner
-        partner = exchanged(solved.graph, problem.packages, problem.partners, solved.partner, before, cost_ms)
-        moved = np.flatnonzero(partner != before)
-        cost_ms[moved] = 0.0
-        moved = moved[partner[moved] != UNASSIGNED]
-        cost_ms[moved] = book.price(problem, Edges(problem, moved, partner[moved])).cost_ms
+        started_s = clock_s()
+        partner, cost_ms = exchanged(solved.graph, problem.packages, problem.partners, solved.partner, partner, cost_ms)
         solve_ms += (clock_s() - started_s) * MS
     certificate, known = solved.certificate, solved.known
     return MatchResult(partner, cost_ms / MS, certificate, repaired, book, known, priced, build_ms, solve_ms)

@@ -23,12 +23,12 @@ from services.assignment.matching.candidates import Neighbours, nearby
 from services.assignment.matching.certificate import Certificate, bound_ms, exact_sum_ms
 from services.assignment.matching.edges import Edges, KnownCosts
 from services.assignment.matching.geography import Floats, Ints
+from services.assignment.matching.groups import grouped, least
 from services.assignment.matching.problem import Bools, Partners, Problem
-from services.assignment.matching.routes import grouped, least
 from services.assignment.matching.rulebook import MS, RuleBook
 
 LEFT_OUT_MS = float(2**49)
-POSSIBLE_FIRST, EDGES_FIRST = 4, 8
+POSSIBLE_FIRST, EDGES_FIRST = 2, 8
 GROWTH = 4
 # How much farther a package looks each time that its price reaches beyond its neighbourhood.
 REACH_GROWTH, REACH_MS_MIN = 4.0, 10_000.0

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-import numpy.typing as npt
 
 from services.assignment.matching.geography import Floats, Ints
+from services.assignment.matching.groups import within
 
 
 @dataclass(frozen=True)
@@ -75,34 +75,3 @@ class Routes:
 
 
 COLUMNS = tuple(field.name for field in fields(Routes) if field.name != "offsets")
-
-
-def among(keys: Ints, known: Ints) -> npt.NDArray[np.bool_]:
-    """Return (k,): which of `keys` stand in `known`, which is sorted."""
-    if not len(known):
-        return np.zeros(len(keys), dtype=bool)
-    found: npt.NDArray[np.bool_] = known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] == keys
-    return found
-
-
-def least(group: Ints, value: Floats, rows: Ints, count: int) -> Ints:
-    """Return those of `rows` that have the `count` least values of their group, the first where values are equal."""
-    order = rows[np.argsort(value[rows], kind="stable")]
-    order = order[grouped(group[order])]
-    lengths = np.bincount(group[order])
-    return order[within(lengths) < count]
-
-
-def grouped(group: Ints) -> Ints:
-    """Return the stable order by small integers, group (k,)."""
-    # Short integers are sorted by their digits, several times as fast.
-    short = group.astype(np.int16) if group.max(initial=0) < np.iinfo(np.int16).max else group
-    return np.argsort(short, kind="stable")
-
-
-def within(lengths: Ints) -> Ints:
-    """Return 0..lengths[0]-1, 0..lengths[1]-1, ... in one array: places within groups of these lengths."""
-    ends = lengths.cumsum()
-    count = int(ends[-1]) if len(ends) else 0
-    result: Ints = np.arange(count) - (ends - lengths).repeat(lengths)
-    return result

@@ -30,6 +30,7 @@ from services.assignment.matching.rules.base import (
     is_slow,
 )
 from services.assignment.matching.rules.pickup_travel import PickupTravel
+from services.assignment.matching.screening import Screen
 
 POSSIBLE = -1
 MS = 1000.0
@@ -93,42 +94,41 @@ class RuleBook:
         cost_ms[left] = so_far_ms
         return Priced(cost_ms, lost_to)
 
-    def screened(self, problem: Problem, packages: Ints, partners: Ints) -> Bools:
-        """Return (packages, partners): the pairs of some packages and partners that comparisons of columns leave."""
-        pairs = Edges(problem, packages[:, None], partners[None])
-        possible = np.ones(pairs.shape, dtype=bool)
-        for weighed in self.rules:
-            if broadcasts(weighed.rule):
-                possible &= feasible_by(weighed.rule, problem, pairs)
-        return possible
+    def screen(self, problem: Problem, partners: Ints) -> Screen:
+        """Return what tells which pairs of packages and some partners comparisons of columns leave."""
+        return Screen(problem, [weighed.rule for weighed in self.rules], partners)
 
     def bound_ms(self, problem: Problem, edges: Edges, *, screened: bool = False) -> tuple[Floats, Floats]:
         """Return (e,) what each pair costs without the slow rules, and (e,) what it costs at least with them.
 
-        Both are +inf where a pair is known to be impossible. Asks each rule about the pairs that none before it has
-        ruled out: the first are cheap and leave little. Pairs that have been `screened` are not asked about again.
+        Both are +inf where a pair is known to be impossible. Rules that cost are asked about the pairs that are left by
+        those that only rule out; pairs that have been `screened` are not asked about again.
         """
         floors = problem.once(self, "floors", lambda: self._floors(problem))
         quick_ms, bound_ms = np.full(len(edges), np.inf), np.full(len(edges), np.inf)
-        left, so_far_ms = np.arange(len(edges)), floors.partner_ms[edges.partner] + floors.package_ms[edges.package]
-        for weighed in self.rules if len(edges) else ():
+        left, edges = self._possible(problem, edges, screened=screened)
+        so_far_ms = floors.partner_ms[edges.partner] + floors.package_ms[edges.package]
+        for weighed in self.rules:
             rule = weighed.rule
-            if is_slow(rule) or costs_its_floors(rule) or (screened and broadcasts(rule)):
-                continue
-            if isinstance(rule, RulesOut):
-                stay = feasible_by(rule, problem, edges)
-            else:
+            if not (is_slow(rule) or costs_its_floors(rule) or isinstance(rule, RulesOut)):
                 so_far_ms += _weighed_ms(weighed, checked(rule, problem, edges))
-                stay = np.isfinite(so_far_ms)
-            if not stay.all():
-                left, so_far_ms, edges = left[stay], so_far_ms[stay], edges.taken(stay)
         quick_ms[left] = so_far_ms
-        so_far_ms = so_far_ms + floors.slow_ms[edges.package]
+        so_far_ms += floors.slow_ms[edges.package]
         for weighed in self.rules:
             if is_bounded(weighed.rule):
                 so_far_ms += _weighed_ms(weighed, bound_s(weighed.rule, problem, edges))
         bound_ms[left] = so_far_ms
         return quick_ms, bound_ms
+
+    def _possible(self, problem: Problem, edges: Edges, *, screened: bool) -> tuple[Ints, Edges]:
+        """Return the pairs that the quick rules leave which only rule out, by their rows, and as edges."""
+        possible = np.ones(len(edges), dtype=bool)
+        for weighed in self.rules:
+            rule = weighed.rule
+            if isinstance(rule, RulesOut) and not (is_slow(rule) or (screened and broadcasts(rule))):
+                possible &= feasible_by(rule, problem, edges)
+        left = np.flatnonzero(possible)
+        return left, edges.taken(left)
 
     def sharpened_ms(self, problem: Problem, edges: Edges, quick_ms: Floats) -> Floats:
         """Return (e,): what pairs cost whose cost without the slow rules is `quick_ms`."""

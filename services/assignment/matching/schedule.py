@@ -10,26 +10,27 @@ from typing import NamedTuple
 import numpy as np
 
 from services.assignment.matching.compiled import compiled
-from services.assignment.matching.geography import Floats, Ints, apart_m, embedded_m
-from services.assignment.matching.routes import Routes, within
+from services.assignment.matching.geography import Floats, Ints, embedded_m
+from services.assignment.matching.routes import Routes
 from services.assignment.matching.travel import Travel
+from services.assignment.matching.ways import Ground, ground_of, way_s
 
-TICKS_PER_S = 2.0**20
 LOADS = ("parcels", "weight_g", "volume_cm3")
 
 
 class Schedule(NamedTuple):
     """The p places of all partners, each one's together: where it starts, then its stops; partner j's from first[j] on.
 
-    at: (p, d) coordinates, as `embedded_m` gives them. leg_s: (p,) the way to the partner's next place, 0 from its
-    last. picks, service_s, ready_at_s, due_at_s: (p,) as in Routes; a start does nothing. done_s: (p,) when the parcel
-    changes hands. leaves_s: (p,). late_behind_s: (p,) lateness of all stops behind a place. slack_s: (p,) how much
-    later it may be left with that lateness staying what it is. loaded: (p, 3) what has been loaded since the start, of
-    parcels, weight_g and volume_cm3.
+    at: (p, d) coordinates, as `embedded_m` gives them. speed_m_per_s: (m,) on the whole route. leg_s: (p,) the way to
+    the partner's next place, 0 from its last. picks, service_s, ready_at_s, due_at_s: (p,) as in Routes; a start does
+    nothing. done_s: (p,) when the parcel changes hands. leaves_s: (p,). late_behind_s: (p,) lateness of all stops
+    behind a place. slack_s: (p,) how much later it may be left with that lateness staying what it is. loaded: (p, 3)
+    what has been loaded since the start, of parcels, weight_g and volume_cm3.
     """
 
     first: Ints
     at: Floats
+    speed_m_per_s: Floats
     leg_s: Floats
     picks: Ints
     service_s: Floats
@@ -40,11 +41,6 @@ class Schedule(NamedTuple):
     late_behind_s: Floats
     slack_s: Floats
     loaded: Ints
-
-
-def whole_ticks(time_s: Floats) -> Floats:
-    """Return times of ways, rounded to a millionth of a second: their sums are exact, and equal ways are equal."""
-    return np.rint(time_s * TICKS_PER_S) / TICKS_PER_S
 
 
 @compiled
@@ -62,46 +58,69 @@ def handed_over_s(
     return there_s, max(there_s, ready_at_s)
 
 
+class _Stops(NamedTuple):
+    """The s stops of all routes: coordinates (s, d), load (s, 3) as in LOADS, the rest (s,) as in Routes."""
+
+    at: Floats
+    pickup: Ints
+    service_s: Floats
+    ready_at_s: Floats
+    due_at_s: Floats
+    load: Ints
+
+
 def scheduled(routes: Routes, place: Floats, vehicle: Ints, start_s: Floats, travel: Travel) -> Schedule:
     """Return when partners with `vehicle`, (m,), are where, who leave their embedded `place`, (m, d), at `start_s`."""
-    m, lengths = len(routes), routes.lengths
-    first = routes.offsets[:-1] + np.arange(m)
-    owner, turn = np.repeat(np.arange(m), lengths + 1), within(lengths + 1)
-    stops = np.flatnonzero(turn)
-
-    def laid_out(starts: Floats, values: Floats) -> Floats:
-        both = np.empty((len(owner), *values.shape[1:]))
-        both[first], both[stops] = starts, values
-        return both
-
-    at = laid_out(place, embedded_m(travel.metric, routes.place))
-    leg_s = np.zeros(len(owner))
-    way_m = apart_m(travel.metric, at.take(stops - 1, axis=0), at.take(stops, axis=0))
-    leg_s[stops - 1] = whole_ticks(travel.time_s(way_m, vehicle[owner[stops]], start_s[owner[stops]]))
-    picks = np.zeros(len(owner), dtype=np.int64)
-    picks[stops] = routes.pickup
-    service_s = laid_out(np.zeros(m), routes.service_s)
-    ready_at_s = laid_out(np.full(m, -np.inf), routes.ready_at_s)
-    due_at_s = laid_out(np.full(m, np.inf), routes.due_at_s)
-    done_s, leaves_s = (laid_out(start_s, np.zeros(len(stops))) for _ in range(2))
-    late_behind_s, slack_s = np.zeros(len(owner)), np.full(len(owner), np.inf)
-    _drive(first, lengths, leg_s, picks, service_s, ready_at_s, due_at_s, done_s, leaves_s, late_behind_s, slack_s)
-    loads = np.zeros((len(owner), len(LOADS)), dtype=np.int64)
-    loads[stops] = np.column_stack([getattr(routes, name) for name in LOADS])
-    loaded = loads.cumsum(axis=0)
-    loaded -= loaded[first].repeat(lengths + 1, axis=0)
-    times = (leg_s, picks, service_s, ready_at_s, due_at_s, done_s, leaves_s, late_behind_s, slack_s)
-    return Schedule(first, at, *times, loaded)
+    m, places = len(routes), len(routes) + len(routes.place)
+    load = np.column_stack([getattr(routes, name) for name in LOADS])
+    stops = _Stops(
+        embedded_m(travel.metric, routes.place),
+        routes.pickup,
+        routes.service_s,
+        routes.ready_at_s,
+        routes.due_at_s,
+        load,
+    )
+    first, speed_m_per_s = routes.offsets[:-1] + np.arange(m), travel.speed_at_m_per_s(vehicle, start_s)
+    leg_s, service_s, done_s, leaves_s, late_behind_s = (np.zeros(places) for _ in range(5))
+    ready_at_s, due_at_s, slack_s = (np.full(places, value) for value in (-np.inf, np.inf, np.inf))
+    schedule = Schedule(
+        first, np.empty((places, place.shape[1])), speed_m_per_s, leg_s, np.zeros(places, dtype=np.int64), service_s,
+        ready_at_s, due_at_s, done_s, leaves_s, late_behind_s, slack_s,
+        np.zeros((places, len(LOADS)), dtype=np.int64),
+    )  # fmt: skip
+    _lay_out(schedule, routes.offsets, place, start_s, stops, ground_of(travel))
+    _drive(schedule, routes.lengths)
+    return schedule
 
 
 @compiled
-def _drive(
-    first: Ints, lengths: Ints, leg_s: Floats, picks: Ints, service_s: Floats, ready_at_s: Floats, due_at_s: Floats,
-    done_s: Floats, leaves_s: Floats, late_behind_s: Floats, slack_s: Floats,
-) -> None:  # fmt: skip
-    """Set done_s and leaves_s of the stops, and late_behind_s and slack_s, all as in Schedule."""
-    for j in range(len(first)):
-        start, end = first[j] + 1, first[j] + 1 + lengths[j]
+def _lay_out(schedule: Schedule, offsets: Ints, place: Floats, start_s: Floats, stops: _Stops, ground: Ground) -> None:
+    """Set what stands in the routes already, the ways, and what is loaded."""
+    for j in range(len(schedule.first)):
+        start = schedule.first[j]
+        for axis in range(place.shape[1]):
+            schedule.at[start, axis] = place[j, axis]
+        schedule.done_s[start], schedule.leaves_s[start] = start_s[j], start_s[j]
+        for stop in range(offsets[j], offsets[j + 1]):
+            row = start + 1 + stop - offsets[j]
+            for axis in range(place.shape[1]):
+                schedule.at[row, axis] = stops.at[stop, axis]
+            schedule.leg_s[row - 1] = way_s(schedule.at, row - 1, stops.at, stop, schedule.speed_m_per_s[j], ground)
+            schedule.picks[row], schedule.service_s[row] = stops.pickup[stop], stops.service_s[stop]
+            schedule.ready_at_s[row], schedule.due_at_s[row] = stops.ready_at_s[stop], stops.due_at_s[stop]
+            for kind in range(stops.load.shape[1]):
+                schedule.loaded[row, kind] = schedule.loaded[row - 1, kind] + stops.load[stop, kind]
+
+
+@compiled
+def _drive(schedule: Schedule, lengths: Ints) -> None:
+    """Set done_s and leaves_s of the stops, and late_behind_s and slack_s."""
+    leg_s, picks, service_s, ready_at_s = schedule.leg_s, schedule.picks, schedule.service_s, schedule.ready_at_s
+    due_at_s, done_s, leaves_s = schedule.due_at_s, schedule.done_s, schedule.leaves_s
+    late_behind_s, slack_s = schedule.late_behind_s, schedule.slack_s
+    for j in range(len(schedule.first)):
+        start, end = schedule.first[j] + 1, schedule.first[j] + 1 + lengths[j]
         for row in range(start, end):
             _, done_s[row] = handed_over_s(
                 leaves_s[row - 1], picks[row - 1], leg_s[row - 1], service_s[row], ready_at_s[row], picks[row]

@@ -4,8 +4,11 @@ It matches a few parcels in a way that needs every compiled loop. That takes hal
 nothing is kept from earlier yet, and less than a second where it is.
 """
 
+import gc
+
 import numpy as np
 
+from services.assignment.matching.geography import zone_columns
 from services.assignment.matching.match import match
 from services.assignment.matching.problem import Packages, Partners, Policy, Problem
 from services.assignment.matching.routes import Routes
@@ -32,11 +35,15 @@ def warm() -> None:
         ready_at_s=np.array([-np.inf]), due_at_s=np.array([_NOW_S]), parcels=nothing, weight_g=nothing,
         volume_cm3=nothing,
     )  # fmt: skip
-    room = np.array([2, 1, 1])
+    room, (zones, cells, precisions) = np.array([2, 1, 1]), zone_columns([["tdr1"], [], []])
     partners = Partners.of(
-        ["near", "farther", "far"], places, parcels_left=room, weight_g_left=np.full(3, 1_000), routes=routes
-    )
+        ["near", "farther", "far"], places, parcels_left=room, weight_g_left=np.full(3, 1_000), routes=routes,
+        zone_offsets=zones, zone_cell=cells, zone_precision=precisions,
+    )  # fmt: skip
     match(Problem(packages, partners, Policy(), Travel(), _NOW_S))
+    # What is loaded by now stays: no window has to wait until the collector has been through it.
+    gc.collect()
+    gc.freeze()
 
 
 if __name__ == "__main__":

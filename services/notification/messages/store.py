@@ -8,28 +8,22 @@ import asyncpg
 
 from services.notification.messages.lifecycle import MessageState, Mover, sources_of
 
-_SELECT = """
-SELECT m.id, m.merchant_id, m.delivery_id, m.recipient_id, m.audience, m.channel, m.status, m.state, m.language,
-  m.planned_at, m.send_after, m.attempts, m.provider, m.reason, m.updated_at, a.address_sealed,
-  {suppressed} AS suppressed_reason
-FROM notification.messages m
-LEFT JOIN notification.addresses a ON a.recipient_id = m.recipient_id AND a.channel = m.channel
-"""
-_READ = _SELECT.format(suppressed="''")
+_COLUMNS = """m.id, m.merchant_id, m.delivery_id, m.recipient_id, m.audience, m.channel, m.status, m.state, m.language,
+  m.planned_at, m.send_after, m.attempts, m.provider, m.reason, m.updated_at, a.address_sealed"""
+_FROM = """FROM notification.messages m
+LEFT JOIN notification.addresses a ON a.recipient_id = m.recipient_id AND a.channel = m.channel"""
 # Served by messages_by_delivery.
-_OF_DELIVERY = _READ + "WHERE m.delivery_id = $1 AND m.id < $2 ORDER BY m.id DESC LIMIT $3"
+_OF_DELIVERY = f"SELECT {_COLUMNS} {_FROM} WHERE m.delivery_id = $1 AND m.id < $2 ORDER BY m.id DESC LIMIT $3"
 # Served by messages_by_recipient.
-_OF_RECIPIENT = _READ + "WHERE m.recipient_id = $1 AND m.id < $2 ORDER BY m.id DESC LIMIT $3"
+_OF_RECIPIENT = f"SELECT {_COLUMNS} {_FROM} WHERE m.recipient_id = $1 AND m.id < $2 ORDER BY m.id DESC LIMIT $3"
 # Served by messages_pkey.
-_GET = _READ + "WHERE m.id = $1"
+_GET = f"SELECT {_COLUMNS} {_FROM} WHERE m.id = $1"
 # Served by messages_pkey and suppression_by_address.
-_LOCK = (
-    _SELECT.format(suppressed="coalesce(s.reason, '')")
-    + """
+_LOCK = f"""
+SELECT {_COLUMNS}, coalesce(s.reason, '') AS suppressed_reason {_FROM}
 LEFT JOIN notification.suppressions s ON s.channel = a.channel AND s.address_hash = a.address_hash
 WHERE m.id = $1 FOR UPDATE OF m
 """
-)
 # Served by attempts_by_message.
 _ATTEMPTS = """
 SELECT id, provider, coalesce(provider_message_id, '') AS provider_message_id, state, started_at, ended_at, error,

@@ -103,8 +103,8 @@ CREATE TABLE notification.deliveries (
 
 CREATE TABLE notification.templates (
   id uuid PRIMARY KEY,
-  -- None for the company's own.
-  merchant_id uuid,
+  -- All zeros for the company's own.
+  merchant_id uuid NOT NULL,
   status text NOT NULL,
   audience notification.audience NOT NULL,
   channel notification.channel NOT NULL,
@@ -114,7 +114,7 @@ CREATE TABLE notification.templates (
   body text NOT NULL,
   created_at timestamptz NOT NULL,
   retired_at timestamptz,
-  CONSTRAINT template_by_use UNIQUE NULLS NOT DISTINCT (merchant_id, status, audience, channel, language, version)
+  CONSTRAINT template_by_use UNIQUE (merchant_id, status, audience, channel, language, version)
 );
 CREATE INDEX templates_by_merchant ON notification.templates (merchant_id, id);
 CREATE INDEX templates_in_use ON notification.templates (id) WHERE retired_at IS NULL;
@@ -222,6 +222,7 @@ END $$;
 -- Least privilege: a merchant's transactions write what a merchant may write.
 GRANT SELECT, INSERT, UPDATE ON notification.recipients, notification.addresses, notification.templates TO notification_tenant;
 GRANT SELECT, UPDATE ON notification.messages TO notification_tenant;
+GRANT SELECT ON notification.inbox TO notification_tenant;
 GRANT DELETE ON notification.addresses TO notification_tenant, notification_operator;
 -- Whether an address is suppressed, not whose else it is.
 GRANT SELECT ON notification.suppressions TO notification_tenant, notification_tenant_reader;

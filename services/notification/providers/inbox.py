@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 import asyncpg
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from libs.postgres.errors import UNREACHABLE
@@ -25,7 +26,7 @@ class InboxSettings(ProviderSettings):
     model_config = SettingsConfigDict(
         env_prefix="LASTMILE_NOTIFICATION_INBOX_", env_nested_delimiter="__", frozen=True, extra="ignore"
     )
-    rate_per_s_max: float = 5_000
+    rate_per_s_max: float = Field(5_000, gt=0, description="Messages a second that one sender hands to it")
 
 
 class InboxProvider:

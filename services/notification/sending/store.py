@@ -12,12 +12,11 @@ from services.notification.messages.lifecycle import MessageState, Mover, source
 from services.notification.providers.outgoing import Receipt
 from services.notification.sending.outcomes import Next
 from services.notification.sending.waiting import Unsent, Waiting
-from services.notification.templates.book import StoredTemplate
+from services.notification.templates.book import StoredTemplate, owner_of
 from services.notification.templates.builtin import Use
 
-_WAITING = """
-SELECT m.id, m.recipient_id, m.delivery_id, m.merchant_id, m.status, m.audience, m.channel, m.language, m.variables,
-  m.priority, m.expires_at, m.rounds, m.refused_by, m.requested_by, r.time_zone,
+_WAITING = """m.id, m.recipient_id, m.delivery_id, m.merchant_id, m.status, m.audience, m.channel, m.language,
+  m.variables, m.priority, m.expires_at, m.rounds, m.refused_by, m.requested_by, r.time_zone,
   m.channel = ANY (r.opted_out) AS opted_out, s.reason AS suppressed_reason,
   w.name AS merchant_name, c.name AS city_name, r.name_sealed, a.address_sealed
 FROM due m
@@ -26,15 +25,14 @@ LEFT JOIN notification.addresses a ON a.recipient_id = m.recipient_id AND a.chan
 LEFT JOIN notification.suppressions s ON s.channel = a.channel AND s.address_hash = a.address_hash
 LEFT JOIN notification.deliveries d ON d.id = m.delivery_id
 LEFT JOIN notification.merchants w ON w.id = d.merchant_id
-LEFT JOIN notification.cities c ON c.code = d.city_code
-"""
+LEFT JOIN notification.cities c ON c.code = d.city_code"""
 # Served by messages_to_send, then by primary keys and suppression_by_address.
 _TAKE = f"""
 WITH due AS (
   SELECT * FROM notification.messages
   WHERE state = 'planned' AND NOT digestible AND channel = $1 AND send_after <= $2
   ORDER BY priority, send_after LIMIT $3 FOR UPDATE SKIP LOCKED)
-{_WAITING} ORDER BY m.priority, m.send_after
+SELECT {_WAITING} ORDER BY m.priority, m.send_after
 """  # noqa: S608 - our own text
 # Served by messages_to_digest and addresses_pkey. Who was told of something a moment ago waits.
 _DIGESTS_DUE = """
@@ -51,7 +49,7 @@ WITH due AS (
     SELECT * FROM notification.messages
     WHERE state = 'planned' AND digestible AND channel = $2 AND recipient_id = u.recipient_id AND send_after <= $3
     ORDER BY send_after LIMIT $4 FOR UPDATE SKIP LOCKED) AS m)
-{_WAITING} ORDER BY m.recipient_id, m.send_after
+SELECT {_WAITING} ORDER BY m.recipient_id, m.send_after
 """  # noqa: S608 - our own text
 # Served by addresses_pkey.
 _DIGESTED = """
@@ -118,20 +116,16 @@ RETURNING m.channel, m.provider
 """
 # Served by attempts_unknown. Whoever takes one looks alone until then.
 _TAKE_UNKNOWN = """
-WITH due AS (
-  SELECT id, message_id FROM notification.attempts WHERE next_look_at <= $1
-  ORDER BY next_look_at LIMIT $2 FOR UPDATE SKIP LOCKED
-)
 UPDATE notification.attempts a SET next_look_at = CASE WHEN a.started_at > $3 THEN $4::timestamptz ELSE NULL END
-FROM due JOIN notification.messages m ON m.id = due.message_id
+FROM notification.messages m
 LEFT JOIN notification.addresses d ON d.recipient_id = m.recipient_id AND d.channel = m.channel
-WHERE a.id = due.id AND a.message_id = due.message_id
+WHERE m.id = a.message_id AND a.id = ANY (ARRAY(
+  SELECT id FROM notification.attempts WHERE next_look_at <= $1 ORDER BY next_look_at LIMIT $2 FOR UPDATE SKIP LOCKED))
 RETURNING a.id, a.provider, a.channel, a.merchant_id, coalesce(a.provider_message_id, '') AS provider_message_id,
   a.content_sealed, a.started_at, d.address_sealed
 """
 # Served by attempts_pkey or attempts_by_provider_id, and messages_pkey.
-_RECEIVE = """
-WITH told AS (
+_RECEIVE = """told AS (
   UPDATE notification.attempts a SET state = $4, ended_at = coalesce(a.ended_at, $6), next_look_at = NULL, error = $5,
     provider_message_id = coalesce(nullif($3, ''), a.provider_message_id)
   WHERE {which} AND a.provider = $2 AND a.state = ANY ($7::text[])
@@ -142,11 +136,11 @@ FROM told WHERE m.id = told.message_id AND m.attempt_id = told.id AND m.state = 
 RETURNING m.recipient_id, m.channel
 """
 # What the provider calls it is nobody else's: two attempts with the same words are two.
-_RECEIVE_BY_ATTEMPT = _RECEIVE.format(
+_RECEIVE_BY_ATTEMPT = "WITH " + _RECEIVE.format(
     which="a.id = $1 AND NOT EXISTS "
     "(SELECT FROM notification.attempts o WHERE o.provider_message_id = $3 AND o.id <> $1)"
 )
-_RECEIVE_BY_PROVIDER_ID = _RECEIVE.format(which="$1::uuid IS NULL AND a.provider_message_id = $3")
+_RECEIVE_BY_PROVIDER_ID = "WITH " + _RECEIVE.format(which="$1::uuid IS NULL AND a.provider_message_id = $3")
 # Served by templates_in_use.
 _TEMPLATES = """
 SELECT id, merchant_id, status, audience, channel, language, version, subject, body FROM notification.templates
@@ -263,7 +257,8 @@ async def templates_in_use(connection: asyncpg.Connection, rows_max: int) -> lis
     while rows := await connection.fetch(_TEMPLATES, after_id, rows_max):
         found += [
             StoredTemplate(
-                row["id"], row["merchant_id"], Use(row["status"], row["audience"], row["channel"], row["language"]),
+                row["id"], owner_of(row["merchant_id"]),
+                Use(row["status"], row["audience"], row["channel"], row["language"]),
                 row["version"], row["subject"], row["body"],
             )
             for row in rows

@@ -7,6 +7,14 @@ from uuid import UUID
 from services.notification.templates.builtin import BUILTIN, FALLBACK_LANGUAGE, Use
 from services.notification.templates.language import DIGEST, Compiled, compiled
 
+# Whose templates they are that are nobody's in particular, in the table.
+COMPANY = UUID(int=0)
+
+
+def owner_of(merchant_id: UUID) -> UUID | None:
+    """Return whose a kept template is; None for the company."""
+    return None if merchant_id == COMPANY else merchant_id
+
 
 @dataclass(frozen=True, slots=True)
 class StoredTemplate:

@@ -7,11 +7,11 @@ from uuid import UUID
 import asyncpg
 
 from services.notification.errors import VersionConflictError
-from services.notification.templates.book import StoredTemplate
+from services.notification.templates.book import COMPANY, StoredTemplate, owner_of
 from services.notification.templates.builtin import Use
 
 _COLUMNS = "id, merchant_id, status, audience, channel, language, version, subject, body, created_at, retired_at"
-_OF_USE = """merchant_id IS NOT DISTINCT FROM $1 AND status = $2 AND audience = $3 AND channel = $4 AND language = $5"""
+_OF_USE = """merchant_id = $1 AND status = $2 AND audience = $3 AND channel = $4 AND language = $5"""
 # Serves no index: one writer of a use at a time.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 # Served by template_by_use.
@@ -27,12 +27,8 @@ INSERT INTO notification.templates ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, 
 # Served by templates_pkey.
 _GET = f"SELECT {_COLUMNS} FROM notification.templates WHERE id = $1"  # noqa: S608 - as above
 # Served by templates_by_merchant.
-_LIST_OF = f"""
+_LIST = f"""
 SELECT {_COLUMNS} FROM notification.templates WHERE merchant_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3
-"""  # noqa: S608 - as above
-# Served by templates_by_merchant.
-_LIST_OWN = f"""
-SELECT {_COLUMNS} FROM notification.templates WHERE merchant_id IS NULL AND id < $1 ORDER BY id DESC LIMIT $2
 """  # noqa: S608 - as above
 # Served by templates_pkey.
 _RETIRE = f"""
@@ -52,7 +48,7 @@ class TemplateVersion:
 async def save(connection: asyncpg.Connection, made: TemplateVersion, expected_version: int | None) -> TemplateVersion:
     """Store the next version of a template, which replaces the one in use. Raises VersionConflictError."""
     t = made.template
-    use = (t.merchant_id, t.use.status, t.use.audience, t.use.channel, t.use.language)
+    use = (t.merchant_id or COMPANY, t.use.status, t.use.audience, t.use.channel, t.use.language)
     await connection.execute(_LOCK, f"template {use}")
     newest = await connection.fetchrow(_NEWEST, *use)
     if expected_version is not None and newest["in_use"] != expected_version:
@@ -74,9 +70,7 @@ async def search(
     connection: asyncpg.Connection, merchant_id: UUID | None, before_id: UUID, rows_max: int
 ) -> list[TemplateVersion]:
     """Return a merchant's templates, or for None the company's own, newest first."""
-    if merchant_id is None:
-        return [_version(row) for row in await connection.fetch(_LIST_OWN, before_id, rows_max)]
-    return [_version(row) for row in await connection.fetch(_LIST_OF, merchant_id, before_id, rows_max)]
+    return [_version(row) for row in await connection.fetch(_LIST, merchant_id or COMPANY, before_id, rows_max)]
 
 
 async def retire(connection: asyncpg.Connection, template_id: UUID, now: datetime) -> TemplateVersion | None:
@@ -87,5 +81,5 @@ async def retire(connection: asyncpg.Connection, template_id: UUID, now: datetim
 
 def _version(row: asyncpg.Record) -> TemplateVersion:
     use = Use(row["status"], row["audience"], row["channel"], row["language"])
-    stored = StoredTemplate(row["id"], row["merchant_id"], use, row["version"], row["subject"], row["body"])
+    stored = StoredTemplate(row["id"], owner_of(row["merchant_id"]), use, row["version"], row["subject"], row["body"])
     return TemplateVersion(stored, row["created_at"], row["retired_at"])

@@ -10,7 +10,6 @@ from services.assignment.matching.problem import Bools, Problem
 
 # No finite cost of a pair may be above this: 11 days. It keeps every sum exact; see pipeline.py.
 COST_S_MAX = 1e6
-_SHORT_MAX = np.iinfo(np.int32).max
 
 
 class Rule(Protocol):
@@ -75,13 +74,21 @@ class RulesOut:
         return np.where(self.possible(problem, edges), 0.0, np.inf)
 
 
-def fits(needed: Ints, room: Ints, edges: Edges) -> Bools:
-    """Return which pairs' packages need no more, (n,), than their partners have room for, (m,)."""
-    if edges.package.ndim > 1 and needed.max(initial=0) < _SHORT_MAX:
-        # Many pairs at once: short integers are compared in half the time.
-        needed, room = needed.astype(np.int32), np.minimum(room, _SHORT_MAX).astype(np.int32)
-    possible: Bools = needed[edges.package] <= room[edges.partner]
-    return possible
+class Fits(RulesOut):
+    """Base of rules by which a package must need no more of something than a partner has room for."""
+
+    name: ClassVar[str]
+    broadcasts: ClassVar[bool] = True
+
+    def sides(self, problem: Problem) -> tuple[Ints, Ints]:
+        """Return (n,): what each package needs, and (m,): what each partner has room for."""
+        raise NotImplementedError
+
+    def possible(self, problem: Problem, edges: Edges) -> Bools:
+        """Return the shape of the edges: False where there is too little room."""
+        needed, room = self.sides(problem)
+        fits: Bools = needed[edges.package] <= room[edges.partner]
+        return fits
 
 
 class FlooredRule(Rule, Protocol):

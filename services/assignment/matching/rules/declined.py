@@ -6,8 +6,8 @@ from typing import ClassVar
 import numpy as np
 
 from services.assignment.matching.edges import Edges
+from services.assignment.matching.groups import among
 from services.assignment.matching.problem import Bools, Problem
-from services.assignment.matching.routes import among
 from services.assignment.matching.rules.base import RulesOut
 
 

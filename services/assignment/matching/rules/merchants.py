@@ -5,10 +5,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from services.assignment.matching.compiled import compiled
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Ints
+from services.assignment.matching.groups import among, stands_in
 from services.assignment.matching.problem import Bools, Problem
-from services.assignment.matching.routes import among
 from services.assignment.matching.rules.base import RulesOut
 
 
@@ -24,20 +25,30 @@ class Merchants(RulesOut):
     def possible(self, problem: Problem, edges: Edges) -> Bools:
         """Return (e,)."""
         known = problem.once(self, "merchants", lambda: _Lists.of(problem))
-        pair = edges.partner * known.merchants + problem.packages.merchant[edges.package]
-        possible = ~among(pair, known.denied)
-        chooses = np.flatnonzero(known.chooses[edges.package])
-        possible[chooses] &= among(pair[chooses], known.allowed)
-        return possible
+        merchant, denied, allowed = problem.packages.merchant, known.denied, known.allowed
+        lists = denied.starts, denied.partner, allowed.starts, allowed.partner, known.chooses
+        return _welcome(edges.package, edges.partner, merchant, *lists)
+
+
+@dataclass(frozen=True)
+class _List:
+    """Merchant k's partners are partner[starts[k]:starts[k + 1]], in order."""
+
+    starts: Ints
+    partner: Ints
+
+    @classmethod
+    def of(cls, pairs: Ints, merchants: int) -> "_List":
+        partner, merchant = pairs[np.lexsort(pairs.T)].T
+        return cls(np.searchsorted(merchant, np.arange(merchants + 1)), np.ascontiguousarray(partner))
 
 
 @dataclass(frozen=True)
 class _Lists:
-    """denied, allowed: sorted keys partner * merchants + merchant; chooses: (n,) packages whose merchant insists."""
+    """Who is denied, and who is allowed; chooses: (n,) packages whose merchant insists."""
 
-    merchants: int
-    denied: Ints
-    allowed: Ints
+    denied: _List
+    allowed: _List
     chooses: Bools
 
     @classmethod
@@ -45,6 +56,21 @@ class _Lists:
         partners, merchant = problem.partners, problem.packages.merchant
         denied, allowed = partners.merchants_denied, partners.merchants_allowed
         merchants = 1 + max(int(column.max(initial=0)) for column in (merchant, denied[:, 1], allowed[:, 1]))
-        key = np.array([merchants, 1])
         chooses = among(merchant, np.sort(partners.merchants_choosing))
-        return cls(merchants, np.sort(denied @ key), np.sort(allowed @ key), chooses)
+        return cls(_List.of(denied, merchants), _List.of(allowed, merchants), chooses)
+
+
+@compiled
+def _welcome(
+    package: Ints, partner: Ints, merchant: Ints, denied_starts: Ints, denied: Ints, allowed_starts: Ints,
+    allowed: Ints, chooses: Bools,
+) -> Bools:  # fmt: skip
+    """Return (e,): whose merchant does not deny the partner, and names it where it insists."""
+    welcome = np.empty(len(package), np.bool_)
+    for row in range(len(package)):
+        i, j, k = package[row], partner[row], merchant[package[row]]
+        insists = chooses[i]
+        welcome[row] = not stands_in(j, denied[denied_starts[k] : denied_starts[k + 1]]) and (
+            not insists or stands_in(j, allowed[allowed_starts[k] : allowed_starts[k + 1]])
+        )
+    return welcome

@@ -5,26 +5,24 @@ from typing import ClassVar
 
 import numpy as np
 
-from services.assignment.matching.edges import Edges
-from services.assignment.matching.geography import Floats
-from services.assignment.matching.problem import Bools, Problem
-from services.assignment.matching.rules.base import RulesOut, fits
+from services.assignment.matching.geography import Floats, Ints
+from services.assignment.matching.problem import Problem
+from services.assignment.matching.rules.base import Fits
 
 
 @dataclass(frozen=True)
-class Parcels(RulesOut):
+class Parcels(Fits):
     """Rules out partners who have too little room at every point of their route."""
 
     name: ClassVar[str] = "parcels"
     reason: ClassVar[str | None] = "NO_PARCELS_LEFT"
     weight: ClassVar[float] = 1.0
     rank: ClassVar[int] = 30
-    broadcasts: ClassVar[bool] = True
     required: ClassVar[bool] = True
 
-    def possible(self, problem: Problem, edges: Edges) -> Bools:
-        """Return (e,)."""
-        return fits(problem.packages.parcels, problem.room("parcels"), edges)
+    def sides(self, problem: Problem) -> tuple[Ints, Ints]:
+        """Return (n,) and (m,)."""
+        return problem.packages.parcels, problem.room("parcels")
 
     def partner_floor(self, problem: Problem) -> Floats:
         """Return (m,): +inf for whoever has no room for a single one."""

@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from services.assignment.matching.compiled import compiled
 from services.assignment.matching.edges import Edges
-from services.assignment.matching.geography import Floats
-from services.assignment.matching.problem import Bools, Partners, Problem
-from services.assignment.matching.routes import within
+from services.assignment.matching.geography import Floats, Ints
+from services.assignment.matching.problem import Bools, Problem
 from services.assignment.matching.rules.base import RulesOut
 
 
@@ -26,11 +26,9 @@ class Shift(RulesOut):
 
     def possible(self, problem: Problem, edges: Edges) -> Bools:
         """Return (e,)."""
-        ready_s = np.maximum(problem.packages.ready_at_s[edges.package], problem.now_s)
-        on_shift: Bools = np.zeros(len(edges), dtype=bool)
-        for start_s, end_s in problem.once(self, "slots", lambda: _slots(problem.partners)):
-            on_shift |= (start_s[edges.partner] <= ready_s) & (ready_s < end_s[edges.partner])
-        return on_shift
+        packages, partners = problem.packages, problem.partners
+        slots = partners.slot_offsets, partners.slot_start_s, partners.slot_end_s
+        return _on_shift(edges.package, edges.partner, packages.ready_at_s, problem.now_s, *slots)
 
     def partner_floor(self, problem: Problem) -> Floats:
         """Return (m,): +inf for whoever has slots, but none between now and when the last goods are ready."""
@@ -42,15 +40,17 @@ class Shift(RulesOut):
         return np.where(works | (lengths == 0), 0.0, np.inf)
 
 
-def _slots(partners: Partners) -> list[tuple[Floats, Floats]]:
-    """Return starts and ends, (m,) each, of everyone's first slot, everyone's second, and so on.
-
-    Who has no slots has one for ever.
-    """
-    lengths = np.diff(partners.slot_offsets)
-    most = max(1, int(lengths.max(initial=0)))
-    start_s, end_s = np.full((most, len(partners)), np.inf), np.full((most, len(partners)), -np.inf)
-    start_s[:, lengths == 0], end_s[:, lengths == 0] = -np.inf, np.inf
-    place, owner = within(lengths), np.repeat(np.arange(len(partners)), lengths)
-    start_s[place, owner], end_s[place, owner] = partners.slot_start_s, partners.slot_end_s
-    return list(zip(start_s, end_s, strict=True))
+@compiled
+def _on_shift(
+    package: Ints, partner: Ints, ready_at_s: Floats, now_s: float, offsets: Ints, start_s: Floats, end_s: Floats
+) -> Bools:
+    """Return (e,): whose partner has no slots, or one that covers the moment of the pickup."""
+    on_shift = np.empty(len(package), np.bool_)
+    for row in range(len(package)):
+        at_s = max(now_s, ready_at_s[package[row]])
+        first, last = offsets[partner[row]], offsets[partner[row] + 1]
+        on_shift[row] = first == last
+        for slot in range(first, last):
+            if start_s[slot] <= at_s < end_s[slot]:
+                on_shift[row] = True
+    return on_shift

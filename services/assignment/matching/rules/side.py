@@ -3,21 +3,20 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from services.assignment.matching.edges import Edges
-from services.assignment.matching.problem import Bools, Problem
-from services.assignment.matching.rules.base import RulesOut, fits
+from services.assignment.matching.geography import Ints
+from services.assignment.matching.problem import Problem
+from services.assignment.matching.rules.base import Fits
 
 
 @dataclass(frozen=True)
-class Side(RulesOut):
+class Side(Fits):
     """Rules out partners whose box is shorter than the parcel's longest side."""
 
     name: ClassVar[str] = "side"
     reason: ClassVar[str | None] = "TOO_LONG"
     weight: ClassVar[float] = 1.0
     rank: ClassVar[int] = 20
-    broadcasts: ClassVar[bool] = True
 
-    def possible(self, problem: Problem, edges: Edges) -> Bools:
-        """Return (e,)."""
-        return fits(problem.packages.side_mm, problem.partners.side_mm_max, edges)
+    def sides(self, problem: Problem) -> tuple[Ints, Ints]:
+        """Return (n,) and (m,)."""
+        return problem.packages.side_mm, problem.partners.side_mm_max

@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from services.assignment.matching.compiled import compiled
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats, Ints, bits_cut
-from services.assignment.matching.problem import Bools, Partners, Problem
-from services.assignment.matching.routes import within
+from services.assignment.matching.problem import Bools, Problem
 
 
 @dataclass(frozen=True)
@@ -27,28 +27,19 @@ class OutsideZones:
         partners = problem.partners
         if not len(partners.zone_cell):
             return np.zeros(len(edges))
-        known = problem.once(self, "zones", lambda: _zones(partners))
-        pickup, outside = problem.pickup_cell[edges.package], known.prefers[edges.partner]
-        for cell, cut in known.zones:
-            outside &= pickup >> cut[edges.partner] != cell[edges.partner]
-        return np.where(outside, self.penalty_s, 0.0)
+        zones = partners.zone_offsets, partners.zone_cell, bits_cut(partners.zone_precision)
+        return np.where(_outside(edges.package, edges.partner, problem.pickup_cell, *zones), self.penalty_s, 0.0)
 
 
-@dataclass(frozen=True)
-class _Zones:
-    """prefers: (m,) who prefers any zone; zones: everyone's first one, everyone's second, and so on.
-
-    Of each: (m,) its cell, and (m,) how many bits of a pickup's cell it lacks. Where there is none, no pickup is in it.
-    """
-
-    prefers: Bools
-    zones: list[tuple[Ints, Ints]]
-
-
-def _zones(partners: Partners) -> _Zones:
-    lengths = np.diff(partners.zone_offsets)
-    shape = (int(lengths.max(initial=0)), len(partners))
-    cell, cut = np.full(shape, -1), np.zeros(shape, dtype=np.int64)
-    place, owner = within(lengths), np.repeat(np.arange(len(partners)), lengths)
-    cell[place, owner], cut[place, owner] = partners.zone_cell, bits_cut(partners.zone_precision)
-    return _Zones(lengths > 0, list(zip(cell, cut, strict=True)))
+@compiled
+def _outside(package: Ints, partner: Ints, pickup_cell: Ints, offsets: Ints, zone_cell: Ints, cut: Ints) -> Bools:
+    """Return (e,): whose partner prefers zones, and the pickup is in none; cut: bits of a cell that each zone lacks."""
+    outside = np.empty(len(package), np.bool_)
+    for row in range(len(package)):
+        cell = pickup_cell[package[row]]
+        first, last = offsets[partner[row]], offsets[partner[row] + 1]
+        outside[row] = first < last
+        for zone in range(first, last):
+            if cell >> cut[zone] == zone_cell[zone]:
+                outside[row] = False
+    return outside

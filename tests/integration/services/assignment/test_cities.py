@@ -1,7 +1,6 @@
 """Cities and merchants in a real database."""
 
 import asyncio
-import time
 from typing import Any
 
 import pytest
@@ -66,10 +65,8 @@ async def test_unknown_codes_ask_the_primary_together(database, monkeypatch) -> 
 
     monkeypatch.setattr(store, "every", counted)
     directory = CityDirectory(database, 60.0)
-    started_s = time.monotonic()
     assert await asyncio.gather(*(directory.get(f"NO{n}") for n in range(500))) == [None] * 500
     assert reads <= 3
-    assert time.monotonic() - started_s < 2
 
 
 async def test_a_new_policy_is_read_back_with_the_commands_token(cities, answer) -> None:

@@ -5,21 +5,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from libs.resilience.limits import DependencyLimits
 from services.notification.planning.rules import BULK, URGENT
 from services.notification.providers.inbox import InboxProvider, InboxSettings
-from services.notification.providers.twilio import TwilioProvider, TwilioSettings
 from services.notification.recipients import suppressing
 from services.notification.sending.carriers import Carrier
 from services.notification.sending.sender import SendLimits
 from tests.consumers import until
 from tests.notifications import QUICK, Notifications, Story, phone_number, sending
-from tests.peers.twilio import ACCOUNT, SENDER, TOKEN, Fault, TwilioPeer, twilio_peer
-
-LIMITS = DependencyLimits(
-    deadline_ms=700, attempt_ms=400, at_once_max=16, waiting_max=64, wait_ms_max=200, failures_max=50, open_ms=200,
-    backoff_ms=1, backoff_ms_max=5, return_ms=0,
-)  # fmt: skip
+from tests.peers.twilio import Fault, TwilioPeer, twilio_peer
+from tests.texts import LIMITS, ends_as, texted, twilio
 
 
 @pytest.fixture
@@ -28,36 +22,9 @@ async def peer() -> AsyncIterator[TwilioPeer]:
         yield made
 
 
-def twilio(peer: TwilioPeer, limits: DependencyLimits = LIMITS, name: str = "twilio") -> Carrier:
-    settings = TwilioSettings(
-        base_url=peer.base_url, account_sid=ACCOUNT, auth_token=TOKEN, sender=SENDER, limits=limits,
-        callback_url="https://callbacks.example.com/receipts/twilio",
-    )  # fmt: skip
-    provider = TwilioProvider(settings)
-    provider.name = name  # type: ignore[misc]  # two of a kind, told apart
-    return Carrier(provider, settings)
-
-
 def inbox(notifications: Notifications) -> Carrier:
     settings = InboxSettings()
     return Carrier(InboxProvider(settings, notifications.primary, notifications.vault), settings)
-
-
-async def texted(notifications: Notifications, status: str = "delivered") -> Story:
-    """A story whose customer is to get one text message."""
-    story = notifications.story()
-    await notifications.plan(*story.prologue(), story.created(phone_number()), story.became(status))
-    return story
-
-
-async def ends_as(notifications: Notifications, story: Story, state: str, status: str = "delivered") -> None:
-    async def has() -> bool:
-        return (await notifications.states(story)).get((status, "sms")) == state
-
-    try:
-        await until(has)
-    except TimeoutError:
-        raise AssertionError(await notifications.messages(story)) from None
 
 
 async def test_a_message_is_sent_once_in_its_words(notifications: Notifications, peer: TwilioPeer) -> None:

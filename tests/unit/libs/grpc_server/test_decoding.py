@@ -35,10 +35,10 @@ def fields_of(error: InvalidArgumentError) -> list[tuple[str, str]]:
     ],
 )
 def test_a_list_of_millions_is_refused_by_name_at_once(made: type[Message], data: bytes, field: str) -> None:
-    began_s = time.monotonic()
+    began_s = time.thread_time()
     with pytest.raises(InvalidArgumentError) as refused:
         decode(data, made)
-    assert time.monotonic() - began_s < 1
+    assert time.thread_time() - began_s < 1
     assert fields_of(refused.value) == [(field, "repeated.max_items")]
 
 
@@ -78,10 +78,10 @@ def test_what_follows_a_list_that_is_a_little_too_long_is_still_there() -> None:
 
 def test_millions_of_fields_that_are_no_list_are_refused_at_once() -> None:
     inner = b"\x22\x00" * 4_000_000  # the pickup, again and again
-    began_s = time.monotonic()
+    began_s = time.thread_time()
     with pytest.raises(InvalidArgumentError):
         decode(DETAILS + varint(len(inner)) + inner, delivery_pb2.CreateDeliveryRequest)
-    assert time.monotonic() - began_s < 3
+    assert time.thread_time() - began_s < 3
 
 
 @given(

@@ -12,9 +12,9 @@ def problem(partners: int) -> assignment_pb2.MatchRequest:
 
 def test_tens_of_thousands_of_wrong_items_cost_no_more_than_those_that_are_named() -> None:
     request = problem(50_000)
-    began_s = time.monotonic()
+    began_s = time.thread_time()
     violations = violations_of(request)
-    assert time.monotonic() - began_s < 1
+    assert time.thread_time() - began_s < 1
     assert len(violations) == VIOLATIONS_MAX
 
 

@@ -32,7 +32,9 @@ def exchanged_from(
     before = np.array(partner)
     own_ms = np.where(before == UNASSIGNED, 0.0, cost[np.arange(n), before])
     crowded = np.array(first) if first is not None else cost.argmin(axis=1)
-    return exchanged(graph, packages, partners, crowded, before, own_ms).tolist()
+    after, after_ms = exchanged(graph, packages, partners, crowded, before, own_ms)
+    assert np.array_equal(after_ms, np.where(after == UNASSIGNED, 0.0, cost[np.arange(n), after]))
+    return after.tolist()
 
 
 NEVER = np.inf

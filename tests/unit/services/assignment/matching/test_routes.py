@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.assignment.matching.geography import Metric
-from services.assignment.matching.routes import COLUMNS, Routes, within
+from services.assignment.matching.groups import within
+from services.assignment.matching.routes import COLUMNS, Routes
 from tests.unit.services.assignment.matching.schedules import routed_problem
 
 seeds = st.integers(0, 2**32 - 1)

@@ -59,11 +59,11 @@ def test_what_is_no_json_is_refused_with_the_reason(body: bytes, said: str) -> N
 def test_a_name_that_stands_twice_among_very_many_is_found_at_once() -> None:
     names = [*(f"n{number}" for number in range(150_000)), "n149999"]
     body = ("{" + ",".join(f'"{name}":0' for name in names) + "}").encode()
-    began_s = time.monotonic()
+    began_s = time.thread_time()
     with pytest.raises(JsonRefusedError, match="n149999") as refused:
         decode(body)
     assert refused.value.field == "n149999"
-    assert time.monotonic() - began_s < 5
+    assert time.thread_time() - began_s < 5
 
 
 def test_a_wrong_value_is_refused_with_the_path_to_it() -> None:
