@@ -59,7 +59,6 @@ class SandboxNetworks:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
         ports = free_ports(3)
         self.ports = {"lent": ports[0], "other": ports[1], "polled": ports[2]}
         self.secrets = {code: folder / f"{code}.secret" for code in self.ports}
@@ -82,15 +81,11 @@ class SandboxNetworks:
     @contextmanager
     def running(self, code: str, gateway_url: str, seed: int = 1, **behaviour: Any) -> Iterator[SandboxProcess]:
         """Run a network until the context ends."""
-        command = [sys.executable, "-m", "cli", "sandbox", "network", "--port", str(self.ports[code])]
-        command += ["--seed", str(seed)]
+        command = [sys.executable, "-m", "cli.sandbox", "network", "--port", str(self.ports[code])]
+        command += ["--seed", str(seed), "--behaviour", json.dumps(behaviour)]
         if code != "polled":
             command += ["--webhook-url", f"{gateway_url}/webhooks/partner-networks/{code}"]
             command += ["--secret-file", str(self.secrets[code])]
-        if behaviour:
-            file = self._folder / f"{code}.behaviour"
-            file.write_text(json.dumps(behaviour))
-            command += ["--behaviour-file", str(file)]
         process = subprocess.Popen(command, env=os.environ, stdout=subprocess.PIPE, text=True)
         try:
             assert process.stdout is not None

@@ -17,6 +17,8 @@ FAIL_REASONS = ("CUSTOMER_UNREACHABLE", "WRONG_ADDRESS", "CUSTOMER_REFUSED")
 SPEED_M_PER_S = 6.0
 # Whose numbers 555-0100 to 555-0199 are kept free for fiction.
 FICTION_AREAS = (202, 303, 404, 415, 512, 617, 702, 808)
+# One partner in so many is lent by a network.
+LENT_EVERY = 8
 MERCHANTS = ("Meera Groceries", "Chai & Samosa", "Kaveri Pharmacy", "Banyan Books", "Lotus Electronics")
 FIRST_NAMES = (
     "Aarav", "Aditi", "Arjun", "Bhavna", "Chetan", "Deepa", "Farhan", "Gauri", "Harish", "Isha", "Jatin", "Kavya",
@@ -92,12 +94,18 @@ def merchant_body(number: int) -> Json:
     return {"name": MERCHANTS[number], "reference": f"demo-merchant-{number + 1}"}
 
 
-def partner_bodies(seed: int, count: int) -> list[Json]:
-    """Return the requests that take partners on, spread over the cities by weight, at least one in each."""
+def partner_bodies(seed: int, count: int, network_code: str = "") -> list[Json]:
+    """Return the requests that take partners on, spread over the cities by weight, at least one in each.
+
+    One in LENT_EVERY is of the network, where there is one.
+    """
     rest = [city.code for city in CITIES]
     chance = chance_of(seed, "partners")
     homes = rest + chance.choices(rest, [city.weight for city in CITIES], k=max(0, count - len(rest)))
-    return [_partner_body(seed, number, BY_CODE[code]) for number, code in enumerate(homes[:count], 1)]
+    return [
+        _partner_body(seed, number, BY_CODE[code], network_code if number % LENT_EVERY == 0 else "")
+        for number, code in enumerate(homes[:count], 1)
+    ]
 
 
 def order_body(seed: int, number: int, merchant_ids: Sequence[str], now: datetime) -> Json:
@@ -187,12 +195,14 @@ def _endings(state: str, stop_s: float, ride: float) -> list[Step]:
     return [Step(ride, "RETURNED", "CUSTOMER_REFUSED")] if state == "RETURNING" else []
 
 
-def _partner_body(seed: int, number: int, city: City) -> Json:
+def _partner_body(seed: int, number: int, city: City, network_code: str) -> Json:
     chance = chance_of(seed, "partner", number)
     vehicle = chance.choices(list(CAPACITIES), [0.15, 0.75, 0.10])[0]
     return {
         "profile": {
-            "reference": f"demo-{city.code}-{number}",
+            # Under a name of its own: a partner that is known keeps the network that it has.
+            "reference": f"demo-{network_code}-{city.code}-{number}" if network_code else f"demo-{city.code}-{number}",
+            "networkCode": network_code,
             "displayName": f"{chance.choice(FIRST_NAMES)} {number}",
             "cityCode": city.code,
             "vehicle": vehicle,

@@ -28,20 +28,18 @@ def network(
     host: Annotated[str, typer.Option(help="Address to listen on")] = "127.0.0.1",
     webhook_url: Annotated[str, typer.Option(help="Where its callbacks go; without one they can be polled")] = "",
     secret_file: Annotated[Path | None, typer.Option(help="Holds the secret (whsec_...) that it signs with")] = None,
-    behaviour_file: Annotated[
-        Path | None, typer.Option(help="How it behaves, as PUT /control/behaviour takes it")
-    ] = None,
+    behaviour: Annotated[str, typer.Option(help="How it behaves: JSON, as PUT /control/behaviour takes it")] = "{}",
     seed: Annotated[int, typer.Option(help="The same seed draws the same faults and answers")] = 0,
 ) -> None:
     """Run a partner network with partners who answer offers, and with any faults that it is told to have."""
     if bool(webhook_url) != (secret_file is not None):
         raise typer.BadParameter("--webhook-url and --secret-file go together")
     try:
-        behaviour = Behaviour.model_validate_json(behaviour_file.read_bytes()) if behaviour_file else Behaviour()
+        behaves = Behaviour.model_validate_json(behaviour)
     except ValidationError as error:
-        raise typer.BadParameter(f"{behaviour_file}: {error}") from None
+        raise typer.BadParameter(f"--behaviour: {error}") from None
     secret = secret_file.read_text().strip() if secret_file else ""
-    asyncio.run(_run(host, port, webhook_url, secret, behaviour, seed))
+    asyncio.run(_run(host, port, webhook_url, secret, behaves, seed))
 
 
 async def _run(host: str, port: int, webhook_url: str, secret: str, behaviour: Behaviour, seed: int) -> None:

@@ -21,6 +21,8 @@ def ready_banner(settings: PlatformSettings, layout: Layout, took_s: float, *, s
             f"               {host}:{settings.relay_port} event streams",
             f"               {host}:{settings.notification_port} notification",
         ]
+        if settings.plays_network:
+            lines.append(f"  a network    http://{host}:{settings.sandbox_network_port}/control/record")
     if settings.embeds_postgres:
         lines.append(f"  PostgreSQL   {host}:{settings.postgres_port}   hot standby {host}:{settings.standby_port}")
     if settings.embeds_redis:

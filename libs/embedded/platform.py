@@ -10,6 +10,7 @@ from pathlib import Path
 from libs.embedded.banner import ready_banner
 from libs.embedded.binaries import Binaries, find_binaries
 from libs.embedded.bootstrap import Bootstrap, migrate_all, persistently
+from libs.embedded.demo_network import write_entry
 from libs.embedded.errors import PortTakenError
 from libs.embedded.layout import Layout, create_layout, plan_layout
 from libs.embedded.log_stream import Console
@@ -108,6 +109,8 @@ class _Plan:
             migration_dsn = known.dsns["migration_dsn"]
             nodes.append(self._step(TABLES, lambda: self._migrate_given(migration_dsn)))
             needs.append(TABLES)
+        if self.settings.plays_network:
+            write_entry(self.settings, self.secrets)
         services = service_specs(self.settings, self.layout, self.secrets, known, tuple(needs))
         nodes += services
         if self.settings.demo_rate_per_min:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,11 @@ class SecretStore:
         return self.directory / "ops_api_key"
 
     @property
+    def network_secret_file(self) -> Path:
+        """What the demo's partner network signs its webhooks with."""
+        return self.directory / "sandbox_network_secret"
+
+    @property
     def token_private_key_file(self) -> Path:
         """The Ed25519 key that signs access tokens (PEM); for the gateway alone."""
         return self.directory / "token_private.pem"
@@ -93,6 +99,7 @@ class SecretStore:
             _write(self.contact_public_key_file, public_pem_of(contact_pem))
         except ValueError as error:
             raise LayoutError(f"{self.contact_private_key_file} is not a private key: {error}; remove it") from error
+        _read_or_create(self.network_secret_file, f"whsec_{b64encode(secrets.token_bytes(24)).decode()}")
         private_pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         kept_pem = _read_or_create(self.token_private_key_file, private_pem.decode())
         try:

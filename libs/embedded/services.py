@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from libs.embedded import demo_network
 from libs.embedded.layout import Layout
 from libs.embedded.nodes import ProcessSpec
 from libs.embedded.postgres import PostgresServers
@@ -103,6 +104,8 @@ def service_specs(
             grpc_health(host, settings.relay_port, timeout_s),
         ),
     ]
+    if settings.plays_network:
+        specs.append(demo_network.network_spec(settings, layout, secrets, _inherited(), needs))
     return specs
 
 
@@ -226,9 +229,10 @@ def _service(
 def demo_spec(settings: PlatformSettings, layout: Layout, secrets: SecretStore, needs: tuple[str, ...]) -> ProcessSpec:
     """The gentle synthetic traffic: a client of the public API like any other, with nothing but the ops key."""
     told = {"LASTMILE_API_KEY_FILE": str(secrets.ops_api_key_file), "PYTHONUNBUFFERED": "1"}
+    network = ("--network", demo_network.CODE) if settings.plays_network else ()
     return ProcessSpec(
         DEMO,
-        (sys.executable, "-m", "cli", "demo", "--rate", str(settings.demo_rate_per_min)),
+        (sys.executable, "-m", "cli", "demo", "--rate", str(settings.demo_rate_per_min), *network),
         {**_inherited(), **_addresses(settings), **told},
         layout.home,
         needs=needs,
@@ -258,7 +262,8 @@ def _inherited() -> dict[str, str]:
 
 def _addresses(settings: PlatformSettings) -> dict[str, str]:
     """Where everything listens: not secret, so every process may know."""
-    return {
+    played = {"LASTMILE_NETWORKS_FILE": str(settings.demo_networks_file)} if settings.plays_network else {}
+    return played | {
         "LASTMILE_HOME": str(settings.home_path),
         "LASTMILE_HOST": str(settings.host),
         "LASTMILE_GATEWAY_HTTP_PORT": str(settings.gateway_http_port),

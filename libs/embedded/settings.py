@@ -58,6 +58,7 @@ class PlatformSettings(BaseSettings):
     notification_sender_metrics_port: Port = Field(15069, description="Metrics of that sender, over HTTP")
     notification_alerter_port: Port = Field(15072, description="Health of the alerter, which tells of outages")
     notification_alerter_metrics_port: Port = Field(15073, description="Metrics of the alerter, over HTTP")
+    sandbox_network_port: Port = Field(15095, description="API of the demo's partner network")
     relay_port: Port = Field(15061, description="Health of the relay")
     relay_metrics_port: Port = Field(15062, description="Metrics of the relay, over HTTP")
     postgres_port: Port = Field(15432, description="PostgreSQL primary")
@@ -91,6 +92,9 @@ class PlatformSettings(BaseSettings):
     matcher_processes: int = Field(1, ge=1, le=32, description="Matchers")
     demo_rate_per_min: int = Field(
         12, ge=0, le=60_000, description="Deliveries a minute of synthetic traffic; 0 starts none"
+    )
+    networks_file: Path | None = Field(
+        None, description="The partner networks whose APIs are called; with none given, the demo's traffic brings one"
     )
 
     postgres_connections_max: int = Field(100, ge=20, le=1_000, description="Connections to each PostgreSQL server")
@@ -142,6 +146,16 @@ class PlatformSettings(BaseSettings):
         return self.home.expanduser().resolve()
 
     @property
+    def plays_network(self) -> bool:
+        """Whether a partner network is played here: there is traffic for it, and no network was given."""
+        return self.demo_rate_per_min > 0 and self.networks_file is None
+
+    @property
+    def demo_networks_file(self) -> Path:
+        """Where the services find the network that is played here."""
+        return self.home_path / "networks.json"
+
+    @property
     def embeds_postgres(self) -> bool:
         """Whether PostgreSQL is started here: no DSN of it is given.
 
@@ -187,6 +201,7 @@ class PlatformSettings(BaseSettings):
             "notification_alerter_metrics_port",
             "relay_port",
             "relay_metrics_port",
+            *(("sandbox_network_port",) if self.plays_network else ()),
         )
         ports = {variable(field): int(getattr(self, field)) for field in fields}
         for index in range(self.matcher_processes):

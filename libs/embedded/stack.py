@@ -51,6 +51,7 @@ PORT_FIELDS = (
     "notification_sender_metrics_port",
     "notification_alerter_port",
     "notification_alerter_metrics_port",
+    "sandbox_network_port",
     "relay_port",
     "relay_metrics_port",
     "postgres_port",

@@ -11,7 +11,7 @@ from tests.rest import Json, Rest, until
 from tests.sandbox_networks import SandboxNetworks
 
 SEED = 20_261_127
-DELIVERIES, PARTNERS, KILLS = 24, 24, 3
+DELIVERIES, PARTNERS, KILLS = 16, 16, 2
 FAULTS = {
     "latency_ms": 10,
     "hang_share": 0.03,

@@ -56,7 +56,7 @@ class NetworkSender:
         self._freed = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Tell what is due until `stop` is set; then end what is under way."""
+        """Tell what is due until `stop` is set; then end what is under way. For `repeat`: it ends only by a bug."""
         async with asyncio.TaskGroup() as group:
             while not stop.is_set():
                 errands = await self._lease()
@@ -111,12 +111,8 @@ class NetworkSender:
         if is_offer and not _is_live(errand):
             # Its end is on the way to here.
             return errand.told_before, "", None
-        call = self._offer if is_offer else self._end
         try:
-            await call(errand)
-        except NetworkRefusedError as error:
-            await self._answer(errand, DeliveryState.PENDING, "NETWORK_REFUSED")
-            return _NOTHING, error_text(error), None
+            told = await (self._offer if is_offer else self._end)(errand)
         except DependencyError as error:
             certain = error.certainly_did_not_happen and is_offer
             return self._later(errand, errand.told_before if certain else _maybe(errand), error, error.retry_after_ms)
@@ -126,18 +122,25 @@ class NetworkSender:
             log.exception("a network could not be told", extra={"network": self._code, "offer": str(errand.offer_id)})
             return self._later(errand, _maybe(errand), error, None)
         metrics.TOLD.labels(self._code, errand.wish).inc()
-        return errand.wish, "", None
+        return told, "", None
 
-    async def _offer(self, errand: Errand) -> None:
-        values = _values(errand)
-        reply = await self._dependency.call(self._adapter.offer, values, f"{errand.offer_id}:{_OFFER}")
+    async def _offer(self, errand: Errand) -> str:
+        try:
+            reply = await self._dependency.call(self._adapter.offer, _values(errand), f"{errand.offer_id}:{_OFFER}")
+        except NetworkRefusedError as error:
+            log.info("a network refuses an offer", extra={"network": self._code, "error": error_text(error)})
+            await self._answer(errand, DeliveryState.PENDING, "NETWORK_REFUSED")
+            return _NOTHING
         if reply is Reply.ACCEPTED:
             await self._answer(errand, DeliveryState.ASSIGNED, "")
         if reply is Reply.REJECTED:
             await self._answer(errand, DeliveryState.PENDING, "OFFER_REJECTED")
+            return _END
+        return _OFFER
 
-    async def _end(self, errand: Errand) -> None:
+    async def _end(self, errand: Errand) -> str:
         await self._dependency.call(self._adapter.end, _values(errand), f"{errand.offer_id}:{_END}")
+        return _END
 
     async def _answer(self, errand: Errand, to_state: DeliveryState, reason: str) -> None:
         """Do what the network said at once."""
@@ -202,6 +205,8 @@ async def repeat(
             await work()
         except _OUTAGES as error:
             log.warning("%s: no database answers", what, extra={"error": error_text(error)})
+        except Exception:  # a bug with one network costs the others nothing
+            log.exception("%s failed", what)
         woken = stop if wake is None or stop.is_set() else wake
         with suppress(TimeoutError):
             async with asyncio.timeout(every_ms / 1000):

@@ -46,6 +46,9 @@ class NetworkWebhookServicer(network_webhook_pb2_grpc.NetworkWebhookServiceServi
         self._secrets = {
             code: Secrets(config.webhook_secrets, limits.secrets_reread_s) for code, config in self._networks.items()
         }
+        for secrets in self._secrets.values():
+            # A missing one stops the start.
+            secrets.values()
         self._updates = updates
         self._limits = limits
 

@@ -58,11 +58,11 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (SELECT * FROM assignment.deliveries WHERE id = w.delivery_id OFFSET 0) AS d
 JOIN assignment.partners p ON p.id = o.partner_id
 """
-# Served by network_offers_pkey. Where the wish has changed meanwhile, the new one is due.
+# Served by network_offers_pkey. Where the wish has changed meanwhile, the new one is due, if the network needs it.
 _SETTLE = """
 UPDATE assignment.network_offers
 SET leased_until = NULL, told = $3, last_error = $4, updated_at = now(),
-  due_at = CASE WHEN wish = $2 THEN $5 WHEN $3 = 'nothing'::assignment.network_told THEN NULL ELSE now() END
+  due_at = CASE WHEN wish = $2 THEN $5 WHEN $3 IN ('nothing'::assignment.network_told, 'end') THEN NULL ELSE now() END
 WHERE offer_id = $1
 """
 # Served by network_offers_open, and offers_pkey, each pruned to one week.

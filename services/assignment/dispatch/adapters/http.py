@@ -33,6 +33,8 @@ class HttpNetwork:
             raise ValueError(f"network {config.code}: adapter http needs a base_url")
         self._config = config
         self._token = Secrets([config.api_token], token_reread_s)
+        # A missing one stops the start.
+        self._token.values()
         limits = config.limits
         self._client = httpx.AsyncClient(
             base_url=str(config.base_url).rstrip("/"),
