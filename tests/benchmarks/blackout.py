@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-import random
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import redis.asyncio as redis
 
 from libs.embedded.stack import RunningStack, free_ports
 from libs.resilience.board import read_board
+from tests.benchmarks.blackout_load import Load, somewhere
 from tests.benchmarks.blackout_peers import (
     PROVIDERS,
     Peer,
@@ -29,19 +29,16 @@ from tests.benchmarks.blackout_peers import (
 )
 from tests.benchmarks.report import Row, lower, report
 from tests.live import EventSource
-from tests.notifications import phone_number
-from tests.rest import CENTER, Json, Rest, details
+from tests.rest import Json, Rest
 from tests.sandbox_networks import new_secret
 
 CODES = ("hanging", "second", "third")
 PARTNERS_OF_EACH = 25
-CREATES_PER_S, READS_PER_S = 4, 16
 SETTLE_S, WITHOUT_S, BLACKOUT_S = 10, 40, 40
 # What the case study took, and what is to be kept.
 ALERT_TARGET_S, CASE_STUDY_S, RECOVERY_TARGET_S, RATIO_TARGET = 5.0, 48.0, 30.0, 1.2
 GIVE_UP_S = 180.0
 CHANGED = "lastmile.alert.changed.v1"
-SPREAD_DEG = 0.02
 # A message that is due for longer than this waits for something.
 WAITS_S = 2.0
 # The platform's own sender would take up, and give up on, what only the other's providers can tell.
@@ -63,71 +60,6 @@ _MAILED = """
 SELECT a.ended_at FROM notification.attempts a JOIN notification.messages m ON m.id = a.message_id
 WHERE m.delivery_id = $1 AND m.status = 'alert_raised' AND a.state = 'delivered' ORDER BY a.ended_at LIMIT 1
 """
-
-
-@dataclass(slots=True)
-class Load:
-    """The steady load: calls at their times, whatever became of those before."""
-
-    base_url: str
-    headers: dict[str, str]
-    merchant_id: str
-    city: str
-    deliveries: list[str] = field(default_factory=list)
-    # When each call was due, and how long it took.
-    calls: list[tuple[float, float]] = field(default_factory=list)
-    failed: Counter[str] = field(default_factory=Counter)
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Call until `stop` is set."""
-        beats_per_s = CREATES_PER_S + READS_PER_S
-        began_s, number = time.perf_counter(), 0
-        async with (
-            httpx.AsyncClient(base_url=self.base_url, headers=self.headers, timeout=30) as http,
-            asyncio.TaskGroup() as group,
-        ):
-            while not stop.is_set():
-                due_s = began_s + number / beats_per_s
-                await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
-                is_create = number % (beats_per_s // CREATES_PER_S) == 0
-                group.create_task(self._create(http, due_s) if is_create else self._read(http, due_s))
-                number += 1
-
-    async def _create(self, http: httpx.AsyncClient, due_s: float) -> None:
-        body = {
-            "details": details(self.city, merchantId=self.merchant_id, pickup=somewhere(), drop=somewhere()),
-            "customer": {"name": "Asha", "phone": phone_number()},
-        }
-        answer = await self._timed(http.post("/v1/deliveries", json=body), due_s)
-        if answer is not None:
-            self.deliveries.append(answer["delivery"]["id"])
-
-    async def _read(self, http: httpx.AsyncClient, due_s: float) -> None:
-        if self.deliveries:
-            await self._timed(http.get(f"/v1/deliveries/{random.choice(self.deliveries)}"), due_s)
-
-    async def _timed(self, call: Any, due_s: float) -> Json | None:
-        try:
-            response = await call
-        except httpx.HTTPError as error:
-            self.failed[type(error).__name__] += 1
-            return None
-        self.calls.append((due_s, (time.perf_counter() - due_s) * 1000))
-        if response.status_code != 200:
-            self.failed[str(response.status_code)] += 1
-            return None
-        answer: Json = response.json()
-        return answer
-
-    def p99_ms(self, from_s: float, until_s: float) -> float:
-        """Return the 99th percentile of the calls that were due between two times."""
-        found = sorted(took_ms for due_s, took_ms in self.calls if from_s <= due_s < until_s)
-        return found[min(len(found) - 1, int(len(found) * 0.99))]
-
-
-def somewhere() -> Json:
-    """A place in the city."""
-    return {name: value + random.uniform(-SPREAD_DEG, SPREAD_DEG) for name, value in CENTER.items()}
 
 
 @dataclass(slots=True)

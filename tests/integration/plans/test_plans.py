@@ -14,6 +14,7 @@ import pytest
 
 from libs.postgres.tenancy import Visibility, visible
 from tests.integration.plans.case import OPERATOR, OPERATORS, TENANTS, Case
+from tests.integration.plans.cases_alerts import ALERTS
 from tests.integration.plans.cases_deliveries import DELIVERIES, IDEMPOTENCY
 from tests.integration.plans.cases_dispatch import DISPATCH
 from tests.integration.plans.cases_notification import NOTIFICATION
@@ -36,7 +37,7 @@ GROUP BY whole.relname
 """
 # What the plans of each case that has run went by.
 USED: dict[Case, set[str]] = defaultdict(set)
-CASES = [*DELIVERIES, *IDEMPOTENCY, *OFFERS, *PARTNERS, *OTHERS, *PICTURE, *WINDOWS, *DISPATCH, *NOTIFICATION]
+CASES = [*DELIVERIES, *IDEMPOTENCY, *OFFERS, *PARTNERS, *OTHERS, *PICTURE, *WINDOWS, *DISPATCH, *NOTIFICATION, *ALERTS]
 
 
 @asynccontextmanager

@@ -54,19 +54,19 @@ JOIN notification.outage_news n ON n.merchant_id = w.merchant_id GROUP BY w.merc
 """
 # What is due and waits on channels (served by messages_to_send); what a provider may have sent (by attempts_unknown).
 _CONCERNED = """
-WITH waiting AS (
+waiting AS (
   SELECT merchant_id FROM notification.messages
   WHERE state = 'planned' AND NOT digestible AND channel = ANY ($1::text[]) AND send_after <= $2 LIMIT $4
 ), unknown AS (
   SELECT merchant_id FROM notification.attempts WHERE next_look_at IS NOT NULL AND provider = $3 LIMIT $4
 )
 """
-_MESSAGES = f"""{_CONCERNED}
+_MESSAGES = f"""WITH {_CONCERNED}
 SELECT (SELECT count(*) FROM waiting) AS waiting, (SELECT count(*) FROM unknown) AS unknown,
   (SELECT count(DISTINCT merchant_id) FROM (SELECT * FROM waiting UNION ALL SELECT * FROM unknown) AS m) AS merchants
 """  # noqa: S608 - our own text
 # And by outage_news_pkey.
-_MESSAGES_NEWS = f"""{_CONCERNED}
+_MESSAGES_NEWS = f"""WITH {_CONCERNED}
 SELECT m.merchant_id, count(*) AS concerned FROM (SELECT * FROM waiting UNION ALL SELECT * FROM unknown) AS m
 JOIN notification.outage_news n ON n.merchant_id = m.merchant_id GROUP BY m.merchant_id
 """  # noqa: S608 - our own text
