@@ -34,7 +34,8 @@ from tests.sandbox_networks import new_secret
 
 CODES = ("hanging", "second", "third")
 PARTNERS_OF_EACH = 25
-SETTLE_S, WITHOUT_S, BLACKOUT_S = 10, 40, 40
+BEHAVIOUR = json.dumps({"answer_ms": 100, "step_ms": 200})
+START_S, SETTLE_S, WITHOUT_S, BLACKOUT_S = 60, 10, 40, 40
 # What the case study took, and what is to be kept.
 ALERT_TARGET_S, CASE_STUDY_S, RECOVERY_TARGET_S, RATIO_TARGET = 5.0, 48.0, 30.0, 1.2
 GIVE_UP_S = 180.0
@@ -120,7 +121,6 @@ def world(folder: Path) -> Iterator[tuple[RunningStack, dict[str, Peer], dict[st
         for code, port in ports.items()
     ]
     (folder / "networks.json").write_text(json.dumps(known))
-    (folder / "behaviour.json").write_text(json.dumps({"answer_ms": 100, "step_ms": 200}))
     told = {
         "LASTMILE_NETWORKS_FILE": str(folder / "networks.json"),
         # The text messages are for the sender that has two companies to ask.
@@ -133,7 +133,7 @@ def world(folder: Path) -> Iterator[tuple[RunningStack, dict[str, Peer], dict[st
         for code, port in ports.items():
             command = [sys.executable, "-m", "cli", "sandbox", "network", "--port", str(port), "--seed", "1"]
             command += ["--webhook-url", f"{stack.base_url}/webhooks/partner-networks/{code}"]
-            command += ["--secret-file", str(secrets[code]), "--behaviour-file", str(folder / "behaviour.json")]
+            command += ["--secret-file", str(secrets[code]), "--behaviour", BEHAVIOUR]
             networks[code] = peers.enter_context(running(command, stack.environment))
         providers = {name: peers.enter_context(running(twilio_command(), stack.environment)) for name in PROVIDERS}
         health_port, metrics_port = free_ports(2)
@@ -261,7 +261,8 @@ async def main_on(stack: RunningStack, networks: dict[str, Peer], providers: dic
         redis.from_url(stack.redis_url) as cache,
     ):
         one = World(stack, ops, networks, providers, pool, cache)
-        await until(one.is_well)
+        if await until(one.is_well, START_S) >= START_S:
+            raise SystemExit(f"not everything is well before the load: {await one.shares()}")
         stop = asyncio.Event()
         loading = asyncio.create_task(load.run(stop))
         rows = await black_out(one, load)

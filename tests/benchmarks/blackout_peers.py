@@ -55,7 +55,8 @@ def running(command: list[str], environment: Mapping[str, str]) -> Iterator[Peer
         assert process.stdout is not None
         said = process.stdout.readline()
         found = re.search(r"http://\S+", said)
-        yield Peer(process, found.group() if found else "")
+        assert found, f"{command}: {said}"
+        yield Peer(process, found.group())
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGCONT)

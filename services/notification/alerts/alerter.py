@@ -126,7 +126,7 @@ class Alerter:
             if alert is None:
                 return
             planned = await news.tell_ops(connection, alert, now)
-            await store.tell(connection, [changed_event(alert)])
+            await store.tell(connection, [changed_event(alert, now)])
             planned += await self._tell_merchants(connection, alert, now)
         _count(alert.key, "raised", planned)
         log.warning("alert", extra={"alert_id": str(alert.id), "subject": alert.key.subject, "what": alert.what})
@@ -143,7 +143,7 @@ class Alerter:
             planned = await news.tell_ops(connection, alert, now)
             merchants = await store.told_merchants(connection, alert.id, OUTAGE_BEGAN)
             planned += await news.tell_merchants(connection, alert, dict.fromkeys(merchants, 0), now)
-            await store.tell(connection, [changed_event(alert)])
+            await store.tell(connection, [changed_event(alert, now)])
         _count(alert.key, "gone" if decision.gone else "recovered", planned)
         log.info("alert is over", extra={"alert_id": str(alert.id), "subject": alert.key.subject})
 
@@ -159,7 +159,8 @@ class Alerter:
             action = known.action
             if probe_ms:
                 action = wording.action_of(known.key, track.symptoms, impact, probe_ms, self._routes)
-            what = finding.what if finding and finding.what else known.what
+            # Its words stay until there is another symptom, and do not change with every probe.
+            what = finding.what if finding and finding.what and track.symptoms != known.symptoms else known.what
             fresh = Alert(
                 known.id, known.key, known.state, track.symptoms, what, action, impact, known.since, known.opened_at,
                 known.acknowledged_by, known.acknowledged_at, None, track.relapses, known.version,
@@ -167,7 +168,7 @@ class Alerter:
             async with connection.transaction():
                 changed = await store.change(connection, fresh)
                 if changed is not None:
-                    await store.tell(connection, [changed_event(changed)])
+                    await store.tell(connection, [changed_event(changed, now)])
                 planned = await self._tell_merchants(connection, changed or known, now)
             _count(known.key, "changed" if changed else "", planned)
 

@@ -1,5 +1,7 @@
 """Alerts between protobuf, events and plain values."""
 
+from datetime import datetime
+
 from lastmile.events.v1 import event_pb2
 from lastmile.notification.v1 import alert_pb2
 
@@ -45,10 +47,9 @@ def alert_to(alert: Alert) -> alert_pb2.Alert:
     return proto
 
 
-def changed_event(alert: Alert) -> str:
-    """Return the event of an alert. It belongs to no city and no merchant: ops alone see it."""
+def changed_event(alert: Alert, at: datetime) -> str:
+    """Return the event of an alert's change. It belongs to no city and no merchant: ops alone see it."""
     event = event_pb2.Event(alert_changed=event_pb2.AlertChanged(alert=alert_to(alert)))
-    at = alert.recovered_at or alert.acknowledged_at or alert.opened_at
     return encode(
         event, TYPES["alert_changed"], SOURCE, subject=f"alerts/{alert.id}", city_code="", sequence=alert.version, at=at
     )

@@ -39,11 +39,11 @@ class AlertServicer(alert_pb2_grpc.AlertServiceServicer):
         self, request: alert_pb2.AcknowledgeAlertRequest, context: Any
     ) -> alert_pb2.AcknowledgeAlertResponse:
         """Say that somebody is at it."""
-        call, alert_id = current_call(), UUID(request.alert_id)
+        call, alert_id, now = current_call(), UUID(request.alert_id), datetime.now(UTC)
         async with self._database.command(call) as connection:
-            alert = await store.acknowledge(connection, alert_id, call.principal.subject, datetime.now(UTC))
+            alert = await store.acknowledge(connection, alert_id, call.principal.subject, now)
             if alert is not None:
-                await store.tell(connection, [changed_event(alert)])
+                await store.tell(connection, [changed_event(alert, now)])
             else:
                 alert = await store.get(connection, alert_id)
         if alert is None:

@@ -91,7 +91,8 @@ def _of_dependency(key: Key, reports: Sequence[Report], limits: SignalLimits) ->
     down = [report for report in reports if report.state in _DOWN]
     probe_ms = max(report.probe_every_ms for report in reports)
     if down:
-        cause = next((report.cause for report in down if report.cause), "it fails")[:200]
+        # The cause of one that is being probed is the probe.
+        cause = next((r.cause for r in down if r.cause and r.state is CircuitState.OPEN), "it is being probed")[:200]
         said = f"{len(down)} of {len(reports)} processes have stopped calling it: {cause}"
         yield Signal(key, Level.ILL, Symptom.CIRCUIT_OPEN, said, at_once=True, probe_every_ms=probe_ms)
     elif any(report.state is CircuitState.RETURNING for report in reports):
