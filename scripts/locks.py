@@ -24,6 +24,7 @@ LOCKS: dict[str, tuple[str, ...] | None] = {
     "dev": None,
     "assignment": ("assignment",),
     "gateway": ("gateway",),
+    "notification": ("notification",),
     "relay": ("relay",),
     "cli": ("cli", "embedded"),
 }

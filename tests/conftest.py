@@ -23,7 +23,11 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> SandboxNetworks:
 @pytest.fixture(scope="session")
 def running_stack(tmp_path_factory: pytest.TempPathFactory, networks: SandboxNetworks) -> Iterator[RunningStack]:
     """Every server and service, without the demo's traffic."""
-    told = {"LASTMILE_NETWORKS_FILE": str(networks.file)}
+    told = {
+        "LASTMILE_NETWORKS_FILE": str(networks.file),
+        "LASTMILE_NOTIFICATION_ALERT_RULES__HEALED_S": "1",
+        "LASTMILE_NOTIFICATION_ALERTER__REFRESH_S": "0.5",
+    }
     with RunningStack(tmp_path_factory.mktemp("running") / "home", told) as stack:
         yield stack
 

@@ -15,6 +15,8 @@ ACCEPTED_SHARE, REJECTED_SHARE, FAILED_SHARE, CANCELLED_SHARE = 0.85, 0.10, 0.08
 REJECT_REASONS = ("TOO_FAR", "VEHICLE_BROKEN", "ENDING_SHIFT")
 FAIL_REASONS = ("CUSTOMER_UNREACHABLE", "WRONG_ADDRESS", "CUSTOMER_REFUSED")
 SPEED_M_PER_S = 6.0
+# Whose numbers 555-0100 to 555-0199 are kept free for fiction.
+FICTION_AREAS = (202, 303, 404, 415, 512, 617, 702, 808)
 # One partner in so many is lent by a network.
 LENT_EVERY = 8
 MERCHANTS = ("Meera Groceries", "Chai & Samosa", "Kaveri Pharmacy", "Banyan Books", "Lotus Electronics")
@@ -124,7 +126,17 @@ def order_body(seed: int, number: int, merchant_ids: Sequence[str], now: datetim
     }
     if chance.random() < 0.3:
         details["cashOnDelivery"] = details["declaredValue"]
-    return {"details": details}
+    return {"details": details, "customer": _customer(chance)}
+
+
+def _customer(chance: random.Random) -> Json:
+    """A customer whom nobody could reach: numbers that are kept free for fiction, and RFC 2606's domain."""
+    name, number = chance.choice(FIRST_NAMES), chance.randint(0, 99)
+    contact: Json = {"name": name, "language": chance.choice(("en", "hi"))}
+    contact["phone"] = f"+1{chance.choice(FICTION_AREAS)}55501{number:02}"
+    if chance.random() < 0.5:
+        contact["email"] = f"{name.lower()}.{number}@example.com"
+    return contact
 
 
 def answer_to(seed: int, offer_id: str) -> tuple[str, float, str]:

@@ -16,8 +16,10 @@ def ready_banner(settings: PlatformSettings, layout: Layout, took_s: float, *, s
         lines += [
             f"  start here   {web}/",
             f"  REST         {web}/docs   (OpenAPI: {web}/openapi.json)",
+            f"  sandbox      {web}/sandbox/inbox   the messages that nobody is sent",
             f"  gRPC         {host}:{settings.assignment_port} assignment   {host}:{settings.gateway_grpc_port} access",
             f"               {host}:{settings.relay_port} event streams",
+            f"               {host}:{settings.notification_port} notification",
         ]
         if settings.plays_network:
             lines.append(f"  a network    http://{host}:{settings.sandbox_network_port}/control/record")

@@ -18,6 +18,8 @@ from libs.embedded.valkey import ValkeyServer
 API, CONSUMER, MATCHER = "assignment-api", "assignment-consumer", "assignment-matcher"
 DISPATCHER = "assignment-dispatcher"
 GATEWAY, RELAY, DEMO = "gateway", "relay", "demo"
+NOTIFICATION_API, PLANNER, SENDER = "notification-api", "notification-consumer", "notification-sender"
+ALERTER = "notification-alerter"
 # What a service needs of the shell it was started from; anything named LASTMILE_ or OTEL_ is passed on besides.
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "SSL_CERT_FILE", "NO_COLOR")
 PASSED_ON_PREFIXES = ("LASTMILE_", "OTEL_")
@@ -25,6 +27,8 @@ SECRET_VARIABLES = (
     *(variable(field) for field in POSTGRES_DSN_FIELDS),
     "LASTMILE_REDIS_URL",
     "LASTMILE_TOKEN_PRIVATE_KEY_FILE",
+    "LASTMILE_CONTACT_PRIVATE_KEY_FILE",
+    "LASTMILE_NOTIFICATION_VAULT_FILE",
     "LASTMILE_GATEWAY_BOOTSTRAP_OPS_KEY_FILE",
     "LASTMILE_API_KEY",
 )
@@ -52,6 +56,10 @@ def connections(
             "gateway_dsn": postgres.dsn("gateway"),
             "gateway_query_dsn": postgres.dsn("gateway_query", standby=True),
             "gateway_fallback_dsn": postgres.dsn("gateway_fallback"),
+            "notification_dsn": postgres.dsn("notification_api"),
+            "notification_query_dsn": postgres.dsn("notification_query", standby=True),
+            "notification_fallback_dsn": postgres.dsn("notification_fallback"),
+            "notification_worker_dsn": postgres.dsn("notification_worker"),
             "relay_dsn": postgres.dsn("relay"),
         }
     else:
@@ -74,7 +82,9 @@ def service_specs(
         return {variable(field): known.dsns[field] for field in fields}
 
     spec = partial(_service, settings, layout, needs)
-    specs = _assignment_specs(settings, spec, dsns, redis, public_key)
+    contact_key = {"LASTMILE_CONTACT_PUBLIC_KEY_FILE": str(secrets.contact_public_key_file)}
+    specs = _assignment_specs(settings, spec, dsns, redis, public_key | contact_key)
+    specs += _notification_specs(settings, spec, dsns, redis | public_key, secrets)
     gateway_told = dsns("gateway_dsn", "gateway_query_dsn", "gateway_fallback_dsn") | redis | public_key
     gateway_told["LASTMILE_TOKEN_PRIVATE_KEY_FILE"] = str(secrets.token_private_key_file)
     gateway_told["LASTMILE_GATEWAY_BOOTSTRAP_OPS_KEY_FILE"] = str(secrets.ops_api_key_file)
@@ -151,6 +161,48 @@ def _assignment_specs(
     return specs
 
 
+def _notification_specs(
+    settings: PlatformSettings,
+    spec: Callable[..., ProcessSpec],
+    dsns: Callable[..., dict[str, str]],
+    common: dict[str, str],
+    secrets: SecretStore,
+) -> list[ProcessSpec]:
+    host, timeout_s = str(settings.host), settings.probe_timeout_s
+    vault = {"LASTMILE_NOTIFICATION_VAULT_FILE": str(secrets.notification_vault_file)}
+    worker = dsns("notification_worker_dsn") | common | vault
+    return [
+        spec(
+            NOTIFICATION_API,
+            ("services.notification", "api"),
+            dsns("notification_dsn", "notification_query_dsn", "notification_fallback_dsn") | common | vault,
+            (settings.notification_port, settings.notification_receipts_port),
+            grpc_health(host, settings.notification_port, timeout_s),
+        ),
+        spec(
+            PLANNER,
+            ("services.notification", "consumer"),
+            worker | {"LASTMILE_CONTACT_PRIVATE_KEY_FILE": str(secrets.contact_private_key_file)},
+            (settings.notification_consumer_port, settings.notification_consumer_metrics_port),
+            grpc_health(host, settings.notification_consumer_port, timeout_s),
+        ),
+        spec(
+            SENDER,
+            ("services.notification", "sender"),
+            worker,
+            (settings.notification_sender_port, settings.notification_sender_metrics_port),
+            grpc_health(host, settings.notification_sender_port, timeout_s),
+        ),
+        spec(
+            ALERTER,
+            ("services.notification", "alerter"),
+            dsns("notification_worker_dsn") | common,
+            (settings.notification_alerter_port, settings.notification_alerter_metrics_port),
+            grpc_health(host, settings.notification_alerter_port, timeout_s),
+        ),
+    ]
+
+
 def _service(
     settings: PlatformSettings,
     layout: Layout,
@@ -223,6 +275,15 @@ def _addresses(settings: PlatformSettings) -> dict[str, str]:
         "LASTMILE_MATCHER_METRICS_PORT": str(settings.matcher_metrics_port),
         "LASTMILE_DISPATCHER_PORT": str(settings.dispatcher_port),
         "LASTMILE_DISPATCHER_METRICS_PORT": str(settings.dispatcher_metrics_port),
+        "LASTMILE_NOTIFICATION_PORT": str(settings.notification_port),
+        "LASTMILE_NOTIFICATION_RECEIPTS_PORT": str(settings.notification_receipts_port),
+        "LASTMILE_NOTIFICATION_CONSUMER_PORT": str(settings.notification_consumer_port),
+        "LASTMILE_NOTIFICATION_CONSUMER_METRICS_PORT": str(settings.notification_consumer_metrics_port),
+        "LASTMILE_NOTIFICATION_SENDER_PORT": str(settings.notification_sender_port),
+        "LASTMILE_NOTIFICATION_SENDER_METRICS_PORT": str(settings.notification_sender_metrics_port),
+        "LASTMILE_NOTIFICATION_ALERTER_PORT": str(settings.notification_alerter_port),
+        "LASTMILE_NOTIFICATION_ALERTER_METRICS_PORT": str(settings.notification_alerter_metrics_port),
+        "LASTMILE_NOTIFICATION_TARGET": f"{settings.host}:{settings.notification_port}",
         "LASTMILE_RELAY_PORT": str(settings.relay_port),
         "LASTMILE_RELAY_METRICS_PORT": str(settings.relay_metrics_port),
         "LASTMILE_ASSIGNMENT_TARGET": f"{settings.host}:{settings.assignment_port}",

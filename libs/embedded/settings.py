@@ -22,6 +22,10 @@ POSTGRES_DSN_FIELDS = (
     "gateway_dsn",
     "gateway_query_dsn",
     "gateway_fallback_dsn",
+    "notification_dsn",
+    "notification_query_dsn",
+    "notification_fallback_dsn",
+    "notification_worker_dsn",
     "relay_dsn",
 )
 
@@ -44,8 +48,16 @@ class PlatformSettings(BaseSettings):
     assignment_consumer_metrics_port: Port = Field(15064, description="Metrics of those consumers, over HTTP")
     matcher_port: Port = Field(15053, description="Health of the first matcher; each further one takes the next port")
     matcher_metrics_port: Port = Field(15080, description="Metrics of the first matcher; of each further one likewise")
-    dispatcher_port: Port = Field(15065, description="Health of the dispatcher, which tells partner networks")
-    dispatcher_metrics_port: Port = Field(15066, description="Metrics of the dispatcher, over HTTP")
+    dispatcher_port: Port = Field(15074, description="Health of the dispatcher, which tells partner networks")
+    dispatcher_metrics_port: Port = Field(15075, description="Metrics of the dispatcher, over HTTP")
+    notification_port: Port = Field(15065, description="gRPC of the notification api")
+    notification_receipts_port: Port = Field(15071, description="Where providers of messages call back, over HTTP")
+    notification_consumer_port: Port = Field(15066, description="Health of the notification service's consumers")
+    notification_consumer_metrics_port: Port = Field(15067, description="Metrics of those consumers, over HTTP")
+    notification_sender_port: Port = Field(15068, description="Health of the sender of messages")
+    notification_sender_metrics_port: Port = Field(15069, description="Metrics of that sender, over HTTP")
+    notification_alerter_port: Port = Field(15072, description="Health of the alerter, which tells of outages")
+    notification_alerter_metrics_port: Port = Field(15073, description="Metrics of the alerter, over HTTP")
     sandbox_network_port: Port = Field(15095, description="API of the demo's partner network")
     relay_port: Port = Field(15061, description="Health of the relay")
     relay_metrics_port: Port = Field(15062, description="Metrics of the relay, over HTTP")
@@ -62,6 +74,12 @@ class PlatformSettings(BaseSettings):
     gateway_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as gateway")
     gateway_query_dsn: SecretStr | None = Field(None, description="PostgreSQL standby, as gateway_query")
     gateway_fallback_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as gateway_fallback")
+    notification_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as notification_api")
+    notification_query_dsn: SecretStr | None = Field(None, description="PostgreSQL standby, as notification_query")
+    notification_fallback_dsn: SecretStr | None = Field(
+        None, description="PostgreSQL primary, as notification_fallback"
+    )
+    notification_worker_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as notification_worker")
     relay_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as relay")
     redis_url: SecretStr | None = Field(None, description="Redis or Valkey")
 
@@ -173,6 +191,14 @@ class PlatformSettings(BaseSettings):
             "assignment_consumer_metrics_port",
             "dispatcher_port",
             "dispatcher_metrics_port",
+            "notification_port",
+            "notification_receipts_port",
+            "notification_consumer_port",
+            "notification_consumer_metrics_port",
+            "notification_sender_port",
+            "notification_sender_metrics_port",
+            "notification_alerter_port",
+            "notification_alerter_metrics_port",
             "relay_port",
             "relay_metrics_port",
             *(("sandbox_network_port",) if self.plays_network else ()),

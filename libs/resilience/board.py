@@ -17,7 +17,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import redis.asyncio as redis
@@ -29,6 +29,7 @@ from redis.exceptions import RedisError
 from libs.resilience import metrics
 from libs.resilience.circuit import Change, CircuitState
 from libs.resilience.dependency import Dependency
+from libs.resilience.recent import RecentCalls
 from libs.telemetry import error_text
 
 log = logging.getLogger("resilience")
@@ -87,7 +88,7 @@ class BoardLimits(BaseModel):
 class Report:
     """What one process says of its circuit of one dependency; `share` is what the circuit lets through, from 0 to 1.
 
-    `spreads` is whether the others open theirs too.
+    `spreads` is whether the others open theirs too. `recent` and `probe_every_ms` are empty in the report of a change.
     """
 
     process: str
@@ -96,6 +97,8 @@ class Report:
     share: float
     cause: str
     spreads: bool
+    recent: RecentCalls = field(default_factory=RecentCalls)
+    probe_every_ms: int = 0
 
 
 async def read_board(client: Any, limits: BoardLimits = BoardLimits()) -> list[Report]:  # noqa: B008 - frozen
@@ -104,6 +107,15 @@ async def read_board(client: Any, limits: BoardLimits = BoardLimits()) -> list[R
     Raises RedisError or OSError.
     """
     return (await _read(client, limits))[1]
+
+
+async def wait_for_change(client: Any, after_id: bytes, wait_ms: int) -> bytes:
+    """Wait until a circuit has changed after the entry `after_id` of the stream, but no longer; return the last entry.
+
+    b"$" is the stream's end at the time of the call. Raises RedisError or OSError.
+    """
+    read = await client.xread({_CHANGES: after_id}, block=wait_ms)
+    return read[0][1][-1][0] if read else after_id
 
 
 class CircuitBoard:
@@ -199,7 +211,9 @@ class CircuitBoard:
     def _report_text(self, name: str, dependency: Dependency) -> str:
         state, last = dependency.state, self._last.get(name)
         cause, spreads = (last.cause, last.spreads) if last else ("", False)
-        return json.dumps(asdict(Report(self._process, name, state, dependency.share, cause, spreads)))
+        recent, probe_every_ms = dependency.recent, dependency.limits.open_ms
+        report = Report(self._process, name, state, dependency.share, cause, spreads, recent, probe_every_ms)
+        return json.dumps(asdict(report))
 
     def _change_text(self, change: Change) -> str:
         share = 1.0 if change.state is CircuitState.CLOSED else 0.0
@@ -214,4 +228,5 @@ async def _read(client: Any, limits: BoardLimits) -> tuple[bytes, list[Report]]:
 
 
 def _report_of(said: dict[str, Any]) -> Report:
-    return Report(**{**said, "state": CircuitState(said["state"])})
+    recent = RecentCalls(**said.get("recent", {}))
+    return Report(**{**said, "state": CircuitState(said["state"]), "recent": recent})

@@ -23,6 +23,7 @@ from libs.resilience.errors import (
     Outcome,
 )
 from libs.resilience.limits import DependencyLimits
+from libs.resilience.recent import Recent, RecentCalls
 from libs.resilience.turns import Turns
 from libs.resilience.verdict import TIMED_OUT, Classify, Verdict
 from libs.telemetry import error_text
@@ -70,6 +71,7 @@ class Dependency:
         self._classify = classify
         self._listeners: list[Callable[[Change], None]] = []
         self._circuit = Circuit(name, limits, now_s, self._changed)
+        self._recent = Recent(now_s)
         self._turns = Turns(limits.at_once_max, limits.waiting_max, limits.wait_ms_max, lambda: BulkheadFullError(name))
         self._budget = RetryBudget(limits.retry_share_max, limits.retries_saved_max)
         self._jitter = wait_random_exponential(
@@ -95,6 +97,11 @@ class Dependency:
     def is_probe_due(self) -> bool:
         """Whether the next call would probe it. What is down heals only by a call: make one, if no other comes."""
         return self._circuit.is_probe_due()
+
+    @property
+    def recent(self) -> RecentCalls:
+        """What its attempts of the last seconds came to."""
+        return self._recent.summary()
 
     def on_change(self, listener: Callable[[Change], None]) -> None:
         """Have `listener` told of each change of the circuit, at once and in this process; it must not wait."""
@@ -168,6 +175,7 @@ class Dependency:
         admission = self._circuit.admit()
         unknown_before, call.unknown = call.unknown, True
         call.attempts += 1
+        counted = self._recent.begin()
         try:
             with self._attempt_seconds.time():
                 async with asyncio.timeout(self.limits.attempt_ms / 1000) as limit:
@@ -179,8 +187,10 @@ class Dependency:
             verdict = self._classify(error) or (TIMED_OUT if isinstance(error, AttemptTimeoutError) else None)
             if verdict is not None and verdict.counts:
                 self._circuit.failed(admission, error_text(error))
+                self._recent.end(counted, answered=not isinstance(error, TimeoutError), failed=True)
             else:
                 self._circuit.withdrawn(admission)
+                self._recent.withdraw(counted)
             if verdict is None:
                 raise
             call.unknown = unknown_before or verdict.outcome is Outcome.UNKNOWN
@@ -189,8 +199,10 @@ class Dependency:
         except BaseException:
             # Cancelled: by the caller or by its deadline, which says nothing of the dependency.
             self._circuit.withdrawn(admission)
+            self._recent.withdraw(counted)
             raise
         self._circuit.succeeded(admission)
+        self._recent.end(counted, answered=True, failed=False)
         return value
 
     def _wait_s(self, state: RetryCallState) -> float:

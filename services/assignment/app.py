@@ -29,6 +29,7 @@ from libs.grpc_server.validation import warm
 from libs.postgres.errors import translate
 from libs.postgres.pool import create_pool
 from libs.postgres.querying import QueryServers, querying
+from libs.privacy.sealed_mail import Sealer
 from libs.telemetry.metrics import serve_metrics
 from services.assignment.cached_queries import queries_of
 from services.assignment.cities.directory import CityDirectory
@@ -133,7 +134,9 @@ def _add_servicers(
         load_networks(settings.networks_file), NetworkUpdates(database.primary, writer), settings.assignment_webhooks
     )
     network_webhook_pb2_grpc.add_NetworkWebhookServiceServicer_to_server(webhooks, server)
-    delivery_pb2_grpc.add_DeliveryServiceServicer_to_server(DeliveryServicer(database, directory, writer), server)
+    delivery_pb2_grpc.add_DeliveryServiceServicer_to_server(
+        DeliveryServicer(database, directory, writer, Sealer(settings.contact_public_key_file)), server
+    )
     assignment_pb2_grpc.add_AssignmentServiceServicer_to_server(
         AssignmentServicer(database, answers, on_demand), server
     )

@@ -33,6 +33,9 @@ class ApiSettings(BaseSettings):
     assignment_metrics_port: int = Field(0, ge=0, le=65535, description="Port of the metrics, over HTTP; 0 serves none")
     redis_url: RedisDsn = Field(description="Where live positions and answers of queries are kept")
     token_public_key_file: Path = Field(description="Ed25519 public key that access tokens are verified with")
+    contact_public_key_file: Path = Field(
+        description="X25519 public key of the notification service, which customers' contacts are sealed for"
+    )
     networks_file: Path | None = Field(None, description="The partner networks whose webhooks are taken, as JSON")
     log_level: str = Field("INFO", description="Least level of the log lines that are written")
     city_refresh_s: float = Field(5.0, gt=0, description="Cities and their policies are read again after this")

@@ -42,8 +42,8 @@ class DispatcherSettings(BaseSettings):
     )
 
     host: str = Field("127.0.0.1", description="Address to listen on")
-    dispatcher_port: int = Field(15065, ge=1, le=65535, description="Port of the health checks")
-    dispatcher_metrics_port: int = Field(15066, ge=1, le=65535, description="Port of the metrics, over HTTP")
+    dispatcher_port: int = Field(15074, ge=1, le=65535, description="Port of the health checks")
+    dispatcher_metrics_port: int = Field(15075, ge=1, le=65535, description="Port of the metrics, over HTTP")
     assignment_dsn: PostgresDsn = Field(description="The PostgreSQL primary, as role assignment_api")
     redis_url: RedisDsn = Field(description="Where circuits are shared")
     networks_file: Path | None = Field(None, description="The partner networks whose APIs are called, as JSON")

@@ -16,6 +16,8 @@ COMMON = 10 * PAGE + WEEKS
 # A plan for any city takes it for an average one, of 25, where that costs about as much; the small one is half of that.
 AVERAGE = 60 * PAGE
 TENANT, OPERATOR, MATCHER = "assignment_tenant", "assignment_operator", "assignment_matcher"
+NOTIFICATION_TENANT, NOTIFICATION_OPERATOR = "notification_tenant", "notification_operator"
+TENANTS, OPERATORS = {TENANT, NOTIFICATION_TENANT}, {OPERATOR, NOTIFICATION_OPERATOR}
 GATEWAY, RELAY = "gateway", "relay"
 Values = Callable[[World], Sequence[object]]
 
