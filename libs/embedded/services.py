@@ -82,7 +82,7 @@ def service_specs(
 
     spec = partial(_service, settings, layout, needs)
     contact_key = {"LASTMILE_CONTACT_PUBLIC_KEY_FILE": str(secrets.contact_public_key_file)}
-    specs = _assignment_specs(settings, spec, dsns, redis, public_key | contact_key)
+    specs = _assignment_specs(settings, spec, dsns, redis, public_key, contact_key)
     specs += _notification_specs(settings, spec, dsns, redis, public_key, secrets)
     gateway_told = dsns("gateway_dsn", "gateway_query_dsn", "gateway_fallback_dsn") | redis | public_key
     gateway_told["LASTMILE_TOKEN_PRIVATE_KEY_FILE"] = str(secrets.token_private_key_file)
@@ -112,6 +112,7 @@ def _assignment_specs(
     dsns: Callable[..., dict[str, str]],
     redis: dict[str, str],
     public_key: dict[str, str],
+    contact_key: dict[str, str],
 ) -> list[ProcessSpec]:
     host, timeout_s = str(settings.host), settings.probe_timeout_s
     specs = [
@@ -121,6 +122,7 @@ def _assignment_specs(
             dsns("assignment_dsn", "assignment_query_dsn", "assignment_fallback_dsn")
             | redis
             | public_key
+            | contact_key
             | {"LASTMILE_ASSIGNMENT_METRICS_PORT": str(settings.assignment_metrics_port + index)},
             (settings.assignment_port, settings.assignment_metrics_port + index),
             grpc_health(host, settings.assignment_port, timeout_s),
