@@ -4,7 +4,8 @@ ServiceError
 ├── InvalidArgumentError
 │   └── TemplateInvalidError          fix: the message says what is wrong with the text
 ├── NotFoundError
-│   └── RecipientNotFoundError, MessageNotFoundError, TemplateNotFoundError, SuppressionNotFoundError
+│   ├── RecipientNotFoundError, MessageNotFoundError, TemplateNotFoundError
+│   └── SuppressionNotFoundError, WebhookNotFoundError
 ├── FailedPreconditionError
 │   ├── MessageUnderWayError          wait: it is about to be sent
 │   └── AddressSuppressedError        fix: only its owner can let it get messages again
@@ -51,6 +52,12 @@ class SuppressionNotFoundError(NotFoundError):
     """There is no such suppression."""
 
     reason = "SUPPRESSION_NOT_FOUND"
+
+
+class WebhookNotFoundError(NotFoundError):
+    """There is no such webhook, or the caller may not know of it."""
+
+    reason = "WEBHOOK_NOT_FOUND"
 
 
 class MessageUnderWayError(FailedPreconditionError):

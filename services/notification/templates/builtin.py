@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.notification.planning.rules import CUSTOMER, EMAIL, MERCHANT, OPS, PARTNER, SMS
+from services.notification.planning.rules import CUSTOMER, EMAIL, MERCHANT, OPS, PARTNER, SMS, WEBHOOK_DISABLED
 from services.notification.templates.language import DIGEST
 
 FALLBACK_LANGUAGE = "en"
@@ -64,6 +64,12 @@ _MERCHANT_EN = {
         f"{_NAMED}: the delivery failed", f"{_NAMED} could not be delivered at {{{{ time }}}}{_WHY}."
     ),
     ("returned", EMAIL): _email(f"{_NAMED} came back", f"{_NAMED} was returned at {{{{ time }}}}."),
+    (WEBHOOK_DISABLED, EMAIL): _email(
+        "Your webhook is disabled",
+        "your webhook is disabled since {{ time }}: its receiver "
+        "{% if reason == 'GONE' %}said that it wants no more{% else %}failed to take too many messages{% endif %}. "
+        "Set it again to enable it, and resend what it has missed.",
+    ),
     (DIGEST, EMAIL): _email("News of {{ count }} deliveries", _LIST),
 }
 _PARTNER_EN = {

@@ -61,7 +61,9 @@ async def carrier(mailbox: Mailbox) -> AsyncIterator[Carrier]:
 
 
 def outgoing() -> Outgoing:
-    return Outgoing(new_id(), "email", None, "asha@example.com", Words("पार्सल ORDER-1042", "नमस्ते, it is there."))
+    return Outgoing(
+        new_id(), new_id(), "email", None, "asha@example.com", Words("पार्सल ORDER-1042", "नमस्ते, it is there.")
+    )
 
 
 async def test_an_email_arrives_as_it_was_written_under_its_attempts_name(mailbox: Mailbox, carrier: Carrier) -> None:
