@@ -4,8 +4,8 @@ ServiceError
 ├── InvalidArgumentError
 │   └── TemplateInvalidError          fix: the message says what is wrong with the text
 ├── NotFoundError
-│   └── RecipientNotFoundError, MessageNotFoundError, TemplateNotFoundError, SuppressionNotFoundError,
-│       AlertNotFoundError
+│   ├── RecipientNotFoundError, MessageNotFoundError, TemplateNotFoundError
+│   └── SuppressionNotFoundError, WebhookNotFoundError, AlertNotFoundError
 ├── FailedPreconditionError
 │   ├── MessageUnderWayError          wait: it is about to be sent
 │   ├── AlertRecoveredError           nothing to do: it is over
@@ -53,6 +53,12 @@ class SuppressionNotFoundError(NotFoundError):
     """There is no such suppression."""
 
     reason = "SUPPRESSION_NOT_FOUND"
+
+
+class WebhookNotFoundError(NotFoundError):
+    """There is no such webhook, or the caller may not know of it."""
+
+    reason = "WEBHOOK_NOT_FOUND"
 
 
 class AlertNotFoundError(NotFoundError):
