@@ -17,6 +17,8 @@ from libs.embedded.valkey import ValkeyServer
 
 API, CONSUMER, MATCHER = "assignment-api", "assignment-consumer", "assignment-matcher"
 DISPATCHER = "assignment-dispatcher"
+# The same program as the api, to which the gateway sends reads: they queue for nothing that a command waits for.
+QUERIES = "assignment-queries"
 GATEWAY, RELAY, DEMO = "gateway", "relay", "demo"
 NOTIFICATION_API, PLANNER, SENDER = "notification-api", "notification-consumer", "notification-sender"
 ALERTER = "notification-alerter"
@@ -120,20 +122,32 @@ def _assignment_specs(
     contact_key: dict[str, str],
 ) -> list[ProcessSpec]:
     host, timeout_s = str(settings.host), settings.probe_timeout_s
+    api_told = dsns("assignment_dsn", "assignment_query_dsn", "assignment_fallback_dsn")
+    api_told |= redis | public_key | contact_key
     specs = [
         spec(
             numbered(API, index, settings.assignment_api_processes),
             ("services.assignment", "api"),
-            dsns("assignment_dsn", "assignment_query_dsn", "assignment_fallback_dsn")
-            | redis
-            | public_key
-            | contact_key
-            | {"LASTMILE_ASSIGNMENT_METRICS_PORT": str(settings.assignment_metrics_port + index)},
+            api_told | {"LASTMILE_ASSIGNMENT_METRICS_PORT": str(settings.assignment_metrics_port + index)},
             (settings.assignment_port, settings.assignment_metrics_port + index),
             grpc_health(host, settings.assignment_port, timeout_s),
         )
         for index in range(settings.assignment_api_processes)
     ]
+    specs.append(
+        spec(
+            QUERIES,
+            ("services.assignment", "api"),
+            api_told
+            | {
+                "LASTMILE_ASSIGNMENT_PORT": str(settings.assignment_queries_port),
+                "LASTMILE_ASSIGNMENT_METRICS_PORT": str(settings.assignment_queries_metrics_port),
+                "LASTMILE_ASSIGNMENT_NICENESS": str(settings.assignment_queries_niceness),
+            },
+            (settings.assignment_queries_port, settings.assignment_queries_metrics_port),
+            grpc_health(host, settings.assignment_queries_port, timeout_s),
+        )
+    )
     specs += [
         spec(
             numbered(MATCHER, index, settings.matcher_processes),
@@ -297,6 +311,7 @@ def _addresses(settings: PlatformSettings) -> dict[str, str]:
         "LASTMILE_RELAY_PORT": str(settings.relay_port),
         "LASTMILE_RELAY_METRICS_PORT": str(settings.relay_metrics_port),
         "LASTMILE_ASSIGNMENT_TARGET": f"{settings.host}:{settings.assignment_port}",
+        "LASTMILE_ASSIGNMENT_QUERIES_TARGET": f"{settings.host}:{settings.assignment_queries_port}",
         "LASTMILE_RELAY_TARGET": f"{settings.host}:{settings.relay_port}",
         "LASTMILE_GATEWAY_TARGET": f"{settings.host}:{settings.gateway_grpc_port}",
         "LASTMILE_GATEWAY_URL": f"http://{settings.host}:{settings.gateway_http_port}",

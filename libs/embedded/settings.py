@@ -44,6 +44,10 @@ class PlatformSettings(BaseSettings):
     assignment_metrics_port: Port = Field(
         15070, description="Metrics of the first assignment api, over HTTP; each further one takes the next port"
     )
+    assignment_queries_port: Port = Field(
+        15050, description="gRPC of the assignment api that the gateway's reads go to"
+    )
+    assignment_queries_metrics_port: Port = Field(15060, description="Metrics of that api, over HTTP")
     assignment_consumer_port: Port = Field(15063, description="Health of the assignment service's consumers")
     assignment_consumer_metrics_port: Port = Field(15064, description="Metrics of those consumers, over HTTP")
     matcher_port: Port = Field(15053, description="Health of the first matcher; each further one takes the next port")
@@ -89,6 +93,9 @@ class PlatformSettings(BaseSettings):
     )
 
     assignment_api_processes: int = Field(1, ge=1, le=32, description="Processes of the assignment api")
+    assignment_queries_niceness: int = Field(
+        5, ge=0, le=19, description="How far the api for reads stands back when processors are short"
+    )
     matcher_processes: int = Field(1, ge=1, le=32, description="Matchers")
     demo_rate_per_min: int = Field(
         12, ge=0, le=60_000, description="Deliveries a minute of synthetic traffic; 0 starts none"
@@ -187,6 +194,8 @@ class PlatformSettings(BaseSettings):
             "gateway_http_port",
             "gateway_grpc_port",
             "assignment_port",
+            "assignment_queries_port",
+            "assignment_queries_metrics_port",
             "assignment_consumer_port",
             "assignment_consumer_metrics_port",
             "dispatcher_port",

@@ -37,6 +37,8 @@ PORT_FIELDS = (
     "gateway_grpc_port",
     "assignment_port",
     "assignment_metrics_port",
+    "assignment_queries_port",
+    "assignment_queries_metrics_port",
     "assignment_consumer_port",
     "assignment_consumer_metrics_port",
     "matcher_port",

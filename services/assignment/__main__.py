@@ -1,6 +1,7 @@
 """The assignment service's processes: `python -m services.assignment api|matcher|consumer|dispatcher`."""
 
 import argparse
+import os
 import sys
 
 import uvloop
@@ -15,6 +16,7 @@ async def _api() -> None:
     from services.assignment.settings import ApiSettings
 
     settings = ApiSettings()
+    os.nice(settings.assignment_niceness)
     configure("assignment-api", settings.log_level)
     await serve_api(settings, stop_on_signals())
 

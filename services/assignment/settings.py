@@ -38,6 +38,9 @@ class ApiSettings(BaseSettings):
     )
     networks_file: Path | None = Field(None, description="The partner networks whose webhooks are taken, as JSON")
     log_level: str = Field("INFO", description="Least level of the log lines that are written")
+    assignment_niceness: int = Field(
+        0, ge=0, le=19, description="How far the process stands back when processors are short; for one that only reads"
+    )
     city_refresh_s: float = Field(5.0, gt=0, description="Cities and their policies are read again after this")
     match_pairs_max: int = Field(4_000_000, gt=0, description="Package-partner pairs of one Match call")
     matches_at_once_max: int = Field(2, gt=0, description="Match calls solved at once; others wait")

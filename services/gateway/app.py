@@ -26,9 +26,12 @@ from lastmile.notification.v1 import (
 from lastmile.streams.v1 import stream_pb2
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from libs.cache.caching import linked
+from libs.cache.reuse import Reuse
 from libs.grpc_server.identity import Role, TokenSigner, TokenVerifier
 from libs.grpc_server.server import GrpcServer
 from libs.ids import new_id
@@ -50,7 +53,8 @@ from services.gateway.rest.codec import GoogleJsonCodec
 from services.gateway.rest.comments import load_comments
 from services.gateway.rest.connections import limited
 from services.gateway.rest.routes import routes_of
-from services.gateway.rest.transcoder import Transcoder, Upstream, unrouted
+from services.gateway.rest.transcoder import Transcoder, unrouted
+from services.gateway.rest.upstream import Upstream
 from services.gateway.settings import GatewaySettings
 from services.gateway.webhooks.endpoint import NETWORK_PATH, WebhookEndpoint
 
@@ -86,33 +90,38 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
         )
         queries = await stack.enter_async_context(_querying(settings))
         redis_store = await stack.enter_async_context(redis.from_url(str(settings.redis_url)))
-        assignment = await stack.enter_async_context(grpc.aio.insecure_channel(settings.assignment_target))
+        targets = {"assignment": settings.assignment_target}
+        if settings.assignment_queries_target:
+            targets["assignment-queries"] = settings.assignment_queries_target
+        channels = {
+            name: await stack.enter_async_context(grpc.aio.insecure_channel(target)) for name, target in targets.items()
+        }
         await _ensure_bootstrap_key(settings, primary)
         verifier = TokenVerifier(settings.token_public_key_file)
         signer = TokenSigner(settings.token_private_key_file, timedelta(seconds=settings.gateway_credentials.token_s))
         credentials = Credentials(queries, signer, verifier, settings.gateway_credentials)
-        grpc_server = GrpcServer(
-            f"{settings.host}:{settings.gateway_grpc_port}",
-            [ACCESS_SERVICE],
-            verifier,
-            settings.gateway_server,
-            translate,
+        grpc_server = _access_server(
+            settings, verifier, AccessServicer(primary, queries, credentials, channels["assignment"])
         )
-        access_pb2_grpc.add_AccessServiceServicer_to_server(
-            AccessServicer(primary, queries, credentials, assignment), grpc_server.server
-        )
+        link = await stack.enter_async_context(linked(str(settings.redis_url), settings.gateway_cache))
         upstreams = await stack.enter_async_context(_upstreams(settings))
         limiter = RateLimiter(str(settings.redis_url), settings.gateway_rates)
         services = service_descriptors()
         transcoder = Transcoder(
-            routes_of(services), upstreams, credentials, limiter, GoogleJsonCodec(), settings.gateway_rest
+            routes_of(services),
+            upstreams,
+            credentials,
+            limiter,
+            GoogleJsonCodec(),
+            Reuse(link, queries.clock, settings.gateway_rest.outdated_ms_max),
+            settings.gateway_rest,
         )
         hub = Hub(str(settings.redis_url), GoogleJsonCodec(), settings.gateway_live)
         follow = live.LiveEndpoint(hub, credentials, verifier, limiter, settings.gateway_live)
         assignment_upstream = upstreams[network_pb2.DESCRIPTOR.services_by_name["PartnerNetworkService"].full_name]
         webhooks = WebhookEndpoint(assignment_upstream, limiter, settings.gateway_webhooks)
         timeout_s = settings.gateway_health_timeout_s
-        checks, dispensable = health.checks_of(queries.check_any, assignment, redis_store, timeout_s)
+        checks, dispensable = health.checks_of(queries.check_any, channels, redis_store, timeout_s)
         routes: list[BaseRoute] = [
             *health.routes(checks, dispensable, timeout_s),
             *pages.routes(with_live(openapi.build(services, load_comments())), settings.assignment_target),
@@ -120,9 +129,8 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
             Route(NETWORK_PATH, webhooks.answer, methods=_ALL_METHODS),
             Route("/{path:path}", transcoder.answer, methods=_ALL_METHODS),
         ]
-        http_server = _http_server(
-            _with_security_headers(Starlette(routes=routes, exception_handlers={HTTPException: unrouted})), settings
-        )
+        pages_and_live = Starlette(routes=routes, exception_handlers={HTTPException: unrouted})
+        http_server = _http_server(_with_security_headers(_calls_first(transcoder, pages_and_live)), settings)
         async with asyncio.TaskGroup() as group:
             group.create_task(grpc_server.serve(stop))
             group.create_task(follow.run(stop))
@@ -133,9 +141,17 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
             stop.set()
 
 
+def _access_server(settings: GatewaySettings, verifier: TokenVerifier, servicer: AccessServicer) -> GrpcServer:
+    address = f"{settings.host}:{settings.gateway_grpc_port}"
+    server = GrpcServer(address, [ACCESS_SERVICE], verifier, settings.gateway_server, translate)
+    access_pb2_grpc.add_AccessServiceServicer_to_server(servicer, server.server)
+    return server
+
+
 @asynccontextmanager
 async def _upstreams(settings: GatewaySettings) -> AsyncIterator[dict[str, Upstream]]:
-    assignment = Upstream(settings.assignment_target, settings.gateway_rest)
+    reads = settings.assignment_queries_target or settings.assignment_target
+    assignment = Upstream(settings.assignment_target, settings.gateway_rest, reads)
     notification = Upstream(settings.notification_target, settings.gateway_rest)
     relay = Upstream(settings.relay_target, settings.gateway_rest)
     own = Upstream(f"{settings.host}:{settings.gateway_grpc_port}", settings.gateway_rest)
@@ -170,6 +186,19 @@ async def _ensure_bootstrap_key(settings: GatewaySettings, primary: asyncpg.Pool
         raise ValueError(f"{path} holds no API key: it must look like lm_ and at least 20 letters and digits")
     bootstrap = ApiKey(new_id(), "bootstrap", Role.OPS, None, None, datetime.now(UTC))
     await store.create(primary, keys.hashed(key), bootstrap)
+
+
+def _calls_first(transcoder: Transcoder, others: ASGIApp) -> ASGIApp:
+    """Give calls to the transcoder as they come: it needs neither a router nor handlers of exceptions around it."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith("/v1/") and scope["path"] != live.PATH:
+            response = await transcoder.answer(Request(scope, receive))
+            await response(scope, receive, send)
+        else:
+            await others(scope, receive, send)
+
+    return app
 
 
 def _with_security_headers(app: ASGIApp) -> ASGIApp:

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
+from services.gateway.rest.rendering import value_of
+
 DEPTH_MAX = 32
 
 
@@ -29,7 +31,7 @@ class JsonCodec(Protocol):
 
 
 class GoogleJsonCodec:
-    """google.protobuf's own codec."""
+    """google.protobuf's own codec, with answers written by functions of their types."""
 
     def parse(self, value: dict[str, Any], message: Message) -> None:
         """See JsonCodec."""
@@ -43,8 +45,7 @@ class GoogleJsonCodec:
 
     def render(self, message: Message) -> bytes:
         """See JsonCodec."""
-        value = json_format.MessageToDict(message, always_print_fields_with_no_presence=True)
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        return json.dumps(value_of(message), ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def decode(body: bytes) -> Any:

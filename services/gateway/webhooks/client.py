@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from lastmile.assignment.v1 import network_webhook_pb2 as pb
 
-from services.gateway.rest.transcoder import Upstream
+from services.gateway.rest.upstream import Upstream
 
 _RPC = "/lastmile.assignment.v1.NetworkWebhookService/ReceiveNetworkWebhook"
 _PREFIX = "NETWORK_UPDATE_OUTCOME_"
@@ -22,7 +22,7 @@ async def receive_network_webhook(
         webhook_signature=headers.get("webhook-signature", ""),
         body=body,
     )
-    call = upstream.call(_RPC)
+    call = upstream.call(_RPC, is_read=False)
     raw = await call(request.SerializeToString(), timeout=timeout_s, metadata=[("x-request-id", request_id)])
     response = pb.ReceiveNetworkWebhookResponse.FromString(raw)
     said = {

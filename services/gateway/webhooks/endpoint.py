@@ -16,7 +16,7 @@ from services.gateway.auth.rate_limits import RateLimiter
 from services.gateway.rest.callers import request_id_of
 from services.gateway.rest.problems import Problem, ProblemError, problem_of, refuse, response_of
 from services.gateway.rest.requests import read_body
-from services.gateway.rest.transcoder import Upstream
+from services.gateway.rest.upstream import Upstream
 from services.gateway.webhooks.client import TOO_EARLY, receive_network_webhook
 
 log = logging.getLogger("access")

@@ -37,7 +37,7 @@ def test_every_process_knows_only_the_secrets_it_works_with(specs: dict[str, Pro
         "TOKEN_PUBLIC_KEY_FILE",
         "CONTACT_PUBLIC_KEY_FILE",
     }
-    assert secrets_of(specs["assignment-api-1"]) == api
+    assert secrets_of(specs["assignment-api-1"]) == secrets_of(specs["assignment-queries"]) == api
     assert secrets_of(specs["assignment-matcher-1"]) == {"MATCHER_DSN", "REDIS_URL", "TOKEN_PUBLIC_KEY_FILE"}
     assert secrets_of(specs["gateway"]) == {
         "GATEWAY_DSN",
@@ -81,9 +81,14 @@ def test_nothing_secret_of_the_shell_is_passed_on(specs: dict[str, ProcessSpec])
         assert spec.environment["LASTMILE_LOG_LEVEL"] == "DEBUG"
 
 
-def test_processes_share_the_apis_port_and_each_matcher_has_its_own(specs: dict[str, ProcessSpec]) -> None:
+def test_apis_share_a_port_and_the_one_for_reads_and_each_matcher_have_their_own(specs: dict[str, ProcessSpec]) -> None:
     assert specs["assignment-api-1"].ports == (15051, 15070)
     assert specs["assignment-api-2"].ports == (15051, 15071)
+    assert specs["assignment-queries"].ports == (15050, 15060)
+    assert specs["assignment-queries"].environment["LASTMILE_ASSIGNMENT_PORT"] == "15050"
+    assert specs["assignment-api-1"].environment["LASTMILE_ASSIGNMENT_PORT"] == "15051"
+    assert specs["assignment-queries"].environment["LASTMILE_ASSIGNMENT_NICENESS"] == "5"
+    assert specs["gateway"].environment["LASTMILE_ASSIGNMENT_QUERIES_TARGET"] == "127.0.0.1:15050"
     assert specs["assignment-matcher-2"].ports == (15054, 15081)
     assert specs["assignment-matcher-2"].environment["LASTMILE_MATCHER_PORT"] == "15054"
 
