@@ -20,12 +20,13 @@ from libs.embedded.postgres import MAINTENANCE_DATABASE, PRIMARY, STANDBY, Postg
 from libs.embedded.process_info import port_holder, port_is_free
 from libs.embedded.readiness import accepts_queries
 from libs.embedded.secret_store import OWNER_ROLE, SecretStore
-from libs.embedded.services import connections, demo_spec, service_specs
+from libs.embedded.services import demo_spec, service_specs
 from libs.embedded.settings import PlatformSettings
 from libs.embedded.standby_keeper import StandbyKeeper
 from libs.embedded.state import home_lock
 from libs.embedded.supervisor import Supervisor
 from libs.embedded.valkey import CONFIG_NAME, ValkeyServer
+from libs.embedded.wiring import connections
 
 VALKEY = "valkey"
 ROLES, TABLES, CAUGHT_UP = "roles", "tables", "standby-caught-up"

@@ -5,8 +5,9 @@ import pytest
 from libs.embedded.layout import Layout
 from libs.embedded.nodes import ProcessSpec
 from libs.embedded.secret_store import SecretStore
-from libs.embedded.services import Connections, demo_spec, service_specs
+from libs.embedded.services import demo_spec, service_specs
 from libs.embedded.settings import POSTGRES_DSN_FIELDS, PlatformSettings
+from libs.embedded.wiring import Connections
 
 KNOWN = Connections({field: f"postgresql://{field}" for field in POSTGRES_DSN_FIELDS}, "redis://cache")
 SECRET = ("DSN", "REDIS_URL", "KEY_FILE", "VAULT_FILE")
@@ -72,7 +73,7 @@ def test_what_providers_are_told_is_told_to_the_notification_service_alone(
     layout, secrets = Layout(tmp_path, tmp_path / "servers", None), SecretStore(tmp_path / "secrets")
     found = service_specs(PlatformSettings(home=tmp_path), layout, secrets, KNOWN, ("tables",))
     told = {spec.name for spec in found if "secret" in spec.environment.values()}
-    assert told == {"notification-api", "notification-consumer", "notification-sender"}
+    assert told == {"notification-api", "notification-consumer", "notification-sender", "notification-alerter"}
 
 
 def test_nothing_secret_of_the_shell_is_passed_on(specs: dict[str, ProcessSpec]) -> None:
