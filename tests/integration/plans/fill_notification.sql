@@ -52,7 +52,7 @@ INSERT INTO notification.seen_events (consumer, event_id) SELECT 'notification_p
 INSERT INTO notification.network_partners (partner_id, network_code, version)
 SELECT md5('partner ' || p)::uuid, CASE WHEN p % 2 = 0 THEN '' ELSE 'network' || p % 10 END, 1 FROM generate_series(1, 20000) AS p;
 INSERT INTO notification.withdrawn_offers (offer_id, delivery_id, merchant_id, network_code, withdrawn_at, rematched_at)
-SELECT uuidv7(), md5('withdrawn ' || w)::uuid, md5('merchant ' || w % 1000)::uuid, 'network' || w % 10, now() - w * interval '1 minute',
+SELECT uuidv7(-w * interval '1 minute'), md5('withdrawn ' || w)::uuid, md5('merchant ' || w % 1000)::uuid, 'network' || w % 10, now() - w * interval '1 minute',
   CASE WHEN w % 100 > 0 THEN now() END
 FROM generate_series(1, 50000) AS w;
 INSERT INTO notification.alerts (id, kind, subject, state, symptoms, what, action, impact, since, opened_at, recovered_at, version)
