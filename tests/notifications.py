@@ -22,7 +22,8 @@ from libs.streams.codec import Event, decode
 from services.assignment.deliveries.codec import customer_from, sealed_customer
 from services.assignment.events import event_text, timestamp
 from services.notification.handlers.planner import NotificationPlanner
-from services.notification.planning.planner import PlanLimits, Planner
+from services.notification.planning.limits import PlanLimits
+from services.notification.planning.planner import Planner
 from services.notification.sending.carriers import Carrier
 from services.notification.sending.outcomes import RetryLimits
 from services.notification.sending.sender import Sender, SendLimits
@@ -147,7 +148,7 @@ class Notifications:
         self, routes: Mapping[str, Sequence[Carrier]], limits: SendLimits = QUICK, retry: RetryLimits = QUICK_RETRY
     ) -> Sender:
         """A sender of its own."""
-        return Sender(self.primary, routes, Writer(self.vault, self.book, RenderLimits()), limits, retry)
+        return Sender(self.primary, routes, Writer(self.vault, self.book, RenderLimits()), limits, retry, retry)
 
     def sweeper(self, *carriers: Carrier, limits: SweepLimits = QUICK_SWEEP) -> Sweeper:
         """Somebody who looks after what is left behind."""

@@ -23,6 +23,8 @@ ALERTER = "notification-alerter"
 # What a service needs of the shell it was started from; anything named LASTMILE_ or OTEL_ is passed on besides.
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "SSL_CERT_FILE", "NO_COLOR")
 PASSED_ON_PREFIXES = ("LASTMILE_", "OTEL_")
+# What is told to the notification service and to nobody else.
+NOTIFICATION_PREFIX = "LASTMILE_NOTIFICATION_"
 SECRET_VARIABLES = (
     *(variable(field) for field in POSTGRES_DSN_FIELDS),
     "LASTMILE_REDIS_URL",
@@ -83,8 +85,8 @@ def service_specs(
 
     spec = partial(_service, settings, layout, needs)
     contact_key = {"LASTMILE_CONTACT_PUBLIC_KEY_FILE": str(secrets.contact_public_key_file)}
-    specs = _assignment_specs(settings, spec, dsns, redis, public_key | contact_key)
-    specs += _notification_specs(settings, spec, dsns, redis | public_key, secrets)
+    specs = _assignment_specs(settings, spec, dsns, redis, public_key, contact_key)
+    specs += _notification_specs(settings, spec, dsns, redis, public_key, secrets)
     gateway_told = dsns("gateway_dsn", "gateway_query_dsn", "gateway_fallback_dsn") | redis | public_key
     gateway_told["LASTMILE_TOKEN_PRIVATE_KEY_FILE"] = str(secrets.token_private_key_file)
     gateway_told["LASTMILE_GATEWAY_BOOTSTRAP_OPS_KEY_FILE"] = str(secrets.ops_api_key_file)
@@ -115,6 +117,7 @@ def _assignment_specs(
     dsns: Callable[..., dict[str, str]],
     redis: dict[str, str],
     public_key: dict[str, str],
+    contact_key: dict[str, str],
 ) -> list[ProcessSpec]:
     host, timeout_s = str(settings.host), settings.probe_timeout_s
     specs = [
@@ -124,6 +127,7 @@ def _assignment_specs(
             dsns("assignment_dsn", "assignment_query_dsn", "assignment_fallback_dsn")
             | redis
             | public_key
+            | contact_key
             | {"LASTMILE_ASSIGNMENT_METRICS_PORT": str(settings.assignment_metrics_port + index)},
             (settings.assignment_port, settings.assignment_metrics_port + index),
             grpc_health(host, settings.assignment_port, timeout_s),
@@ -165,17 +169,21 @@ def _notification_specs(
     settings: PlatformSettings,
     spec: Callable[..., ProcessSpec],
     dsns: Callable[..., dict[str, str]],
-    common: dict[str, str],
+    redis: dict[str, str],
+    public_key: dict[str, str],
     secrets: SecretStore,
 ) -> list[ProcessSpec]:
     host, timeout_s = str(settings.host), settings.probe_timeout_s
     vault = {"LASTMILE_NOTIFICATION_VAULT_FILE": str(secrets.notification_vault_file)}
-    worker = dsns("notification_worker_dsn") | common | vault
+    # Providers' secrets among them.
+    own = {name: value for name, value in os.environ.items() if name.startswith(NOTIFICATION_PREFIX)}
+    common = {name: value for name, value in own.items() if name not in SECRET_VARIABLES} | redis | vault
+    worker = common | dsns("notification_worker_dsn")
     return [
         spec(
             NOTIFICATION_API,
             ("services.notification", "api"),
-            dsns("notification_dsn", "notification_query_dsn", "notification_fallback_dsn") | common | vault,
+            common | public_key | dsns("notification_dsn", "notification_query_dsn", "notification_fallback_dsn"),
             (settings.notification_port, settings.notification_receipts_port),
             grpc_health(host, settings.notification_port, timeout_s),
         ),
@@ -256,7 +264,9 @@ def _inherited() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if (name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES)) and name not in SECRET_VARIABLES
+        if (name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES))
+        and not name.startswith(NOTIFICATION_PREFIX)
+        and name not in SECRET_VARIABLES
     }
 
 

@@ -19,6 +19,8 @@ from lastmile.notification.v1 import (
     sandbox_pb2_grpc,
     template_pb2,
     template_pb2_grpc,
+    webhook_pb2,
+    webhook_pb2_grpc,
 )
 from starlette.applications import Starlette
 
@@ -33,12 +35,14 @@ from services.notification.alerts.servicer import AlertServicer
 from services.notification.database import Database
 from services.notification.inbox.servicer import SandboxServicer
 from services.notification.messages.servicer import MessageServicer
+from services.notification.providers.webhook import WebhookSettings
 from services.notification.receipts.endpoint import ReceiptEndpoint
 from services.notification.recipients.servicer import RecipientServicer
 from services.notification.sending.process import carrying
 from services.notification.settings import ApiSettings
 from services.notification.status.servicer import ProviderServicer
 from services.notification.templates.servicer import TemplateServicer
+from services.notification.webhooks.servicer import WebhookServicer
 
 SERVICES = tuple(
     module.DESCRIPTOR.services_by_name[name].full_name
@@ -49,6 +53,7 @@ SERVICES = tuple(
         (provider_pb2, "ProviderService"),
         (sandbox_pb2, "SandboxService"),
         (alert_pb2, "AlertService"),
+        (webhook_pb2, "WebhookService"),
     )
 )
 
@@ -104,6 +109,10 @@ def _add_servicers(
     )
     sandbox_pb2_grpc.add_SandboxServiceServicer_to_server(SandboxServicer(database, vault), server)
     alert_pb2_grpc.add_AlertServiceServicer_to_server(AlertServicer(database), server)
+    webhooks = WebhookServicer(
+        database, vault, settings.notification_plan, private_receivers=WebhookSettings().private_receivers
+    )
+    webhook_pb2_grpc.add_WebhookServiceServicer_to_server(webhooks, server)
 
 
 def _http_server(endpoint: ReceiptEndpoint, settings: ApiSettings) -> uvicorn.Server:

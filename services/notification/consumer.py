@@ -17,7 +17,8 @@ from libs.streams.limits import ConsumerLimits
 from libs.streams.run import run_consumers
 from libs.telemetry.metrics import serve_metrics
 from services.notification import handlers
-from services.notification.planning.planner import PlanLimits, Planner
+from services.notification.planning.limits import PlanLimits
+from services.notification.planning.planner import Planner
 
 
 class ConsumerSettings(BaseSettings):

@@ -4,8 +4,8 @@ ServiceError
 ├── InvalidArgumentError
 │   └── TemplateInvalidError          fix: the message says what is wrong with the text
 ├── NotFoundError
-│   └── RecipientNotFoundError, MessageNotFoundError, TemplateNotFoundError, SuppressionNotFoundError,
-│       AlertNotFoundError
+│   ├── RecipientNotFoundError, MessageNotFoundError, TemplateNotFoundError
+│   └── SuppressionNotFoundError, WebhookNotFoundError, AlertNotFoundError
 ├── FailedPreconditionError
 │   ├── MessageUnderWayError          wait: it is about to be sent
 │   ├── AlertRecoveredError           nothing to do: it is over
@@ -65,6 +65,12 @@ class AlertRecoveredError(FailedPreconditionError):
     """The alert is over."""
 
     reason = "ALERT_RECOVERED"
+
+
+class WebhookNotFoundError(NotFoundError):
+    """There is no such webhook, or the caller may not know of it."""
+
+    reason = "WEBHOOK_NOT_FOUND"
 
 
 class MessageUnderWayError(FailedPreconditionError):

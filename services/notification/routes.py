@@ -8,5 +8,5 @@ Routes = dict[str, Annotated[list[str], Field(min_length=1, max_length=8)]]
 
 
 def default_routes() -> Routes:
-    """Return where messages go that no provider is configured for: the local inbox."""
-    return {"sms": ["inbox"], "email": ["inbox"]}
+    """Return where messages go that no provider is configured for: the local inbox, but for merchants' own systems."""
+    return {"sms": ["inbox"], "email": ["inbox"], "webhook": ["webhook"]}

@@ -9,7 +9,7 @@ from libs.grpc_server.server import ServerLimits
 from libs.postgres.log_clock import ClockLimits
 from libs.postgres.pool import PoolLimits
 from libs.postgres.replica import ReplicaLimits
-from services.notification.planning.planner import PlanLimits
+from services.notification.planning.limits import PlanLimits
 from services.notification.receipts.endpoint import ReceiptLimits
 from services.notification.routes import Routes, default_routes
 from services.notification.templates.rendering import RenderLimits

@@ -148,9 +148,33 @@ def test_recipients_say_what_they_want_and_addresses_are_suppressed(ops: Rest) -
     assert stranger.ask("PUT", "/v1/recipients", contact | {"ownerId": merchant_id}).status_code == 400
 
 
+def test_a_merchant_says_where_its_system_listens(ops: Rest) -> None:
+    merchant_id = ops.merchant()
+    merchant, path = ops.key("merchant", merchantId=merchant_id), f"/v1/merchants/{merchant_id}/webhook"
+    assert merchant.ask("GET", path).status_code == 404
+    for url in ("http://example.com/hook", "https://user:word@example.com/", "https://", "nonsense"):
+        assert merchant.ask("PUT", path, {"url": url}).status_code == 400
+    made = merchant.ask("PUT", path, {"url": "https://hooks.example.com/secret"}).json()
+    assert made["secret"].startswith("whsec_")
+    assert made["webhook"]["maskedUrl"] == "https://hooks.example.com/***"
+    again = merchant.ask("PUT", path, {"url": "https://hooks.example.com/other"}).json()
+    assert again["secret"] == ""
+    rotated = merchant.post(f"{path}:rotateSecret")
+    assert rotated["secret"].startswith("whsec_")
+    assert rotated["secret"] != made["secret"]
+    assert rotated["webhook"]["previousSecretUntil"]
+    assert merchant.get(path)["webhook"]["maskedUrl"] == "https://hooks.example.com/***"
+    stranger = ops.key("merchant", merchantId=ops.merchant())
+    for verb, body in (("GET", None), ("PUT", {"url": "https://stranger.example.com/"}), ("DELETE", None)):
+        assert stranger.ask(verb, path, body).status_code == 404
+    assert stranger.ask("POST", f"{path}:rotateSecret", {}).status_code == 404
+    assert merchant.ask("DELETE", path).status_code == 200
+    assert merchant.ask("GET", path).status_code == 404
+
+
 def test_ops_see_how_providers_fare(ops: Rest) -> None:
     answer = until(
         lambda: (now := ops.get("/v1/providers")) and now["providers"][0]["circuit"] == "CIRCUIT_STATE_CLOSED" and now
     )
     named = [(p["name"], p["channel"], p["place"]) for p in answer["providers"]]
-    assert named == [("inbox", "CHANNEL_EMAIL", 1), ("inbox", "CHANNEL_SMS", 1)]
+    assert named == [("inbox", "CHANNEL_EMAIL", 1), ("inbox", "CHANNEL_SMS", 1), ("webhook", "CHANNEL_WEBHOOK", 1)]

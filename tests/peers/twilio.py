@@ -90,7 +90,7 @@ class TwilioPeer:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one connection's requests."""
         try:
-            while (request := await _read(reader)) is not None:
+            while (request := await read_request(reader)) is not None:
                 if not await self._answer(*request, writer):
                     break
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -168,7 +168,7 @@ async def twilio_peer(choose: Callable[[Mapping[str, str]], Fault] = lambda _: F
         await asyncio.gather(*connections, return_exceptions=True)
 
 
-async def _read(reader: asyncio.StreamReader) -> tuple[str, str, dict[str, str], bytes] | None:
+async def read_request(reader: asyncio.StreamReader) -> tuple[str, str, dict[str, str], bytes] | None:
     head = await reader.readuntil(b"\r\n\r\n") if not reader.at_eof() else b""
     if not head:
         return None

@@ -1,7 +1,8 @@
 """The lifecycle of a message: a table of states and transitions, with who makes each.
 
 Invariants: from SENDING no way leads back to PLANNED but by a sender who knows that nothing was sent; what may have
-been sent waits in OUTCOME_UNKNOWN until its provider says, or a person takes it on themselves to send it again.
+been sent waits in OUTCOME_UNKNOWN until its provider says, or a person takes it on themselves to send it again. Only
+what its receiver drops by its id is repeated without.
 """
 
 from collections.abc import Mapping
@@ -29,6 +30,8 @@ class Mover(StrEnum):
     PROVIDER = "provider"
     # Ends what a sender left open when it died.
     SWEEPER = "sweeper"
+    # Sends again what its receiver drops if it has it: webhooks.
+    REPEATER = "repeater"
     PERSON = "person"
 
 
@@ -60,7 +63,12 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(_S.OUTCOME_UNKNOWN, _S.SENT, _SENDER | _PROVIDER, "the provider has taken it"),
     Transition(_S.OUTCOME_UNKNOWN, _S.DELIVERED, _SENDER | _PROVIDER, "it has arrived"),
     Transition(_S.OUTCOME_UNKNOWN, _S.FAILED, _SENDER | _PROVIDER, "it did not arrive"),
-    Transition(_S.OUTCOME_UNKNOWN, _S.PLANNED, _PERSON, "sent again though it may arrive twice"),
+    Transition(
+        _S.OUTCOME_UNKNOWN,
+        _S.PLANNED,
+        _PERSON | {_M.REPEATER},
+        "sent again, and twice unless dropped",
+    ),
     Transition(_S.SENT, _S.PLANNED, _PERSON, "sent again"),
     Transition(_S.DELIVERED, _S.PLANNED, _PERSON, "sent again"),
     Transition(_S.FAILED, _S.PLANNED, _PERSON, "sent again"),

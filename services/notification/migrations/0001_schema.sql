@@ -195,6 +195,19 @@ CREATE TABLE notification.receipts (
 );
 CREATE INDEX receipts_by_age ON notification.receipts (received_at);
 
+-- Where merchants' systems listen: their URLs are addresses.
+CREATE TABLE notification.webhooks (
+  merchant_id uuid PRIMARY KEY,
+  secret_sealed bytea NOT NULL,
+  -- The secret before, which signs too until then.
+  previous_sealed bytea,
+  previous_until timestamptz,
+  -- Messages in a row that failed for good.
+  failures integer NOT NULL,
+  disabled_at timestamptz,
+  updated_at timestamptz NOT NULL
+);
+
 -- Where messages go that no provider is configured for.
 CREATE TABLE notification.inbox (
   -- The attempt's.
@@ -210,7 +223,7 @@ CREATE INDEX inbox_by_merchant ON notification.inbox (merchant_id, id);
 DO $$
 DECLARE table_name text;
 BEGIN
-  FOREACH table_name IN ARRAY ARRAY['recipients', 'addresses', 'templates', 'messages', 'attempts', 'inbox'] LOOP
+  FOREACH table_name IN ARRAY ARRAY['recipients', 'addresses', 'templates', 'messages', 'attempts', 'inbox', 'webhooks'] LOOP
     EXECUTE format('ALTER TABLE notification.%I ENABLE ROW LEVEL SECURITY', table_name);
     EXECUTE format('CREATE POLICY tenant ON notification.%I TO notification_tenant USING (merchant_id = ANY (notification.current_merchant_ids()))', table_name);
     EXECUTE format('CREATE POLICY operator ON notification.%I TO notification_operator USING (true)', table_name);
@@ -223,6 +236,7 @@ END $$;
 GRANT SELECT, INSERT, UPDATE ON notification.recipients, notification.addresses, notification.templates TO notification_tenant;
 GRANT SELECT, UPDATE ON notification.messages TO notification_tenant;
 GRANT SELECT ON notification.inbox TO notification_tenant;
+GRANT SELECT, INSERT, UPDATE, DELETE ON notification.webhooks TO notification_tenant, notification_operator;
 GRANT DELETE ON notification.addresses TO notification_tenant, notification_operator;
 -- Whether an address is suppressed, not whose else it is.
 GRANT SELECT ON notification.suppressions TO notification_tenant, notification_tenant_reader;
@@ -232,5 +246,5 @@ GRANT SELECT, INSERT, UPDATE ON notification.merchants, notification.cities, not
 GRANT SELECT, INSERT, DELETE ON notification.seen_events, notification.suppressions, notification.receipts,
   notification.inbox TO notification_operator;
 GRANT SELECT ON notification.recipients, notification.addresses, notification.templates, notification.messages,
-  notification.attempts, notification.inbox TO notification_tenant_reader, notification_operator_reader;
+  notification.attempts, notification.inbox, notification.webhooks TO notification_tenant_reader, notification_operator_reader;
 GRANT SELECT ON notification.suppressions TO notification_operator_reader;

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import asyncpg
-from pydantic import BaseModel, ConfigDict, Field
 
 from libs.privacy.vault import Vault
 from services.notification import metrics
 from services.notification.planning import store
 from services.notification.planning.learnt import Happening, Learnt, NewDelivery
+from services.notification.planning.limits import PlanLimits
 from services.notification.planning.rules import (
     CUSTOMER,
     EMAIL,
@@ -28,16 +28,6 @@ from services.notification.planning.store import KnownDelivery, SealedCustomer
 from services.notification.recipients import places
 
 OPS_OWNER = UUID(int=0)
-
-
-class PlanLimits(BaseModel):
-    """What holds for whoever has said nothing else."""
-
-    model_config = ConfigDict(frozen=True)
-
-    time_zone: str = Field("Asia/Kolkata", description="Of recipients whose city is unknown")
-    quiet_from_min: int = Field(21 * 60, ge=0, le=1439, description="Minute of the day when quiet hours begin")
-    quiet_until_min: int = Field(8 * 60, ge=0, le=1439, description="Minute of the day when they end")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ CUSTOMER, MERCHANT, PARTNER, OPS = "customer", "merchant", "partner", "ops"
 ALERT_RAISED, ALERT_OVER, OUTAGE_BEGAN, OUTAGE_OVER = "alert_raised", "alert_over", "outage_began", "outage_over"
 # Lower is sent first.
 URGENT, NORMAL, BULK = 0, 1, 2
+# No state of a delivery: what a merchant is told of its webhook.
+WEBHOOK_DISABLED = "webhook_disabled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,12 @@ RULES: tuple[Rule, ...] = (
     Rule("cancelled", CUSTOMER, (SMS, EMAIL)),
     Rule("attempt_failed", MERCHANT, (EMAIL,), digestible=True),
     Rule("returned", MERCHANT, (EMAIL,), digestible=True),
+    Rule(WEBHOOK_DISABLED, MERCHANT, (EMAIL,), URGENT),
     Rule("offered", PARTNER, (SMS,), URGENT, useful_for=timedelta(minutes=10)),
     Rule("cancelled", PARTNER, (SMS,), URGENT, useful_for=_SOON),
     Rule("returned", OPS, (EMAIL,), BULK, digestible=True),
-    Rule(ALERT_RAISED, OPS, (EMAIL, WEBHOOK), URGENT, useful_for=_SOON),
-    Rule(ALERT_OVER, OPS, (EMAIL, WEBHOOK), URGENT, useful_for=_SOON),
+    Rule(ALERT_RAISED, OPS, (EMAIL,), URGENT, useful_for=_SOON),
+    Rule(ALERT_OVER, OPS, (EMAIL,), URGENT, useful_for=_SOON),
     Rule(OUTAGE_BEGAN, MERCHANT, (EMAIL, WEBHOOK), URGENT, useful_for=_SOON),
     Rule(OUTAGE_OVER, MERCHANT, (EMAIL, WEBHOOK), URGENT, useful_for=_SOON),
     # A system is told of everything, and sleeps never.

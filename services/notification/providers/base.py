@@ -28,6 +28,8 @@ class Provider(Protocol):
 
     name: ClassVar[str]
     channels: ClassVar[frozenset[str]]
+    # Whether the receiver drops what it has got before, so that what may have been sent is sent again.
+    drops_repeats: ClassVar[bool]
     Settings: ClassVar[type[ProviderSettings]]
 
     async def send(self, outgoing: Outgoing) -> Accepted:

@@ -34,6 +34,7 @@ class InboxProvider:
 
     name: ClassVar[str] = "inbox"
     channels: ClassVar[frozenset[str]] = frozenset({"sms", "email"})
+    drops_repeats: ClassVar[bool] = False
     Settings = InboxSettings
 
     def __init__(self, settings: InboxSettings, primary: asyncpg.Pool, vault: Vault) -> None:

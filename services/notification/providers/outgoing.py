@@ -15,10 +15,14 @@ class Outgoing:
     """One attempt: to whom, over what, in which words. A digest is one attempt of several messages."""
 
     attempt_id: UUID
+    # Of several together, the first.
+    message_id: UUID
     channel: str
     merchant_id: UUID | None
     address: str = field(repr=False)
     words: Words = field(repr=False)
+    # What a webhook is signed with; none for others.
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 from services.notification import providers
 from services.notification.providers.base import Provider
 
-_PARTS = ("name", "channels", "Settings", "send", "classify", "look_up", "receipt_of", "close")
+_PARTS = ("name", "channels", "drops_repeats", "Settings", "send", "classify", "look_up", "receipt_of", "close")
 _HELPERS = frozenset({"base", "registry", "outgoing"})
 
 

@@ -46,6 +46,7 @@ class SmtpProvider:
 
     name: ClassVar[str] = "smtp"
     channels: ClassVar[frozenset[str]] = frozenset({"email"})
+    drops_repeats: ClassVar[bool] = False
     Settings = SmtpSettings
 
     def __init__(self, settings: SmtpSettings) -> None:

@@ -68,6 +68,7 @@ class TwilioProvider:
 
     name: ClassVar[str] = "twilio"
     channels: ClassVar[frozenset[str]] = frozenset({"sms"})
+    drops_repeats: ClassVar[bool] = False
     Settings = TwilioSettings
 
     def __init__(self, settings: TwilioSettings) -> None:

@@ -1,8 +1,12 @@
 """A recipient: who is told, where, and what it wants to hear."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
+
+from libs.ids import new_id
+from services.notification.planning.limits import PlanLimits
+from services.notification.templates.builtin import FALLBACK_LANGUAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,15 @@ class Recipient:
     version: int
     created_at: datetime
     updated_at: datetime
+
+
+def owned_by(
+    audience: str, owner_id: UUID, merchant_id: UUID | None, name_sealed: bytes, limits: PlanLimits
+) -> Recipient:
+    """Return a recipient as it begins: with the preferences of whoever has said nothing."""
+    now = datetime.now(UTC)
+    preferences = Preferences(FALLBACK_LANGUAGE, limits.time_zone, limits.quiet_from_min, limits.quiet_until_min)
+    return Recipient(new_id(), audience, merchant_id, owner_id, name_sealed, preferences, 1, now, now)
 
 
 @dataclass(frozen=True, slots=True)

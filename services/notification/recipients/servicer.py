@@ -10,19 +10,18 @@ from libs.grpc_server import paging
 from libs.grpc_server.call import current_call
 from libs.grpc_server.errors import FieldViolation, InvalidArgumentError
 from libs.grpc_server.identity import Principal
-from libs.ids import new_id
 from libs.privacy.addresses import AddressError
 from libs.privacy.vault import Vault
 from services.notification.database import Database
 from services.notification.enums.codec import AUDIENCES, CHANNELS
 from services.notification.errors import RecipientNotFoundError, SuppressionNotFoundError
-from services.notification.planning.planner import OPS_OWNER, PlanLimits
+from services.notification.planning.limits import PlanLimits
+from services.notification.planning.planner import OPS_OWNER
 from services.notification.planning.rules import EMAIL, MERCHANT, OPS, SMS
 from services.notification.recipients import places, store, suppressing
 from services.notification.recipients.addresses import kept, spelled
 from services.notification.recipients.codec import preferences_from, recipient_to, suppression_to
-from services.notification.recipients.recipient import Preferences, Recipient
-from services.notification.templates.builtin import FALLBACK_LANGUAGE
+from services.notification.recipients.recipient import owned_by
 
 ID_MAX = UUID(int=(1 << 128) - 1)
 
@@ -52,7 +51,8 @@ class RecipientServicer(recipient_pb2_grpc.RecipientServiceServicer):
         if violations:
             raise InvalidArgumentError.of(*violations)
         async with self._database.command(call) as connection:
-            made = self._made(audience, owner_id, request.name)
+            merchant_id = owner_id if audience == MERCHANT else None
+            made = owned_by(audience, owner_id, merchant_id, self._vault.seal(request.name, places.NAME), self._limits)
             recipient = await store.set_owner(connection, made, addresses)
             known = await store.addresses_of(connection, recipient.id)
         return recipient_pb2.SetContactResponse(recipient=recipient_to(recipient, known, self._vault))
@@ -121,13 +121,6 @@ class RecipientServicer(recipient_pb2_grpc.RecipientServiceServicer):
             if not await store.lift(connection, UUID(request.suppression_id)):
                 raise SuppressionNotFoundError(f"no suppression has the id {request.suppression_id}")
         return recipient_pb2.LiftSuppressionResponse()
-
-    def _made(self, audience: str, owner_id: UUID, name: str) -> Recipient:
-        limits, now = self._limits, datetime.now(UTC)
-        preferences = Preferences(FALLBACK_LANGUAGE, limits.time_zone, limits.quiet_from_min, limits.quiet_until_min)
-        merchant_id = owner_id if audience == MERCHANT else None
-        sealed = self._vault.seal(name, places.NAME)
-        return Recipient(new_id(), audience, merchant_id, owner_id, sealed, preferences, 1, now, now)
 
 
 def _owner_of(

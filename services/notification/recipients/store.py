@@ -19,11 +19,17 @@ SELECT a.channel, a.address_sealed, coalesce(s.reason, '') AS suppressed_reason 
 LEFT JOIN notification.suppressions s ON s.channel = a.channel AND s.address_hash = a.address_hash
 WHERE a.recipient_id = $1 ORDER BY a.channel
 """
+# Served by recipient_by_owner and addresses_pkey.
+_ADDRESSES_OF_OWNER = """
+SELECT a.channel, a.address_sealed, '' AS suppressed_reason FROM notification.recipients r
+JOIN notification.addresses a ON a.recipient_id = r.id WHERE r.audience = $1 AND r.owner_id = $2
+"""
 # Served by recipient_by_owner.
 _SET_OWNER = f"""
 INSERT INTO notification.recipients AS r ({_COLUMNS})
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '{{}}', '{{}}', 1, $10, $10)
-ON CONFLICT (audience, owner_id) DO UPDATE SET name_sealed = excluded.name_sealed, updated_at = excluded.updated_at
+ON CONFLICT (audience, owner_id) DO UPDATE SET updated_at = excluded.updated_at,
+  name_sealed = CASE WHEN $11::boolean THEN excluded.name_sealed ELSE r.name_sealed END
 RETURNING {_COLUMNS}
 """  # noqa: S608 - our own text
 # Served by addresses_pkey.
@@ -74,14 +80,26 @@ async def addresses_of(connection: asyncpg.Connection, recipient_id: UUID) -> li
     return [KeptAddress(**row) for row in await connection.fetch(_ADDRESSES, recipient_id)]
 
 
+async def addresses_of_owner(connection: asyncpg.Connection, audience: str, owner_id: UUID) -> list[KeptAddress]:
+    """Return the addresses of a merchant or partner."""
+    return [KeptAddress(**row) for row in await connection.fetch(_ADDRESSES_OF_OWNER, audience, owner_id)]
+
+
 async def set_owner(
-    connection: asyncpg.Connection, made: Recipient, addresses: Mapping[str, tuple[bytes, bytes] | None]
+    connection: asyncpg.Connection,
+    made: Recipient,
+    addresses: Mapping[str, tuple[bytes, bytes] | None],
+    *,
+    with_name: bool = True,
 ) -> Recipient:
-    """Store how an owner is reached, and return it as it is kept; its preferences stay. None is no such address."""
+    """Store how an owner is reached, and return it as it is kept; its preferences stay, its name unless `with_name`.
+
+    None is no such address.
+    """
     p = made.preferences
     row = await connection.fetchrow(
         _SET_OWNER, made.id, made.audience, made.merchant_id, made.owner_id, made.name_sealed, p.language, p.time_zone,
-        p.quiet_from_min, p.quiet_until_min, made.created_at,
+        p.quiet_from_min, p.quiet_until_min, made.created_at, with_name,
     )  # fmt: skip
     recipient = _recipient(row)
     given = sorted((channel, *kept) for channel, kept in addresses.items() if kept is not None)

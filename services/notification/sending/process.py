@@ -61,6 +61,10 @@ class SenderSettings(BaseSettings):
     )
     notification_send: SendLimits = Field(SendLimits(), description="How much is sent at once")
     notification_retry: RetryLimits = Field(RetryLimits(), description="How often what was not sent is tried again")
+    notification_webhook_retry: RetryLimits = Field(
+        RetryLimits(delays_s=(5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000), not_asked_s=15),
+        description="The same for merchants' webhooks",
+    )
     notification_sweep: SweepLimits = Field(SweepLimits(), description="How promptly what is lost is found")
     notification_render: RenderLimits = Field(RenderLimits(), description="How much a message may say")
     notification_circuits: BoardLimits = Field(BoardLimits(), description="How promptly circuits are shared")
@@ -84,7 +88,10 @@ async def run_sender(settings: SenderSettings, stop: asyncio.Event) -> None:
             channel: [carriers[name] for name in names] for channel, names in settings.notification_routes.items()
         }
         writer = Writer(vault, book, settings.notification_render)
-        sender = Sender(primary, routes, writer, settings.notification_send, settings.notification_retry)
+        sender = Sender(
+            primary, routes, writer, settings.notification_send, settings.notification_retry,
+            settings.notification_webhook_retry,
+        )  # fmt: skip
         sweeper = Sweeper(primary, carriers, vault, settings.notification_sweep)
         board = CircuitBoard(str(settings.redis_url), f"notification-{new_id_text()}", settings.notification_circuits)
         for carrier in carriers.values():

@@ -25,14 +25,17 @@ from libs.postgres.errors import UNREACHABLE
 from libs.telemetry import error_text
 from services.notification import metrics
 from services.notification.messages.lifecycle import MessageState
+from services.notification.planning.rules import WEBHOOK
 from services.notification.providers.outgoing import Accepted, Outgoing
+from services.notification.providers.webhook import GONE
 from services.notification.recipients import suppressing
 from services.notification.sending import store
 from services.notification.sending.carriers import Carrier, Places, Routes, end_of
-from services.notification.sending.outcomes import AttemptEnd, RetryLimits, Tried, after
+from services.notification.sending.outcomes import AttemptEnd, Next, RetryLimits, Tried, after
 from services.notification.sending.store import Begun, Finished
 from services.notification.sending.waiting import Unsent, Waiting, Writer, unsent
 from services.notification.templates.language import TemplateTextError
+from services.notification.webhooks import health
 
 log = logging.getLogger("notification")
 
@@ -51,6 +54,9 @@ class SendLimits(BaseModel):
     digest_recipients_max: int = Field(20, ge=1, description="Digests begun in one transaction")
     results_waiting_max: int = Field(10_000, ge=1, description="Outcomes that may wait to be written down")
     look_up_after_s: float = Field(5.0, ge=0, description="A provider is asked about an unknown outcome after this")
+    webhook_failures_max: int = Field(
+        5, ge=1, description="Messages in a row that failed for good and disable a merchant's webhook"
+    )
     drain_s: float = Field(20.0, gt=0, description="How long attempts that have begun may take to end after a stop")
 
 
@@ -100,7 +106,10 @@ class _Taking:
         if carrier is None:
             self.postponed += [waiting.id for waiting in good]
             return False
-        outgoing = Outgoing(new_id(), first.channel, first.merchant_id, self.writer.address_of(first), words)
+        outgoing = Outgoing(
+            new_id(), first.id, first.channel, first.merchant_id, self.writer.address_of(first), words,
+            self.writer.secrets_of(first),
+        )  # fmt: skip
         self.ready.append(_Ready(good, carrier, outgoing, self.writer.sealed(words)))
         return True
 
@@ -108,12 +117,20 @@ class _Taking:
 class Sender:
     """One sender among any number: they share what is due by its row locks."""
 
-    def __init__(self, primary: asyncpg.Pool, routes: Routes, writer: Writer, limits: SendLimits, retry: RetryLimits):
+    def __init__(
+        self,
+        primary: asyncpg.Pool,
+        routes: Routes,
+        writer: Writer,
+        limits: SendLimits,
+        retry: RetryLimits,
+        webhook_retry: RetryLimits,
+    ) -> None:
         self._primary = primary
         self._routes = routes
         self._writer = writer
         self._limits = limits
-        self._retry = retry
+        self._retries = {channel: webhook_retry if channel == WEBHOOK else retry for channel in routes}
         self._results: MicroBatcher[Finished, None] = MicroBatcher(
             self._write_results, batch_items_max=500, queue_items_max=limits.results_waiting_max, writers=1
         )
@@ -183,7 +200,7 @@ class Sender:
     async def _write(self, connection: asyncpg.Connection, channel: str, taking: "_Taking") -> None:
         now = taking.now
         await store.end_unsent(connection, taking.ended, now)
-        await store.postpone(connection, taking.postponed, now + timedelta(seconds=self._retry.not_asked_s))
+        await store.postpone(connection, taking.postponed, now + timedelta(seconds=self._retries[channel].not_asked_s))
         if taking.digested:
             later = now + timedelta(seconds=self._limits.digest_every_s)
             await store.digested(connection, channel, taking.digested, later)
@@ -198,31 +215,47 @@ class Sender:
             end = AttemptEnd.TAKEN
         except Exception as error:  # noqa: BLE001 - whatever it was, the message's outcome follows from it
             end, reason, suppress = end_of(error)
+            if end is AttemptEnd.UNKNOWN and one.carrier.provider.drops_repeats:
+                end = AttemptEnd.NOT_SENT
             _log_end(one, end, error)
         finally:
             one.carrier.release()
             self._freed.set()
-        metrics.OUTCOMES.labels(one.outgoing.channel, one.carrier.name, end.value).inc()
-        route = [carrier.name for carrier in self._routes[one.outgoing.channel]]
+        channel = one.outgoing.channel
+        metrics.OUTCOMES.labels(channel, one.carrier.name, end.value).inc()
+        route = [carrier.name for carrier in self._routes[channel]]
         first = one.together[0]
         tried = Tried(one.carrier.name, route, first.refused_by, first.rounds, first.expires_at)
-        becomes = after(end, reason, tried, datetime.now(UTC), random.random(), self._retry)  # noqa: S311 - spreads
+        becomes = after(end, reason, tried, datetime.now(UTC), random.random(), self._retries[channel])  # noqa: S311 - spreads
         if end is AttemptEnd.TAKEN:
             becomes = replace(becomes, state=accepted.state)
         await self._written(one, Finished(one.outgoing.attempt_id, accepted.provider_message_id, becomes), suppress)
 
     async def _written(self, one: _Ready, finished: Finished, suppress: str) -> None:
         """Write the outcome down. What cannot be written stays open, and is called unknown when its lease ends."""
+        outgoing = one.outgoing
         try:
             await self._results.submit(finished)
             if suppress:
                 async with self._primary.acquire() as connection:
                     await suppressing.suppress(
-                        connection, self._writer.vault, one.outgoing.channel, one.outgoing.address, suppress
+                        connection, self._writer.vault, outgoing.channel, outgoing.address, suppress
                     )
+            if outgoing.channel == WEBHOOK and outgoing.merchant_id is not None:
+                await self._note(outgoing.merchant_id, finished.next)
         except UNREACHABLE as error:
             extra = {"attempt_id": str(finished.attempt_id), "error": error_text(error)}
             log.warning("an outcome was not written down", extra=extra)
+
+    async def _note(self, merchant_id: UUID, ended: Next) -> None:
+        """Note what a merchant's system did, where that is final."""
+        taken = ended.state is MessageState.DELIVERED
+        if taken or ended.state is MessageState.FAILED:
+            async with self._primary.acquire() as connection, connection.transaction():
+                await health.noted(
+                    connection, merchant_id, taken=taken, gone=ended.reason == GONE,
+                    failures_max=self._limits.webhook_failures_max,
+                )  # fmt: skip
 
     async def _write_results(self, finished: Sequence[Finished]) -> Sequence[None]:
         now = datetime.now(UTC)

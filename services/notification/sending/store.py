@@ -18,14 +18,17 @@ from services.notification.templates.builtin import Use
 _WAITING = """m.id, m.recipient_id, m.delivery_id, m.merchant_id, m.status, m.audience, m.channel, m.language,
   m.variables, m.priority, m.expires_at, m.rounds, m.refused_by, m.requested_by, r.time_zone,
   m.channel = ANY (r.opted_out) AS opted_out, s.reason AS suppressed_reason,
-  w.name AS merchant_name, c.name AS city_name, r.name_sealed, a.address_sealed
+  w.name AS merchant_name, c.name AS city_name, r.name_sealed, a.address_sealed,
+  h.disabled_at IS NOT NULL AS is_disabled, h.secret_sealed,
+  CASE WHEN h.previous_until > now() THEN h.previous_sealed END AS previous_sealed
 FROM due m
 JOIN notification.recipients r ON r.id = m.recipient_id
 LEFT JOIN notification.addresses a ON a.recipient_id = m.recipient_id AND a.channel = m.channel
 LEFT JOIN notification.suppressions s ON s.channel = a.channel AND s.address_hash = a.address_hash
 LEFT JOIN notification.deliveries d ON d.id = m.delivery_id
 LEFT JOIN notification.merchants w ON w.id = d.merchant_id
-LEFT JOIN notification.cities c ON c.code = d.city_code"""
+LEFT JOIN notification.cities c ON c.code = d.city_code
+LEFT JOIN notification.webhooks h ON h.merchant_id = m.merchant_id AND m.channel = 'webhook'"""
 # Served by messages_to_send, then by primary keys and suppression_by_address.
 _TAKE = f"""
 WITH due AS (
@@ -121,8 +124,14 @@ FROM notification.messages m
 LEFT JOIN notification.addresses d ON d.recipient_id = m.recipient_id AND d.channel = m.channel
 WHERE m.id = a.message_id AND a.id = ANY (ARRAY(
   SELECT id FROM notification.attempts WHERE next_look_at <= $1 ORDER BY next_look_at LIMIT $2 FOR UPDATE SKIP LOCKED))
-RETURNING a.id, a.provider, a.channel, a.merchant_id, coalesce(a.provider_message_id, '') AS provider_message_id,
-  a.content_sealed, a.started_at, d.address_sealed
+RETURNING a.id, a.message_id, a.provider, a.channel, a.merchant_id,
+  coalesce(a.provider_message_id, '') AS provider_message_id, a.content_sealed, a.started_at, d.address_sealed
+"""
+# Served by attempts_pkey and messages_pkey.
+_REPEAT = """
+UPDATE notification.messages m SET state = 'planned', send_after = $2, updated_at = $2
+FROM notification.attempts a
+WHERE a.id = $1 AND m.id = a.message_id AND m.attempt_id = a.id AND m.state = ANY ($3::text[])
 """
 # Served by attempts_pkey or attempts_by_provider_id, and messages_pkey.
 _RECEIVE = """told AS (
@@ -235,6 +244,11 @@ async def take_unknown(
     """Return attempts whose outcome is to be asked for, which comes again at `look_again_at` until they are too old."""
     found: list[asyncpg.Record] = await connection.fetch(_TAKE_UNKNOWN, now, rows_max, now - sought_for, look_again_at)
     return found
+
+
+async def repeat(connection: asyncpg.Connection, attempt_id: UUID, now: datetime) -> None:
+    """Plan again what may have been sent, to a receiver that drops repeats."""
+    await connection.execute(_REPEAT, attempt_id, now, sources_of(MessageState.PLANNED, Mover.REPEATER))
 
 
 async def receive(

@@ -93,9 +93,13 @@ class Sweeper:
         carrier = self._carriers.get(row["provider"])
         if carrier is None or row["address_sealed"] is None:
             return
+        if carrier.provider.drops_repeats:
+            async with self._primary.acquire() as connection:
+                await store.repeat(connection, row["id"], datetime.now(UTC))
+            return
         address = self._vault.open(row["address_sealed"], places.ADDRESS)
         words = words_from(self._vault, row["content_sealed"])
-        outgoing = Outgoing(row["id"], row["channel"], row["merchant_id"], address, words)
+        outgoing = Outgoing(row["id"], row["message_id"], row["channel"], row["merchant_id"], address, words)
         receipt = await carrier.look_up(Sought(outgoing, row["provider_message_id"], row["started_at"].timestamp()))
         if receipt is None:
             return

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from libs.privacy.vault import Vault
 from services.notification.messages.lifecycle import MessageState
+from services.notification.planning.rules import OUTAGE_BEGAN, OUTAGE_OVER, WEBHOOK
 from services.notification.recipients import places
 from services.notification.templates.book import TemplateBook
 from services.notification.templates.builtin import Use
@@ -17,6 +18,8 @@ from services.notification.templates.rendering import RenderLimits, Words, rende
 
 # Who sends, where the planner has not learnt the merchant's name.
 _SOMEBODY = "Lastmile"
+# Statuses that tell of an outage, as webhooks call them.
+_OUTAGES = {OUTAGE_BEGAN: "outage.began", OUTAGE_OVER: "outage.over"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,10 @@ class Waiting:
     city_name: str | None
     name_sealed: bytes = field(repr=False)
     address_sealed: bytes | None = field(repr=False)
+    # Of a merchant's webhook.
+    is_disabled: bool = False
+    secret_sealed: bytes | None = field(default=None, repr=False)
+    previous_sealed: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,8 @@ def unsent(waiting: Waiting, now: datetime) -> Unsent | None:
         return Unsent(MessageState.SUPPRESSED, waiting.suppressed_reason)
     if waiting.opted_out:
         return Unsent(MessageState.SUPPRESSED, "OPTED_OUT")
+    if waiting.is_disabled:
+        return Unsent(MessageState.SUPPRESSED, "WEBHOOK_DISABLED")
     if waiting.address_sealed is None:
         return Unsent(MessageState.FAILED, "NO_ADDRESS")
     if waiting.expires_at <= now:
@@ -84,6 +93,8 @@ class Writer:
     def words_of(self, together: Sequence[Waiting]) -> Words:
         """Return the words of a message, or of several to one recipient. Raises TemplateTextError for none."""
         first = together[0]
+        if first.channel == WEBHOOK:
+            return Words("", _payload(first))
         status = first.status if len(together) == 1 else DIGEST
         texts = self.book.find(first.merchant_id, Use(status, first.audience, first.channel, first.language))
         if texts is None:
@@ -95,6 +106,11 @@ class Writer:
         names = {"merchant_name": first.merchant_name or _SOMEBODY, "city_name": first.city_name or ""}
         return render(texts, first.channel, recipient | names | _said(first), self.limits)
 
+    def secrets_of(self, waiting: Waiting) -> tuple[str, ...]:
+        """Return what a webhook is signed with: its secret, and the one before while that is good."""
+        kept = (waiting.secret_sealed, waiting.previous_sealed)
+        return tuple(self.vault.open(sealed, places.WEBHOOK_SECRET) for sealed in kept if sealed)
+
     def sealed(self, words: Words) -> bytes:
         """Return words as they are kept."""
         return self.vault.seal(json.dumps({"subject": words.subject, "body": words.body}), places.CONTENT)
@@ -103,6 +119,22 @@ class Writer:
 def words_from(vault: Vault, sealed: bytes) -> Words:
     """Return words that were kept."""
     return Words(**json.loads(vault.open(sealed, places.CONTENT)))
+
+
+def _payload(waiting: Waiting) -> str:
+    known = waiting.variables
+    if waiting.status in _OUTAGES:
+        # Of no single delivery: the alert has the delivery's place.
+        news = {"outageId": str(waiting.delivery_id), "title": known["reference"], "text": known["reason"]}
+        return json.dumps({"type": _OUTAGES[waiting.status], "timestamp": known["at"], "data": news})
+    data = {
+        "deliveryId": str(waiting.delivery_id),
+        "merchantReference": known["reference"],
+        "status": waiting.status,
+        "reason": known.get("reason", ""),
+        "occurredAt": known["at"],
+    }
+    return json.dumps({"type": f"delivery.{waiting.status}", "timestamp": known["at"], "data": data})
 
 
 def _said(waiting: Waiting) -> dict[str, str]:

@@ -14,6 +14,7 @@ from services.notification.planning.rules import (
     OUTAGE_OVER,
     PARTNER,
     SMS,
+    WEBHOOK_DISABLED,
 )
 from services.notification.templates.language import DIGEST
 
@@ -75,6 +76,12 @@ _MERCHANT_EN = {
         f"{_NAMED}: the delivery failed", f"{_NAMED} could not be delivered at {{{{ time }}}}{_WHY}."
     ),
     ("returned", EMAIL): _email(f"{_NAMED} came back", f"{_NAMED} was returned at {{{{ time }}}}."),
+    (WEBHOOK_DISABLED, EMAIL): _email(
+        "Your webhook is disabled",
+        "your webhook is disabled since {{ time }}: its receiver "
+        "{% if reason == 'GONE' %}said that it wants no more{% else %}failed to take too many messages{% endif %}. "
+        "Set it again to enable it, and resend what it has missed.",
+    ),
     (DIGEST, EMAIL): _email("News of {{ count }} deliveries", _LIST),
     # Their words come whole: of an outage there is more to say than a template could choose from.
     (OUTAGE_BEGAN, EMAIL): _email("{{ reference or 'An outage has begun' }}", "{{ reason }}"),

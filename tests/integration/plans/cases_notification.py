@@ -78,6 +78,7 @@ SENDING = [
     _case("sending.store.FINISH", _finished, 6 * TAKEN),
     _case("sending.store.SWEEP", lambda w: [w.now + timedelta(minutes=1), 200], 2_000),
     _case("sending.store.TAKE_UNKNOWN", lambda w: [w.now + timedelta(minutes=1), 200, w.now, w.now], 2_000),
+    _case("sending.store.REPEAT", lambda w: [w.notification.attempts[0], w.now, ["outcome_unknown"]], 4),
     _case("sending.store.RECEIVE_BY_ATTEMPT", lambda w: [
         w.notification.attempts[0], "twilio", "SM1", "delivered", "", w.now, STATES], 10),
     _case("sending.store.RECEIVE_BY_PROVIDER_ID", lambda w: [
@@ -91,7 +92,7 @@ PEOPLE = [
     _case("recipients.store.GET", lambda w: [w.notification.of_merchant], 1, NOTIFICATION_TENANT, note="of a merchant"),
     _case("recipients.store.ADDRESSES", lambda w: [w.notification.customers[0]], 4),
     _case("recipients.store.SET_OWNER", lambda w: [
-        new_id(), "partner", None, uuid4(), b"\0", "en", "UTC", 0, 0, w.now], 0),
+        new_id(), "partner", None, uuid4(), b"\0", "en", "UTC", 0, 0, w.now, True], 0),
     _case("recipients.store.SET_ADDRESSES", lambda w: [
         w.notification.customers[0], None, ["sms"], [b"\0"], [b"\1"]], 4),
     _case("recipients.store.DROP_ADDRESSES", lambda w: [w.notification.customers[0], ["sms"]], 2),
@@ -102,6 +103,13 @@ PEOPLE = [
     _case("recipients.store.SUPPRESSIONS", lambda w: [ID_MAX, PAGE], PAGE),
     _case("recipients.store.LIFT", lambda w: [new_id()], 1),
     _case("recipients.store.LIFT_REASON", lambda w: ["sms", _HASH, "STOP"], 1),
+    _case("recipients.store.ADDRESSES_OF_OWNER", lambda w: ["merchant", w.notification.merchants[0]], 6),
+    _case("webhooks.store.SET", lambda w: [new_id(), b"\0", w.now], 0),
+    _case("webhooks.store.GET", lambda w: [new_id()], 1),
+    _case("webhooks.store.ROTATE", lambda w: [new_id(), b"\0", w.now, w.now], 1),
+    _case("webhooks.store.DELETE", lambda w: [new_id()], 1),
+    _case("webhooks.store.TAKEN", lambda w: [new_id()], 1),
+    _case("webhooks.store.FAILED", lambda w: [new_id(), 5, w.now], 2),
     _case("messages.store.OF_DELIVERY", lambda w: [w.notification.deliveries[0], ID_MAX, PAGE], 10),
     _case("messages.store.OF_DELIVERY", lambda w: [
         w.notification.delivery_of_merchant, ID_MAX, PAGE], 10, NOTIFICATION_TENANT, note="of a merchant"),

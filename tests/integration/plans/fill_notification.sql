@@ -47,6 +47,8 @@ INSERT INTO notification.receipts (digest, received_at)
 SELECT sha256(convert_to(r::text, 'UTF8')), now() - r * interval '1 minute' FROM generate_series(1, 20000) AS r;
 INSERT INTO notification.inbox (id, merchant_id, channel, address_sealed, content_sealed, received_at)
 SELECT uuidv7(), md5('merchant ' || i % 1000)::uuid, 'sms', '\x00'::bytea, '\x00'::bytea, now() FROM generate_series(1, 20000) AS i;
+INSERT INTO notification.webhooks (merchant_id, secret_sealed, failures, updated_at)
+SELECT md5('merchant ' || m)::uuid, '\x00'::bytea, 0, now() FROM generate_series(0, 4999) AS m;
 INSERT INTO notification.seen_events (consumer, event_id) SELECT 'notification_planner', uuidv7() FROM generate_series(1, 20000);
 -- Outages: ten networks, each of which was down for a while every few days.
 INSERT INTO notification.network_partners (partner_id, network_code, version)

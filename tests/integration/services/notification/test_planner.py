@@ -10,7 +10,7 @@ import pytest
 
 from libs.embedded.stack import EmbeddedServers
 from libs.privacy.sealed_mail import Sealer, new_key_pem, public_pem_of
-from services.notification.planning.planner import PlanLimits
+from services.notification.planning.limits import PlanLimits
 from tests.notifications import Notifications, phone_number
 
 

@@ -9,7 +9,7 @@ from libs.embedded.services import Connections, demo_spec, service_specs
 from libs.embedded.settings import POSTGRES_DSN_FIELDS, PlatformSettings
 
 KNOWN = Connections({field: f"postgresql://{field}" for field in POSTGRES_DSN_FIELDS}, "redis://cache")
-SECRET = ("DSN", "REDIS_URL", "KEY_FILE")
+SECRET = ("DSN", "REDIS_URL", "KEY_FILE", "VAULT_FILE")
 
 
 @pytest.fixture
@@ -35,6 +35,7 @@ def test_every_process_knows_only_the_secrets_it_works_with(specs: dict[str, Pro
         "ASSIGNMENT_FALLBACK_DSN",
         "REDIS_URL",
         "TOKEN_PUBLIC_KEY_FILE",
+        "CONTACT_PUBLIC_KEY_FILE",
     }
     assert secrets_of(specs["assignment-api-1"]) == api
     assert secrets_of(specs["assignment-matcher-1"]) == {"MATCHER_DSN", "REDIS_URL", "TOKEN_PUBLIC_KEY_FILE"}
@@ -50,7 +51,28 @@ def test_every_process_knows_only_the_secrets_it_works_with(specs: dict[str, Pro
     assert secrets_of(specs["assignment-consumer"]) == {"ASSIGNMENT_DSN", "REDIS_URL"}
     assert secrets_of(specs["assignment-dispatcher"]) == {"ASSIGNMENT_DSN", "REDIS_URL"}
     assert secrets_of(specs["relay"]) == {"RELAY_DSN", "REDIS_URL", "TOKEN_PUBLIC_KEY_FILE"}
+    assert secrets_of(specs["notification-api"]) == {
+        "NOTIFICATION_DSN",
+        "NOTIFICATION_QUERY_DSN",
+        "NOTIFICATION_FALLBACK_DSN",
+        "NOTIFICATION_VAULT_FILE",
+        "REDIS_URL",
+        "TOKEN_PUBLIC_KEY_FILE",
+    }
+    worker = {"NOTIFICATION_WORKER_DSN", "NOTIFICATION_VAULT_FILE", "REDIS_URL"}
+    assert secrets_of(specs["notification-consumer"]) == worker | {"CONTACT_PRIVATE_KEY_FILE"}
+    assert secrets_of(specs["notification-sender"]) == worker
     assert secrets_of(specs["demo"]) == {"API_KEY_FILE"}
+
+
+def test_what_providers_are_told_is_told_to_the_notification_service_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LASTMILE_NOTIFICATION_TWILIO_AUTH_TOKEN", "secret")
+    layout, secrets = Layout(tmp_path, tmp_path / "servers", None), SecretStore(tmp_path / "secrets")
+    found = service_specs(PlatformSettings(home=tmp_path), layout, secrets, KNOWN, ("tables",))
+    told = {spec.name for spec in found if "secret" in spec.environment.values()}
+    assert told == {"notification-api", "notification-consumer", "notification-sender"}
 
 
 def test_nothing_secret_of_the_shell_is_passed_on(specs: dict[str, ProcessSpec]) -> None:

@@ -6,8 +6,11 @@ S = MessageState
 
 
 def test_nothing_but_a_person_sends_again_what_may_have_been_sent() -> None:
-    for state in (S.OUTCOME_UNKNOWN, S.SENT, S.DELIVERED):
+    for state in (S.SENT, S.DELIVERED):
         assert [m for m in Mover if may_move(state, S.PLANNED, m)] == [Mover.PERSON]
+    # What its receiver drops by its id may be repeated.
+    assert {m for m in Mover if may_move(S.OUTCOME_UNKNOWN, S.PLANNED, m)} == {Mover.PERSON, Mover.REPEATER}
+    assert sources_of(S.PLANNED, Mover.REPEATER) == [S.OUTCOME_UNKNOWN]
     assert [m for m in Mover if may_move(S.SENDING, S.PLANNED, m)] == [Mover.SENDER]
 
 
