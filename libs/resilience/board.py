@@ -183,8 +183,9 @@ class CircuitBoard:
         texts = [self._change_text(change) for change in changes]
         async with asyncio.timeout(self._timeout_s):
             await self._redis.execute_command("EVAL", _TELL, 2, _NOW, _CHANGES, *head, *reports, *texts)
-        # What came meanwhile may have pushed some of them out already.
-        while changes and self._untold and self._untold[0] in changes:
+        # What came meanwhile may have pushed some of them out already, and may be equal to them.
+        told = {id(change) for change in changes}
+        while self._untold and id(self._untold[0]) in told:
             self._untold.popleft()
 
     async def _listen_on(self) -> None:

@@ -77,6 +77,8 @@ class Dependency:
         self._jitter = wait_random_exponential(
             multiplier=limits.backoff_ms / 1000, max=limits.backoff_ms_max / 1000, exp_base=2
         )
+        self._under_way = metrics.UNDER_WAY.labels(name)
+        self._attempt_seconds = metrics.ATTEMPT_SECONDS.labels(name)
         metrics.SHARE.labels(name).set(1)
 
     @property
@@ -121,8 +123,7 @@ class Dependency:
         call = _Call(asyncio.get_running_loop().time() + limit_s)
         self._budget.called()
         result = "cancelled"
-        under_way = metrics.UNDER_WAY.labels(self.name)
-        under_way.inc()
+        self._under_way.inc()
         try:
             async with asyncio.timeout(limit_s) as deadline, self._turns.turn():
                 value = await self._until_it_works(call, lambda: function(*args))
@@ -137,7 +138,7 @@ class Dependency:
             result = _RESULTS.get(type(error), "passed_through")
             raise
         finally:
-            under_way.dec()
+            self._under_way.dec()
             metrics.CALLS.labels(self.name, result).inc()
         return value
 
@@ -176,7 +177,7 @@ class Dependency:
         call.attempts += 1
         counted = self._recent.begin()
         try:
-            with metrics.ATTEMPT_SECONDS.labels(self.name).time():
+            with self._attempt_seconds.time():
                 async with asyncio.timeout(self.limits.attempt_ms / 1000) as limit:
                     value = await run()
         except Exception as raised:

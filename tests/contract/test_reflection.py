@@ -16,6 +16,7 @@ ASSIGNMENT = {
         "CityService",
         "DeliveryService",
         "MerchantService",
+        "NetworkWebhookService",
         "PartnerNetworkService",
         "PartnerService",
     )

@@ -139,7 +139,12 @@ class NetworkSender:
         return _OFFER
 
     async def _end(self, errand: Errand) -> str:
-        await self._dependency.call(self._adapter.end, _values(errand), f"{errand.offer_id}:{_END}")
+        try:
+            await self._dependency.call(self._adapter.end, _values(errand), f"{errand.offer_id}:{_END}")
+        except NetworkRefusedError as error:
+            # It has heard it. What it makes of it is between people: again would change nothing.
+            log.warning("a network refuses an end", extra={"network": self._code, "error": error_text(error)})
+            metrics.GIVEN_UP.labels(self._code, _END).inc()
         return _END
 
     async def _answer(self, errand: Errand, to_state: DeliveryState, reason: str) -> None:

@@ -25,6 +25,10 @@ class NetworkRefusedError(Exception):
     """The network takes no such offer: it knows no such partner, or finds it malformed."""
 
 
+class NetworkGoneError(NetworkRefusedError):
+    """The network does not know what it is asked about."""
+
+
 class GarbledAnswerError(Exception):
     """The network answered what no API of its kind answers."""
 
@@ -60,7 +64,7 @@ class NetworkAdapter(Protocol):
         """Make an offer. Raises NetworkRefusedError."""
 
     async def end(self, values: Mapping[str, Any], key: str) -> None:
-        """Tell that an offer is over. One that the network does not know is over."""
+        """Tell that an offer is over. One that the network does not know is over. Raises NetworkRefusedError."""
 
     async def ping(self) -> None:
         """Ask whether it works."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, ClassVar, Self
 
 import httpx
@@ -9,16 +10,20 @@ import httpx
 from libs.resilience.errors import Outcome
 from libs.resilience.http_verdicts import http_verdict
 from libs.resilience.verdict import Verdict
-from services.assignment.dispatch.adapters.base import GarbledAnswerError, NetworkRefusedError, Page, Reply
+from services.assignment.dispatch.adapters.base import (
+    GarbledAnswerError,
+    NetworkGoneError,
+    NetworkRefusedError,
+    Page,
+    Reply,
+)
 from services.assignment.dispatch.mapping import CallMapping, picked
 from services.assignment.dispatch.network import NetworkConfig, Secrets
 
-# It knows no such thing any more: for the end of an offer as good as told.
+# It knows no such thing, or no more.
 _GONE = frozenset({404, 410})
 # No to this offer, rather than to us or to now.
-_REFUSALS = frozenset({400, 404, 409, 410, 422})
-# Our credential is wrong: every call will fail, and none is an answer to its offer.
-_LOCKED_OUT = frozenset({401, 403})
+_REFUSALS = frozenset({400, 409, 422})
 _GARBLED = Verdict(counts=True, retryable=True, outcome=Outcome.UNKNOWN)
 
 
@@ -56,22 +61,23 @@ class HttpNetwork:
             return Verdict(counts=False, retryable=False, outcome=Outcome.CERTAINLY_NOT)
         if isinstance(error, GarbledAnswerError):
             return _GARBLED
-        if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in _LOCKED_OUT:
+        verdict = http_verdict(error, is_idempotent=True)
+        if verdict is not None and verdict.is_answer:
+            # No to everything, such as for a credential or a path that is wrong: as good as down.
             return Verdict(counts=True, retryable=False, outcome=Outcome.CERTAINLY_NOT)
-        return http_verdict(error, is_idempotent=True)
+        return verdict
 
     async def offer(self, values: Mapping[str, Any], key: str) -> Reply:
         """Make an offer."""
         call = self._config.mapping.offer
-        status, answer = await self._ask(call, values, key)
-        if status in _REFUSALS:
-            raise NetworkRefusedError(f"the network answers {status}")
+        answer = await self._tell(call, values, key)
         said = picked(answer, call.status) if call.status else None
         return {"accepted": Reply.ACCEPTED, "rejected": Reply.REJECTED}.get(str(said), Reply.TAKEN_NOTE)
 
     async def end(self, values: Mapping[str, Any], key: str) -> None:
         """Tell that an offer is over."""
-        await self._ask(self._config.mapping.end, values, key)
+        with suppress(NetworkGoneError):
+            await self._tell(self._config.mapping.end, values, key)
 
     async def ping(self) -> None:
         """Ask whether it works."""
@@ -80,28 +86,37 @@ class HttpNetwork:
     async def poll(self, cursor: str) -> Page:
         """Return what has happened since `cursor`."""
         mapping = self._config.mapping
-        _, answer = await self._ask(mapping.updates, {"cursor": cursor}, "")
+        answer = await self._ask(mapping.updates, {"cursor": cursor}, "")
         updates, after = picked(answer, mapping.updates_items), picked(answer, mapping.updates_cursor)
         if not isinstance(updates, list) or not isinstance(after, str | int):
             raise GarbledAnswerError("no updates, or no place to go on from")
         return Page(updates, str(after))
 
-    async def _ask(self, call: CallMapping, values: Mapping[str, Any], key: str) -> tuple[int, Any]:
-        """Return the status, a success or a 4xx that is an answer, and the JSON of the body."""
-        headers = {"Idempotency-Key": key} if key else {}
+    async def _tell(self, call: CallMapping, values: Mapping[str, Any], key: str) -> Any:
+        """Make a call that is about one offer: what is wrong may be that offer."""
+        try:
+            return await self._ask(call, values, key)
+        except httpx.HTTPStatusError as error:
+            status = error.response.status_code
+            if status in _GONE:
+                raise NetworkGoneError(f"{call.path} answers {status}") from None
+            if status in _REFUSALS:
+                raise NetworkRefusedError(f"{call.path} answers {status}") from None
+            raise
+
+    async def _ask(self, call: CallMapping, values: Mapping[str, Any], key: str) -> Any:
+        """Return the JSON of the answer. Raises HTTPStatusError for a status that is no success."""
+        # An answer is as long as it looks.
+        headers = {"Accept-Encoding": "identity"} | ({"Idempotency-Key": key} if key else {})
         for token in self._token.values():
             headers["Authorization"] = f"Bearer {token}"
         body = call.body_of(values)
         async with self._client.stream(call.method, call.path_of(values), json=body, headers=headers) as response:
             raw = await self._body_of(response)
-        status = response.status_code
         if response.is_success:
-            return status, _json_of(raw)
-        if status in (
-            _GONE if call is self._config.mapping.end else _REFUSALS if call is self._config.mapping.offer else ()
-        ):
-            return status, None
-        raise httpx.HTTPStatusError(f"{call.path} answers {status}", request=response.request, response=response)
+            return _json_of(raw)
+        said = f"{call.path} answers {response.status_code}"
+        raise httpx.HTTPStatusError(said, request=response.request, response=response)
 
     async def _body_of(self, response: httpx.Response) -> bytes:
         chunks, left = [], self._config.answer_bytes_max

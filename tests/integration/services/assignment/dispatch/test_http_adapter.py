@@ -15,17 +15,26 @@ from libs.resilience.errors import AttemptTimeoutError, CallFailedError, Outcome
 from libs.resilience.limits import DependencyLimits
 from services.assignment.dispatch.adapters.base import GarbledAnswerError, NetworkRefusedError, Reply
 from services.assignment.dispatch.adapters.http import HttpNetwork
-from services.assignment.dispatch.network import NetworkConfig
+from services.assignment.dispatch.mapping import CallMapping
+from services.assignment.dispatch.network import NetworkConfig, NetworkMapping
 
 LIMITS = DependencyLimits(attempt_ms=150, attempts_max=1, failures_max=1_000)
 VALUES = {"offer_id": "o1", "delivery_id": "d1", "partner_id": "p1", "needs_answer": True}
 
 
 @asynccontextmanager
-async def network(**faults: Any) -> AsyncIterator[tuple[SandboxNetwork, HttpNetwork, Dependency]]:
+async def network(
+    mapping: NetworkMapping | None = None, **faults: Any
+) -> AsyncIterator[tuple[SandboxNetwork, HttpNetwork, Dependency]]:
     sandbox = SandboxNetwork(Behaviour(answers=False, faults=Faults(**faults)), Random(1), None)
     async with serving(sandbox.answer, "127.0.0.1", 0) as port:
-        config = NetworkConfig(code="lent", base_url=f"http://127.0.0.1:{port}", limits=LIMITS, answer_bytes_max=10_000)
+        config = NetworkConfig(
+            code="lent",
+            base_url=f"http://127.0.0.1:{port}",
+            limits=LIMITS,
+            answer_bytes_max=10_000,
+            mapping=mapping or NetworkMapping(),
+        )
         async with HttpNetwork(config, 1.0) as adapter:
             yield sandbox, adapter, Dependency("network:lent", LIMITS, adapter.verdict)
         await sandbox.close()
@@ -50,6 +59,14 @@ async def test_an_offer_that_the_network_does_not_take_is_refused() -> None:
     async with network() as (_, adapter, dependency):
         with pytest.raises(NetworkRefusedError):
             await dependency.call(adapter.offer, VALUES | {"offer_id": None}, "key")
+
+
+async def test_a_path_that_is_wrong_is_an_outage_and_not_the_refusal_of_an_offer() -> None:
+    wrong = NetworkMapping(health=CallMapping(method="GET", path="/helth"))
+    async with network(wrong) as (_, adapter, dependency):
+        with pytest.raises(CallFailedError, match="/helth answers 404") as caught:
+            await dependency.call(adapter.ping)
+    assert caught.value.attempts == 1
 
 
 @pytest.mark.parametrize(
