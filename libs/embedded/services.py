@@ -9,6 +9,7 @@ from functools import partial
 from libs.embedded import demo_network
 from libs.embedded.layout import Layout
 from libs.embedded.nodes import ProcessSpec
+from libs.embedded.notification_services import NOTIFICATION_PREFIX, notification_specs
 from libs.embedded.postgres import PostgresServers
 from libs.embedded.readiness import Probe, grpc_health, http_ok
 from libs.embedded.secret_store import SecretStore
@@ -18,13 +19,9 @@ from libs.embedded.valkey import ValkeyServer
 API, CONSUMER, MATCHER = "assignment-api", "assignment-consumer", "assignment-matcher"
 DISPATCHER = "assignment-dispatcher"
 GATEWAY, RELAY, DEMO = "gateway", "relay", "demo"
-NOTIFICATION_API, PLANNER, SENDER = "notification-api", "notification-consumer", "notification-sender"
-ALERTER = "notification-alerter"
 # What a service needs of the shell it was started from; anything named LASTMILE_ or OTEL_ is passed on besides.
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "SSL_CERT_FILE", "NO_COLOR")
 PASSED_ON_PREFIXES = ("LASTMILE_", "OTEL_")
-# What is told to the notification service and to nobody else.
-NOTIFICATION_PREFIX = "LASTMILE_NOTIFICATION_"
 SECRET_VARIABLES = (
     *(variable(field) for field in POSTGRES_DSN_FIELDS),
     "LASTMILE_REDIS_URL",
@@ -86,7 +83,9 @@ def service_specs(
     spec = partial(_service, settings, layout, needs)
     contact_key = {"LASTMILE_CONTACT_PUBLIC_KEY_FILE": str(secrets.contact_public_key_file)}
     specs = _assignment_specs(settings, spec, dsns, redis, public_key, contact_key)
-    specs += _notification_specs(settings, spec, dsns, redis, public_key, secrets)
+    given = {name: value for name, value in os.environ.items() if name.startswith(NOTIFICATION_PREFIX)}
+    own = {name: value for name, value in given.items() if name not in SECRET_VARIABLES}
+    specs += notification_specs(settings, spec, dsns, own, redis, public_key, secrets)
     gateway_told = dsns("gateway_dsn", "gateway_query_dsn", "gateway_fallback_dsn") | redis | public_key
     gateway_told["LASTMILE_TOKEN_PRIVATE_KEY_FILE"] = str(secrets.token_private_key_file)
     gateway_told["LASTMILE_GATEWAY_BOOTSTRAP_OPS_KEY_FILE"] = str(secrets.ops_api_key_file)
@@ -163,52 +162,6 @@ def _assignment_specs(
         )
     )
     return specs
-
-
-def _notification_specs(
-    settings: PlatformSettings,
-    spec: Callable[..., ProcessSpec],
-    dsns: Callable[..., dict[str, str]],
-    redis: dict[str, str],
-    public_key: dict[str, str],
-    secrets: SecretStore,
-) -> list[ProcessSpec]:
-    host, timeout_s = str(settings.host), settings.probe_timeout_s
-    vault = {"LASTMILE_NOTIFICATION_VAULT_FILE": str(secrets.notification_vault_file)}
-    # Providers' secrets among them.
-    own = {name: value for name, value in os.environ.items() if name.startswith(NOTIFICATION_PREFIX)}
-    common = {name: value for name, value in own.items() if name not in SECRET_VARIABLES} | redis | vault
-    worker = common | dsns("notification_worker_dsn")
-    return [
-        spec(
-            NOTIFICATION_API,
-            ("services.notification", "api"),
-            common | public_key | dsns("notification_dsn", "notification_query_dsn", "notification_fallback_dsn"),
-            (settings.notification_port, settings.notification_receipts_port),
-            grpc_health(host, settings.notification_port, timeout_s),
-        ),
-        spec(
-            PLANNER,
-            ("services.notification", "consumer"),
-            worker | {"LASTMILE_CONTACT_PRIVATE_KEY_FILE": str(secrets.contact_private_key_file)},
-            (settings.notification_consumer_port, settings.notification_consumer_metrics_port),
-            grpc_health(host, settings.notification_consumer_port, timeout_s),
-        ),
-        spec(
-            SENDER,
-            ("services.notification", "sender"),
-            worker,
-            (settings.notification_sender_port, settings.notification_sender_metrics_port),
-            grpc_health(host, settings.notification_sender_port, timeout_s),
-        ),
-        spec(
-            ALERTER,
-            ("services.notification", "alerter"),
-            dsns("notification_worker_dsn") | common,
-            (settings.notification_alerter_port, settings.notification_alerter_metrics_port),
-            grpc_health(host, settings.notification_alerter_port, timeout_s),
-        ),
-    ]
 
 
 def _service(
