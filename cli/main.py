@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import live, platform, streams
+from cli import alerts, live, platform, streams
 from cli.demo import command as demo
 from cli.imports import command as imports
 from cli.sandbox import command as sandbox
@@ -19,6 +19,7 @@ app.command()(platform.doctor)
 app.command()(platform.migrate)
 app.command()(demo.demo)
 app.command()(live.live)
+app.command()(alerts.alerts)
 app.add_typer(imports.app, name="import")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(simulate.app, name="simulate")

@@ -8,6 +8,8 @@ from libs.embedded.wiring import NOTIFICATION_PREFIX, SECRET_VARIABLES, Wiring
 
 NOTIFICATION_API, PLANNER, SENDER = "notification-api", "notification-consumer", "notification-sender"
 ALERTER = "notification-alerter"
+# What the alerter is told of what the service is told.
+_OF_ALERTER = tuple(f"{NOTIFICATION_PREFIX}{part}" for part in ("ALERT", "CIRCUITS", "ROUTES"))
 
 
 def notification_specs(wiring: Wiring) -> list[ProcessSpec]:
@@ -17,7 +19,10 @@ def notification_specs(wiring: Wiring) -> list[ProcessSpec]:
     vault = {"LASTMILE_NOTIFICATION_VAULT_FILE": str(wiring.secrets.notification_vault_file)}
     # Providers' secrets among them.
     own = {name: value for name, value in os.environ.items() if name.startswith(NOTIFICATION_PREFIX)}
-    common = {name: value for name, value in own.items() if name not in SECRET_VARIABLES} | wiring.redis | vault
+    own = {name: value for name, value in own.items() if name not in SECRET_VARIABLES}
+    common = own | wiring.redis | vault
+    # It asks no provider, and opens no address.
+    of_alerter = {name: value for name, value in own.items() if name.startswith(_OF_ALERTER)}
     worker = common | wiring.dsns("notification_worker_dsn")
     return [
         wiring.process(
@@ -46,7 +51,7 @@ def notification_specs(wiring: Wiring) -> list[ProcessSpec]:
         wiring.process(
             ALERTER,
             ("services.notification", "alerter"),
-            wiring.dsns("notification_worker_dsn") | common,
+            of_alerter | wiring.redis | wiring.dsns("notification_worker_dsn"),
             (settings.notification_alerter_port, settings.notification_alerter_metrics_port),
             grpc_health(host, settings.notification_alerter_port, timeout_s),
         ),

@@ -52,8 +52,8 @@ SERVICES = tuple(
         (template_pb2, "TemplateService"),
         (provider_pb2, "ProviderService"),
         (sandbox_pb2, "SandboxService"),
-        (webhook_pb2, "WebhookService"),
         (alert_pb2, "AlertService"),
+        (webhook_pb2, "WebhookService"),
     )
 )
 
@@ -108,11 +108,11 @@ def _add_servicers(
         ProviderServicer(database, client, settings.notification_routes), server
     )
     sandbox_pb2_grpc.add_SandboxServiceServicer_to_server(SandboxServicer(database, vault), server)
+    alert_pb2_grpc.add_AlertServiceServicer_to_server(AlertServicer(database), server)
     webhooks = WebhookServicer(
         database, vault, settings.notification_plan, private_receivers=WebhookSettings().private_receivers
     )
     webhook_pb2_grpc.add_WebhookServiceServicer_to_server(webhooks, server)
-    alert_pb2_grpc.add_AlertServiceServicer_to_server(AlertServicer(database), server)
 
 
 def _http_server(endpoint: ReceiptEndpoint, settings: ApiSettings) -> uvicorn.Server:

@@ -55,12 +55,6 @@ class SuppressionNotFoundError(NotFoundError):
     reason = "SUPPRESSION_NOT_FOUND"
 
 
-class WebhookNotFoundError(NotFoundError):
-    """There is no such webhook, or the caller may not know of it."""
-
-    reason = "WEBHOOK_NOT_FOUND"
-
-
 class AlertNotFoundError(NotFoundError):
     """There is no such alert."""
 
@@ -71,6 +65,12 @@ class AlertRecoveredError(FailedPreconditionError):
     """The alert is over."""
 
     reason = "ALERT_RECOVERED"
+
+
+class WebhookNotFoundError(NotFoundError):
+    """There is no such webhook, or the caller may not know of it."""
+
+    reason = "WEBHOOK_NOT_FOUND"
 
 
 class MessageUnderWayError(FailedPreconditionError):

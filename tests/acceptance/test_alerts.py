@@ -1,6 +1,8 @@
 """An outage on the running platform: ops are told over every way, merchants if they asked, and then that it is over."""
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 from libs.embedded.stack import RunningStack
@@ -25,6 +27,15 @@ def e_mails(ops: Rest, alert_id: str) -> list[Json]:
         for message in ops.get(f"/v1/messages?deliveryId={alert_id}").get("messages", [])
         if message["state"] == "MESSAGE_STATE_DELIVERED"
     ]
+
+
+def alerts_shown(stack: RunningStack, *options: str) -> str:
+    """What `lastmile alerts` prints."""
+    own = {"LASTMILE_GATEWAY_URL": stack.base_url, "LASTMILE_API_KEY": stack.ops_api_key}
+    command = [sys.executable, "-m", "cli", "alerts", *options]
+    return subprocess.run(
+        command, env=stack.environment | own, capture_output=True, text=True, check=True, timeout=60
+    ).stdout
 
 
 def key_of(caller: Rest) -> str:
@@ -63,6 +74,7 @@ def test_an_outage_is_told_to_ops_at_once_and_to_merchants_who_asked(
         until(lambda: int((the_alert(ops) or {})["impact"].get("offersWithdrawn", 0)) >= 4)
         until(lambda: [m["status"] for m in e_mails(ops, alert["id"])].count("alert_raised") == 1)
         until(lambda: "outage_began" in [m["status"] for m in e_mails(merchant, alert["id"])])
+        assert SUBJECT in alerts_shown(running_stack)
         path = f"/v1/alerts/{alert['id']}:acknowledge"
         assert ops.post(path)["alert"]["state"] == "ALERT_STATE_ACKNOWLEDGED"
         assert merchant.ask("POST", path, {}).status_code == 403
@@ -85,3 +97,4 @@ def test_an_outage_is_told_to_ops_at_once_and_to_merchants_who_asked(
     inbox = json.dumps(merchant.get("/v1/sandbox/inbox"))
     assert "offered to others by themselves" in inbox
     assert "other" not in inbox.replace("others", "")
+    assert "recovered" in alerts_shown(running_stack, "--over")

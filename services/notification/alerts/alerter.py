@@ -40,7 +40,6 @@ class AlerterLimits(BaseModel):
     forget_s: float = Field(300.0, gt=0, description="Time between forgetting what is older than is kept")
     alerts_kept_days: int = Field(90, gt=0, description="Alerts that are over are kept for this long")
     withdrawn_kept_days: int = Field(7, gt=0, description="Offers that were taken back are counted for this long")
-    forgotten_at_once_max: int = Field(10_000, gt=0, description="Rows forgotten in one statement")
 
 
 class Alerter:
@@ -189,8 +188,7 @@ class Alerter:
     async def _forget(self, connection: asyncpg.Connection) -> None:
         now, limits = datetime.now(UTC), self._limits
         await store.forget(connection, floor_at(now - timedelta(days=limits.alerts_kept_days)))
-        before = now - timedelta(days=limits.withdrawn_kept_days)
-        await learning_store.forget(connection, before, limits.forgotten_at_once_max)
+        await learning_store.forget(connection, floor_at(now - timedelta(days=limits.withdrawn_kept_days)))
 
 
 def _track_of(alert: Alert) -> Track:

@@ -21,6 +21,10 @@ class SignalLimits(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    not_watched: frozenset[str] = Field(
+        frozenset({"notification.webhook"}),
+        description="Dependencies whose troubles are no outage: behind webhooks, each receiver is its merchant's own",
+    )
     silent_ms_max: int = Field(2_000, gt=0, description="Calls under way with no answer for this long: silent")
     silent_calls_min: int = Field(3, gt=0, description="With fewer calls under way nothing counts as silent")
     calls_min: int = Field(20, gt=0, description="With fewer recent calls their failures and times say nothing")
@@ -81,7 +85,8 @@ class Receipts:
 
 def of_circuits(reports: Iterable[Report], limits: SignalLimits) -> Iterator[Signal]:
     """Yield what processes say of what they call."""
-    ordered = sorted(reports, key=lambda report: report.dependency)
+    watched = (report for report in reports if report.dependency not in limits.not_watched)
+    ordered = sorted(watched, key=lambda report: report.dependency)
     for name, same in groupby(ordered, key=lambda report: report.dependency):
         kind = Kind.NETWORK if name.startswith(NETWORK_PREFIX) else Kind.PROVIDER
         yield from _of_dependency(Key(kind, name), list(same), limits)

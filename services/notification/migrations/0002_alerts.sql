@@ -41,7 +41,6 @@ CREATE TABLE notification.withdrawn_offers (
 );
 CREATE INDEX withdrawn_offers_by_network ON notification.withdrawn_offers (network_code, withdrawn_at);
 CREATE INDEX withdrawn_offers_unmatched ON notification.withdrawn_offers (delivery_id) WHERE rematched_at IS NULL;
-CREATE INDEX withdrawn_offers_by_age ON notification.withdrawn_offers (withdrawn_at);
 
 -- Merchants who asked to be told of outages that affect them.
 CREATE TABLE notification.outage_news (merchant_id uuid PRIMARY KEY, asked_at timestamptz NOT NULL);

@@ -1,5 +1,6 @@
 """A provider as the sender uses it: behind its dependency, within its rate, in its place on a channel's route."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from libs.telemetry import error_text
 from services.notification.providers.base import Provider, ProviderSettings
 from services.notification.providers.outgoing import Accepted, Outgoing, Receipt, RejectedError, Sought
 from services.notification.sending.outcomes import AttemptEnd
+
+log = logging.getLogger("notification")
 
 
 class Carrier:
@@ -50,10 +53,13 @@ class Carrier:
         return await self.dependency.call(self.provider.send, outgoing)
 
     async def look_up(self, sought: Sought) -> Receipt | None:
-        """Ask what became of an attempt; None where the provider cannot tell, or does not answer."""
+        """Ask what became of an attempt; None where the provider cannot tell, or does not answer what it should."""
         try:
             return await self.dependency.call(self.provider.look_up, sought)
         except (DependencyError, RejectedError):
+            return None
+        except Exception as error:  # noqa: BLE001 - nonsense settles nothing, and must not end the sweeper
+            log.warning("a provider answers nonsense", extra={"provider": self.name, "error": type(error).__name__})
             return None
 
 

@@ -46,6 +46,7 @@ class SendLimits(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     batch_messages_max: int = Field(100, ge=1, description="Messages taken up in one transaction")
+    batch_messages_min: int = Field(24, ge=1, description="Room for fewer is not filled while attempts are under way")
     poll_s: float = Field(0.2, gt=0, description="Time between looks for what is due on a channel where nothing is")
     outage_wait_s: float = Field(0.5, gt=0, description="Wait after a failure of the database, before the next try")
     lease_margin_s: float = Field(10.0, gt=0, description="An attempt is lost this long after its provider's deadline")
@@ -171,7 +172,11 @@ class Sender:
     async def _take(self, channel: str) -> list[_Ready]:
         """Take up what is due, and write down that it is about to be sent; none while nobody has room."""
         limits, now = self._limits, datetime.now(UTC)
-        places = Places.on(self._routes[channel], limits.batch_messages_max)
+        route = self._routes[channel]
+        if self._tasks and max(carrier.room for carrier in route) < limits.batch_messages_min:
+            # Another transaction for every place that gets free would cost more than what is sent in it.
+            return []
+        places = Places.on(route, limits.batch_messages_max)
         if not places.left:
             return []
         taking = _Taking(places, self._writer, now)

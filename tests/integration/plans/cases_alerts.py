@@ -59,6 +59,6 @@ LEARNT = [
     _case("learning.store.ADD_WITHDRAWALS", lambda w: [
         new_ids(), new_ids(), new_ids(), [w.merchant] * BATCH, *many(w.now)], BATCH),
     _case("learning.store.MATCHED", lambda w: [[uuid4() for _ in range(BATCH)], *many(w.now)], BATCH),
-    _case("learning.store.FORGET", lambda w: [w.now - timedelta(days=7), 1_000], 2_000),
+    _case("learning.store.FORGET", lambda w: [floor_at(w.now - timedelta(days=30))], 8_000),
 ]  # fmt: skip
 ALERTS = [*KEPT, *OBSERVED, *LEARNT]

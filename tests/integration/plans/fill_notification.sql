@@ -48,13 +48,13 @@ SELECT sha256(convert_to(r::text, 'UTF8')), now() - r * interval '1 minute' FROM
 INSERT INTO notification.inbox (id, merchant_id, channel, address_sealed, content_sealed, received_at)
 SELECT uuidv7(), md5('merchant ' || i % 1000)::uuid, 'sms', '\x00'::bytea, '\x00'::bytea, now() FROM generate_series(1, 20000) AS i;
 INSERT INTO notification.webhooks (merchant_id, secret_sealed, failures, updated_at)
-SELECT md5('merchant ' || m)::uuid, '\x00'::bytea, 0, now() FROM generate_series(0, 4999) AS m;
+SELECT md5('merchant ' || m)::uuid, '\x00'::bytea, 0, now() FROM generate_series(0, 899) AS m;
 INSERT INTO notification.seen_events (consumer, event_id) SELECT 'notification_planner', uuidv7() FROM generate_series(1, 20000);
 -- Outages: ten networks, each of which was down for a while every few days.
 INSERT INTO notification.network_partners (partner_id, network_code, version)
 SELECT md5('partner ' || p)::uuid, CASE WHEN p % 2 = 0 THEN '' ELSE 'network' || p % 10 END, 1 FROM generate_series(1, 20000) AS p;
 INSERT INTO notification.withdrawn_offers (offer_id, delivery_id, merchant_id, network_code, withdrawn_at, rematched_at)
-SELECT uuidv7(), md5('withdrawn ' || w)::uuid, md5('merchant ' || w % 1000)::uuid, 'network' || w % 10, now() - w * interval '1 minute',
+SELECT uuidv7(-w * interval '1 minute'), md5('withdrawn ' || w)::uuid, md5('merchant ' || w % 1000)::uuid, 'network' || w % 10, now() - w * interval '1 minute',
   CASE WHEN w % 100 > 0 THEN now() END
 FROM generate_series(1, 50000) AS w;
 INSERT INTO notification.alerts (id, kind, subject, state, symptoms, what, action, impact, since, opened_at, recovered_at, version)
@@ -62,4 +62,4 @@ SELECT uuidv7(-age), 'network', 'network:network' || a, CASE WHEN a > 20 THEN 'r
   now() - age, now() - age, CASE WHEN a > 20 THEN now() END, 1
 FROM (SELECT a, a * interval '1 hour' AS age FROM generate_series(1, 20000) AS a) AS dated;
 INSERT INTO notification.outage_news (merchant_id, asked_at)
-SELECT md5('merchant ' || m)::uuid, now() FROM generate_series(0, 4999) AS m;
+SELECT md5('merchant ' || m)::uuid, now() FROM generate_series(0, 899) AS m;

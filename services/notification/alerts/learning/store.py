@@ -1,7 +1,7 @@
 """What outages are counted from, in PostgreSQL: every statement of this noun. The same again changes nothing."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from uuid import UUID
 
 import asyncpg
 
@@ -32,11 +32,8 @@ UPDATE notification.withdrawn_offers w SET rematched_at = m.at
 FROM unnest($1::uuid[], $2::timestamptz[]) AS m (delivery_id, at)
 WHERE w.delivery_id = m.delivery_id AND w.rematched_at IS NULL AND w.withdrawn_at <= m.at
 """
-# Served by withdrawn_offers_by_age.
-_FORGET = """
-DELETE FROM notification.withdrawn_offers WHERE offer_id IN (
-  SELECT offer_id FROM notification.withdrawn_offers WHERE withdrawn_at < $1 ORDER BY withdrawn_at LIMIT $2)
-"""
+# Served by withdrawn_offers_pkey: ids begin with the time at which the offers were made.
+_FORGET = "DELETE FROM notification.withdrawn_offers WHERE offer_id < $1"
 
 
 async def set_partners(connection: asyncpg.Connection, partners: Iterable[NetworkPartner]) -> None:
@@ -64,6 +61,6 @@ async def matched(connection: asyncpg.Connection, matches: Iterable[Match]) -> N
     await connection.execute(_MATCHED, [one.delivery_id for one in known], [one.at for one in known])
 
 
-async def forget(connection: asyncpg.Connection, before: datetime, rows_max: int) -> None:
-    """Forget offers that were taken back long ago."""
-    await connection.execute(_FORGET, before, rows_max)
+async def forget(connection: asyncpg.Connection, below_id: UUID) -> None:
+    """Forget offers that were made before the time that the id begins with, and taken back."""
+    await connection.execute(_FORGET, below_id)

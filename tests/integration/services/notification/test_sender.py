@@ -81,6 +81,18 @@ async def test_what_was_never_taken_stays_unknown_when_it_is_sought(
     assert (await notifications.states(story))[("delivered", "sms")] == "outcome_unknown"
 
 
+async def test_nonsense_of_a_provider_settles_nothing_and_ends_nobody(
+    notifications: Notifications, peer: TwilioPeer
+) -> None:
+    peer.choose = lambda _: Fault.TAKEN_THEN_HANG
+    story, carrier = await texted(notifications), twilio(peer)
+    async with sending(notifications.sender({"sms": [carrier]})):
+        await ends_as(notifications, story, "outcome_unknown")
+    peer.finds = [17]
+    await notifications.sweeper(carrier).look_up()
+    assert (await notifications.states(story))[("delivered", "sms")] == "outcome_unknown"
+
+
 async def test_what_was_certainly_not_sent_goes_to_the_next_provider(
     notifications: Notifications, peer: TwilioPeer
 ) -> None:

@@ -73,7 +73,7 @@ def test_what_providers_are_told_is_told_to_the_notification_service_alone(
     layout, secrets = Layout(tmp_path, tmp_path / "servers", None), SecretStore(tmp_path / "secrets")
     found = service_specs(PlatformSettings(home=tmp_path), layout, secrets, KNOWN, ("tables",))
     told = {spec.name for spec in found if "secret" in spec.environment.values()}
-    assert told == {"notification-api", "notification-consumer", "notification-sender", "notification-alerter"}
+    assert told == {"notification-api", "notification-consumer", "notification-sender"}
 
 
 def test_nothing_secret_of_the_shell_is_passed_on(specs: dict[str, ProcessSpec]) -> None:

@@ -43,6 +43,11 @@ def test_a_circuit_that_is_probed_is_still_down_and_one_that_returns_is_neither(
     assert [signal.level for signal in circuits(report())] == [Level.WELL]
 
 
+def test_what_belongs_to_merchants_is_no_outage_of_ours() -> None:
+    down = Report("a", "notification.webhook", CircuitState.OPEN, 0.0, "no answer", True)
+    assert circuits(down) == []
+
+
 def test_silence_needs_calls_under_way() -> None:
     silent = ill(circuits(report(recent=RecentCalls(under_way=3, silent_ms=2_100))))[Symptom.SILENT]
     assert (silent.at_once, silent.ms_ago) == (True, 2_100)
