@@ -46,10 +46,12 @@ class Dashboard(asyncio.Protocol):
         self._request = request_of(url, path, key)
         self._received, self._asked_s = b"", 0.0
         self._transport: asyncio.Transport | None = None
+        self._waits = False
         self.forget()
 
     def forget(self) -> None:
-        """Begin to count anew."""
+        """Begin to count anew; an answer that is still on its way belongs to the time before."""
+        self._counts = False
         self.asked = self.unchanged = self.not_good = 0
         self.ways_ms: list[float] = []
 
@@ -57,12 +59,13 @@ class Dashboard(asyncio.Protocol):
         self._transport, self._received = cast("asyncio.Transport", transport), b""
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._transport = None
+        self._transport, self._waits = None, False
 
     async def look(self) -> None:
         """Ask for the list, over the connection that there is or a new one; not while the last answer is on its way."""
-        if self.asked > len(self.ways_ms):
+        if self._waits:
             return
+        self._waits = self._counts = True
         self.asked += 1
         if self._transport is None:
             parts = urlsplit(self._ask_of[0])
@@ -76,10 +79,11 @@ class Dashboard(asyncio.Protocol):
         head, found, body = self._received.partition(b"\r\n\r\n")
         if not found or len(body) < content_length(head):
             return
-        self.ways_ms.append((time.perf_counter() - self._asked_s) * 1_000)
-        self._received, status = b"", head[9:12]
-        self.unchanged += status == b"304"
-        self.not_good += status not in (b"200", b"304")
+        self._received, self._waits, status = b"", False, head[9:12]
+        if self._counts:
+            self.ways_ms.append((time.perf_counter() - self._asked_s) * 1_000)
+            self.unchanged += status == b"304"
+            self.not_good += status not in (b"200", b"304")
         if status == b"200":
             tag = header_of(head, b"etag")
             self._request = request_of(*self._ask_of, **{"If-None-Match": tag.decode()})

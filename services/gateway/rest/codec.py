@@ -10,6 +10,8 @@ from google.protobuf.message import Message
 from services.gateway.rest.rendering import value_of
 
 DEPTH_MAX = 32
+# A message holds no circle.
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
 
 
 class JsonRefusedError(ValueError):
@@ -45,7 +47,7 @@ class GoogleJsonCodec:
 
     def render(self, message: Message) -> bytes:
         """See JsonCodec."""
-        return json.dumps(value_of(message), ensure_ascii=False, separators=(",", ":")).encode()
+        return _encoder.encode(value_of(message)).encode()
 
 
 def decode(body: bytes) -> Any:
