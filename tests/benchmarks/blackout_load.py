@@ -72,18 +72,18 @@ class Load:
         answer: Json = response.json()
         return answer
 
-    def p99_ms(self, from_s: float, until_s: float) -> float:
-        """Return the 99th percentile of the calls that were due between two times: the median of those of slices.
+    def p99_ms(self, *spans_s: tuple[float, float]) -> float:
+        """Return the 99th percentile of the calls that were due in spans of time: the median of those of slices.
 
         What else the machine does for a moment is in one slice; what an outage does lasts.
         """
-        slices = max(1, round((until_s - from_s) / SLICE_S))
-        length_s = (until_s - from_s) / slices
         found = []
-        for index in range(slices):
-            begins_s = from_s + index * length_s
-            took = sorted(ms for due_s, ms in self.calls if begins_s <= due_s < begins_s + length_s)
-            found.append(took[min(len(took) - 1, int(len(took) * 0.99))])
+        for from_s, until_s in spans_s:
+            slices = max(1, round((until_s - from_s) / SLICE_S))
+            length_s = (until_s - from_s) / slices
+            for begins_s in (from_s + index * length_s for index in range(slices)):
+                took = sorted(ms for due_s, ms in self.calls if begins_s <= due_s < begins_s + length_s)
+                found.append(took[min(len(took) - 1, int(len(took) * 0.99))])
         return statistics.median(found)
 
 

@@ -25,7 +25,7 @@ class SignalLimits(BaseModel):
         frozenset({"notification.webhook"}),
         description="Dependencies whose troubles are no outage: behind webhooks, each receiver is its merchant's own",
     )
-    silent_ms_max: int = Field(2_000, gt=0, description="Calls under way with no answer for this long: silent")
+    silent_ms_max: int = Field(1_500, gt=0, description="Calls under way with no answer for this long: silent")
     silent_calls_min: int = Field(3, gt=0, description="With fewer calls under way nothing counts as silent")
     calls_min: int = Field(20, gt=0, description="With fewer recent calls their failures and times say nothing")
     failing_share_max: float = Field(0.25, gt=0, le=1, description="A larger share of recent calls that fail: failing")

@@ -52,7 +52,7 @@ def test_silence_needs_calls_under_way() -> None:
     silent = ill(circuits(report(recent=RecentCalls(under_way=3, silent_ms=2_100))))[Symptom.SILENT]
     assert (silent.at_once, silent.ms_ago) == (True, 2_100)
     assert not ill(circuits(report(recent=RecentCalls(under_way=2, silent_ms=9_000))))
-    assert not ill(circuits(report(recent=RecentCalls(under_way=9, silent_ms=1_900))))
+    assert not ill(circuits(report(recent=RecentCalls(under_way=9, silent_ms=1_400))))
 
 
 def test_failures_count_over_all_processes_and_only_when_there_are_calls() -> None:
