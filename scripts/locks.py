@@ -25,6 +25,7 @@ LOCKS: dict[str, tuple[str, ...] | None] = {
     "assignment": ("assignment",),
     "gateway": ("gateway",),
     "relay": ("relay",),
+    "reconciliation": ("reconciliation",),
     "cli": ("cli", "embedded"),
 }
 # Locks of environments of their own: what their only tool asks for does not go together with what we ask for.
