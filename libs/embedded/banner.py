@@ -18,6 +18,7 @@ def ready_banner(settings: PlatformSettings, layout: Layout, took_s: float, *, s
             f"  REST         {web}/docs   (OpenAPI: {web}/openapi.json)",
             f"  gRPC         {host}:{settings.assignment_port} assignment   {host}:{settings.gateway_grpc_port} access",
             f"               {host}:{settings.relay_port} event streams",
+            f"               {host}:{settings.reconciliation_port} reconciliation",
         ]
     if settings.embeds_postgres:
         lines.append(f"  PostgreSQL   {host}:{settings.postgres_port}   hot standby {host}:{settings.standby_port}")

@@ -28,6 +28,10 @@ SERVICE_ROLES = (
     "gateway",
     "gateway_query",
     "gateway_fallback",
+    "reconciliation_api",
+    "reconciliation_query",
+    "reconciliation_fallback",
+    "reconciliation_consumer",
     RELAY_ROLE,
 )
 REDIS = "redis"

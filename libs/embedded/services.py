@@ -16,6 +16,7 @@ from libs.embedded.valkey import ValkeyServer
 
 API, CONSUMER, MATCHER = "assignment-api", "assignment-consumer", "assignment-matcher"
 GATEWAY, RELAY, DEMO = "gateway", "relay", "demo"
+RECONCILIATION, RECONCILIATION_CONSUMER = "reconciliation-api", "reconciliation-consumer"
 # What a service needs of the shell it was started from; anything named LASTMILE_ or OTEL_ is passed on besides.
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "SSL_CERT_FILE", "NO_COLOR")
 PASSED_ON_PREFIXES = ("LASTMILE_", "OTEL_")
@@ -51,6 +52,10 @@ def connections(
             "gateway_query_dsn": postgres.dsn("gateway_query", standby=True),
             "gateway_fallback_dsn": postgres.dsn("gateway_fallback"),
             "relay_dsn": postgres.dsn("relay"),
+            "reconciliation_dsn": postgres.dsn("reconciliation_api"),
+            "reconciliation_query_dsn": postgres.dsn("reconciliation_query", standby=True),
+            "reconciliation_fallback_dsn": postgres.dsn("reconciliation_fallback"),
+            "reconciliation_consumer_dsn": postgres.dsn("reconciliation_consumer"),
         }
     else:
         dsns = {field: getattr(settings, field).get_secret_value() for field in POSTGRES_DSN_FIELDS}
@@ -92,7 +97,7 @@ def service_specs(
             grpc_health(host, settings.relay_port, timeout_s),
         ),
     ]
-    return specs
+    return specs + _reconciliation_specs(settings, spec, dsns, redis, public_key)
 
 
 def _assignment_specs(
@@ -136,6 +141,32 @@ def _assignment_specs(
         )
     )
     return specs
+
+
+def _reconciliation_specs(
+    settings: PlatformSettings,
+    spec: Callable[..., ProcessSpec],
+    dsns: Callable[..., dict[str, str]],
+    redis: dict[str, str],
+    public_key: dict[str, str],
+) -> list[ProcessSpec]:
+    host, timeout_s = str(settings.host), settings.probe_timeout_s
+    return [
+        spec(
+            RECONCILIATION,
+            ("services.reconciliation", "api"),
+            dsns("reconciliation_dsn", "reconciliation_query_dsn", "reconciliation_fallback_dsn") | public_key,
+            (settings.reconciliation_port, settings.reconciliation_metrics_port),
+            grpc_health(host, settings.reconciliation_port, timeout_s),
+        ),
+        spec(
+            RECONCILIATION_CONSUMER,
+            ("services.reconciliation", "consumer"),
+            dsns("reconciliation_consumer_dsn") | redis,
+            (settings.reconciliation_consumer_port, settings.reconciliation_consumer_metrics_port),
+            grpc_health(host, settings.reconciliation_consumer_port, timeout_s),
+        ),
+    ]
 
 
 def _service(
@@ -208,6 +239,11 @@ def _addresses(settings: PlatformSettings) -> dict[str, str]:
         "LASTMILE_MATCHER_METRICS_PORT": str(settings.matcher_metrics_port),
         "LASTMILE_RELAY_PORT": str(settings.relay_port),
         "LASTMILE_RELAY_METRICS_PORT": str(settings.relay_metrics_port),
+        "LASTMILE_RECONCILIATION_PORT": str(settings.reconciliation_port),
+        "LASTMILE_RECONCILIATION_METRICS_PORT": str(settings.reconciliation_metrics_port),
+        "LASTMILE_RECONCILIATION_CONSUMER_PORT": str(settings.reconciliation_consumer_port),
+        "LASTMILE_RECONCILIATION_CONSUMER_METRICS_PORT": str(settings.reconciliation_consumer_metrics_port),
+        "LASTMILE_RECONCILIATION_TARGET": f"{settings.host}:{settings.reconciliation_port}",
         "LASTMILE_ASSIGNMENT_TARGET": f"{settings.host}:{settings.assignment_port}",
         "LASTMILE_RELAY_TARGET": f"{settings.host}:{settings.relay_port}",
         "LASTMILE_GATEWAY_TARGET": f"{settings.host}:{settings.gateway_grpc_port}",

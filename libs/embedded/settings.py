@@ -23,6 +23,10 @@ POSTGRES_DSN_FIELDS = (
     "gateway_query_dsn",
     "gateway_fallback_dsn",
     "relay_dsn",
+    "reconciliation_dsn",
+    "reconciliation_query_dsn",
+    "reconciliation_fallback_dsn",
+    "reconciliation_consumer_dsn",
 )
 
 
@@ -46,6 +50,10 @@ class PlatformSettings(BaseSettings):
     matcher_metrics_port: Port = Field(15080, description="Metrics of the first matcher; of each further one likewise")
     relay_port: Port = Field(15061, description="Health of the relay")
     relay_metrics_port: Port = Field(15062, description="Metrics of the relay, over HTTP")
+    reconciliation_port: Port = Field(15065, description="gRPC of the reconciliation api")
+    reconciliation_metrics_port: Port = Field(15068, description="Metrics of the reconciliation api, over HTTP")
+    reconciliation_consumer_port: Port = Field(15066, description="Health of the reconciliation service's consumers")
+    reconciliation_consumer_metrics_port: Port = Field(15067, description="Metrics of those consumers, over HTTP")
     postgres_port: Port = Field(15432, description="PostgreSQL primary")
     standby_port: Port = Field(15433, description="PostgreSQL hot standby")
     redis_port: Port = Field(16379, description="Valkey")
@@ -60,6 +68,14 @@ class PlatformSettings(BaseSettings):
     gateway_query_dsn: SecretStr | None = Field(None, description="PostgreSQL standby, as gateway_query")
     gateway_fallback_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as gateway_fallback")
     relay_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as relay")
+    reconciliation_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as reconciliation_api")
+    reconciliation_query_dsn: SecretStr | None = Field(None, description="PostgreSQL standby, as reconciliation_query")
+    reconciliation_fallback_dsn: SecretStr | None = Field(
+        None, description="PostgreSQL primary, as reconciliation_fallback"
+    )
+    reconciliation_consumer_dsn: SecretStr | None = Field(
+        None, description="PostgreSQL primary, as reconciliation_consumer"
+    )
     redis_url: SecretStr | None = Field(None, description="Redis or Valkey")
 
     server_data_parent: Path = Field(
@@ -157,6 +173,10 @@ class PlatformSettings(BaseSettings):
             "assignment_consumer_metrics_port",
             "relay_port",
             "relay_metrics_port",
+            "reconciliation_port",
+            "reconciliation_metrics_port",
+            "reconciliation_consumer_port",
+            "reconciliation_consumer_metrics_port",
         )
         ports = {variable(field): int(getattr(self, field)) for field in fields}
         for index in range(self.matcher_processes):

@@ -43,6 +43,10 @@ PORT_FIELDS = (
     "matcher_metrics_port",
     "relay_port",
     "relay_metrics_port",
+    "reconciliation_port",
+    "reconciliation_metrics_port",
+    "reconciliation_consumer_port",
+    "reconciliation_consumer_metrics_port",
     "postgres_port",
     "standby_port",
     "redis_port",
@@ -212,6 +216,10 @@ class EmbeddedServers(_Stack):
             "gateway_query_dsn": self.dsn("gateway_query", standby=True),
             "gateway_fallback_dsn": self.dsn("gateway_fallback"),
             "relay_dsn": self.dsn("relay"),
+            "reconciliation_dsn": self.dsn("reconciliation_api"),
+            "reconciliation_query_dsn": self.dsn("reconciliation_query", standby=True),
+            "reconciliation_fallback_dsn": self.dsn("reconciliation_fallback"),
+            "reconciliation_consumer_dsn": self.dsn("reconciliation_consumer"),
         }
         return {
             **{variable(field): dsns[field] for field in POSTGRES_DSN_FIELDS},

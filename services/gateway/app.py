@@ -1,9 +1,10 @@
 """The one place where the gateway is wired."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import asyncpg
 import grpc
@@ -13,6 +14,7 @@ from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import ServiceDescriptor
 from lastmile.assignment.v1 import assignment_pb2, city_pb2, delivery_pb2, merchant_pb2, network_pb2, partner_pb2
 from lastmile.gateway.v1 import access_pb2, access_pb2_grpc
+from lastmile.reconciliation.v1 import ledger_pb2, rate_card_pb2
 from lastmile.streams.v1 import stream_pb2
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -47,6 +49,7 @@ ACCESS_SERVICE = access_pb2.DESCRIPTOR.services_by_name["AccessService"].full_na
 # Every module's services have routes; its import puts them into the descriptor pool.
 STREAM_SERVICE = stream_pb2.DESCRIPTOR.services_by_name["StreamService"].full_name
 _ASSIGNMENT = (city_pb2, merchant_pb2, partner_pb2, network_pb2, delivery_pb2, assignment_pb2)
+_RECONCILIATION = (ledger_pb2, rate_card_pb2)
 _ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -58,8 +61,12 @@ _SECURITY_HEADERS = (
 
 def service_descriptors() -> list[ServiceDescriptor]:
     """Return every service that has REST routes."""
-    names = [service.full_name for module in _ASSIGNMENT for service in module.DESCRIPTOR.services_by_name.values()]
-    return [descriptor_pool.Default().FindServiceByName(name) for name in (*names, STREAM_SERVICE, ACCESS_SERVICE)]
+    names = [*_services_in(_ASSIGNMENT), *_services_in(_RECONCILIATION), STREAM_SERVICE, ACCESS_SERVICE]
+    return [descriptor_pool.Default().FindServiceByName(name) for name in names]
+
+
+def _services_in(modules: Iterable[Any]) -> list[str]:
+    return [service.full_name for module in modules for service in module.DESCRIPTOR.services_by_name.values()]
 
 
 async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
@@ -119,12 +126,15 @@ async def _upstreams(settings: GatewaySettings) -> AsyncIterator[dict[str, Upstr
     assignment = Upstream(settings.assignment_target, settings.gateway_rest)
     relay = Upstream(settings.relay_target, settings.gateway_rest)
     own = Upstream(f"{settings.host}:{settings.gateway_grpc_port}", settings.gateway_rest)
+    reconciliation = Upstream(settings.reconciliation_target, settings.gateway_rest)
     elsewhere = {ACCESS_SERVICE: own, STREAM_SERVICE: relay}
+    elsewhere |= dict.fromkeys(_services_in(_RECONCILIATION), reconciliation)
     try:
         yield {service.full_name: elsewhere.get(service.full_name, assignment) for service in service_descriptors()}
     finally:
         await assignment.close()
         await relay.close()
+        await reconciliation.close()
         await own.close()
 
 

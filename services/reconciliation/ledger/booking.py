@@ -75,9 +75,14 @@ class Pay:
 class Undo:
     """Book the reverse of an entry, because of a cancellation."""
 
-    cause_event_id: UUID
+    cause: Change
     entry_id: UUID
     postings: tuple[Posting, ...]
+
+    @property
+    def cause_event_id(self) -> UUID:
+        """The event of the cancellation."""
+        return self.cause.event_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,7 @@ def decide(
     if last.state == CANCELLED:
         # What undoes an entry needs no more of the story than that.
         is_open = booked is not None and not booked.is_reversed
-        return Undo(last.event_id, booked.entry_id, reversed_postings(booked.postings)) if booked and is_open else None
+        return Undo(last, booked.entry_id, reversed_postings(booked.postings)) if booked and is_open else None
     if booked is not None or last.state != DELIVERED or not is_whole(changes):
         return None
     trip = trip_of(changes)

@@ -49,6 +49,13 @@ def test_every_process_knows_only_the_secrets_it_works_with(specs: dict[str, Pro
     }
     assert secrets_of(specs["assignment-consumer"]) == {"ASSIGNMENT_DSN", "REDIS_URL"}
     assert secrets_of(specs["relay"]) == {"RELAY_DSN", "REDIS_URL", "TOKEN_PUBLIC_KEY_FILE"}
+    assert secrets_of(specs["reconciliation-api"]) == {
+        "RECONCILIATION_DSN",
+        "RECONCILIATION_QUERY_DSN",
+        "RECONCILIATION_FALLBACK_DSN",
+        "TOKEN_PUBLIC_KEY_FILE",
+    }
+    assert secrets_of(specs["reconciliation-consumer"]) == {"RECONCILIATION_CONSUMER_DSN", "REDIS_URL"}
     assert secrets_of(specs["demo"]) == {"API_KEY_FILE"}
 
 
