@@ -17,6 +17,10 @@ COMMON = 10 * PAGE + WEEKS
 AVERAGE = 60 * PAGE
 TENANT, OPERATOR, MATCHER = "assignment_tenant", "assignment_operator", "assignment_matcher"
 GATEWAY, RELAY = "gateway", "relay"
+BOOKS = "reconciliation_consumer"
+BOOKS_OPERATOR, BOOKS_READER = "reconciliation_operator", "reconciliation_operator_reader"
+# What a transaction takes; the other roles log in as what they are.
+TAKEN = frozenset({TENANT, OPERATOR, BOOKS_OPERATOR, BOOKS_READER})
 Values = Callable[[World], Sequence[object]]
 
 

@@ -13,8 +13,9 @@ import asyncpg
 import pytest
 
 from libs.postgres.tenancy import Visibility, visible
-from tests.integration.plans.case import OPERATOR, TENANT, Case
+from tests.integration.plans.case import OPERATOR, TAKEN, TENANT, Case
 from tests.integration.plans.cases_deliveries import DELIVERIES, IDEMPOTENCY
+from tests.integration.plans.cases_ledger import BOOKKEEPING
 from tests.integration.plans.cases_offers import OFFERS
 from tests.integration.plans.cases_partners import OTHERS, PARTNERS
 from tests.integration.plans.cases_picture import PICTURE
@@ -33,7 +34,7 @@ GROUP BY whole.relname
 """
 # What the plans of each case that has run went by.
 USED: dict[Case, set[str]] = defaultdict(set)
-CASES = [*DELIVERIES, *IDEMPOTENCY, *OFFERS, *PARTNERS, *OTHERS, *PICTURE, *WINDOWS]
+CASES = [*DELIVERIES, *IDEMPOTENCY, *OFFERS, *PARTNERS, *OTHERS, *PICTURE, *WINDOWS, *BOOKKEEPING]
 
 
 @asynccontextmanager
@@ -44,7 +45,7 @@ async def rolled_back(filled: Filled, case: Case) -> AsyncIterator[asyncpg.Conne
         await transaction.start()
         try:
             merchants = [case.merchant(filled.world)] if case.role == TENANT else []
-            role = case.role if case.role in {TENANT, OPERATOR} else "none"
+            role = case.role if case.role in TAKEN else "none"
             async with visible(connection, Visibility.of(role, merchants)):
                 yield connection
         finally:
