@@ -64,6 +64,8 @@ class Traffic:
         for city in world.CITIES:
             if city.code not in known:
                 await self._gateway.post("/v1/cities", world.city_body(city))
+        for body in world.rate_card_bodies():
+            await self._rate_card(body)
         self._merchant_ids = [await self._merchant(number) for number in range(len(world.MERCHANTS))]
         bodies = world.partner_bodies(self._pace.seed, self._pace.partners)
         for start in range(0, len(bodies), PARTNERS_BATCH_ROWS):
@@ -76,6 +78,14 @@ class Traffic:
                     self._partner_ids.add(known_id)
                 else:
                     raise GatewayError(f"a partner was refused: {result['error']['message']}")
+
+    async def _rate_card(self, body: Json) -> None:
+        try:
+            await self._gateway.post("/v1/rate-cards", body)
+        except RefusedError as error:
+            # Somebody has made rate cards already: those hold.
+            if error.reason not in {"RATE_CARD_EXISTS", "RATE_CARD_TOO_LATE"}:
+                raise
 
     async def _merchant(self, number: int) -> str:
         try:
