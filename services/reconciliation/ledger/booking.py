@@ -35,6 +35,8 @@ class EntryKind(StrEnum):
 class WaitsFor(StrEnum):
     """Why a delivery that was handed over cannot be paid yet."""
 
+    # Some of its changes are still to come.
+    EVENTS = "EVENTS_MISSING"
     PARTNER = "PARTNER_UNKNOWN"
     RATE_CARD = "RATE_CARD_MISSING"
     # Its changes are all there and still tell of no trip: somebody has to look.
@@ -109,8 +111,10 @@ def decide(
         # What undoes an entry needs no more of the story than that.
         is_open = booked is not None and not booked.is_reversed
         return Undo(last, booked.entry_id, reversed_postings(booked.postings)) if booked and is_open else None
-    if booked is not None or last.state != DELIVERED or not is_whole(changes):
+    if booked is not None or last.state != DELIVERED:
         return None
+    if not is_whole(changes):
+        return Wait(WaitsFor.EVENTS)
     trip = trip_of(changes)
     if trip is None:
         return Wait(WaitsFor.STORY)

@@ -111,9 +111,12 @@ def test_what_cannot_be_paid_yet_says_what_it_waits_for() -> None:
     assert decide(nobody, [version_of()], lambda *_: card(), None) == Wait(WaitsFor.STORY)
 
 
-def test_a_hole_in_the_story_is_waited_for_in_silence() -> None:
+def test_nothing_is_concluded_from_a_story_with_a_hole_in_it() -> None:
     changes = changes_of()
-    assert decide(changes[:2] + changes[3:], [version_of()], lambda *_: card(), None) is None
+    for place in range(len(changes) - 1):
+        known = changes[:place] + changes[place + 1 :]
+        assert decide(known, [version_of()], lambda *_: card(), None) == Wait(WaitsFor.EVENTS)
+    assert decide(changes[:-1], [version_of()], lambda *_: card(), None) is None
 
 
 def test_pay_goes_by_the_vehicle_and_network_that_the_partner_had_at_the_hand_over() -> None:
