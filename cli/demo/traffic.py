@@ -64,8 +64,7 @@ class Traffic:
         for city in world.CITIES:
             if city.code not in known:
                 await self._gateway.post("/v1/cities", world.city_body(city))
-        for body in world.rate_card_bodies():
-            await self._rate_card(body)
+        await asyncio.gather(*map(self._rate_card, world.rate_card_bodies()))
         self._merchant_ids = [await self._merchant(number) for number in range(len(world.MERCHANTS))]
         bodies = world.partner_bodies(self._pace.seed, self._pace.partners)
         for start in range(0, len(bodies), PARTNERS_BATCH_ROWS):
@@ -81,7 +80,8 @@ class Traffic:
 
     async def _rate_card(self, body: Json) -> None:
         try:
-            await self._gateway.post("/v1/rate-cards", body)
+            async with self._slots:
+                await self._gateway.post("/v1/rate-cards", body)
         except RefusedError as error:
             # Somebody has made rate cards already: those hold.
             if error.reason not in {"RATE_CARD_EXISTS", "RATE_CARD_TOO_LATE"}:

@@ -248,6 +248,11 @@ class RunningStack(_Stack):
         return f"{self.settings.host}:{self.settings.assignment_port}"
 
     @property
+    def reconciliation_target(self) -> str:
+        """The reconciliation api's gRPC address."""
+        return f"{self.settings.host}:{self.settings.reconciliation_port}"
+
+    @property
     def access_target(self) -> str:
         """The gateway's gRPC address (AccessService)."""
         return f"{self.settings.host}:{self.settings.gateway_grpc_port}"

@@ -45,11 +45,11 @@ ON CONFLICT DO NOTHING
 """  # noqa: S608 - a constant
 # Served by delivery_changes_pkey.
 _CHANGES_OF = f"SELECT {_CHANGE_COLUMNS} FROM reconciliation.delivery_changes WHERE delivery_id = ANY ($1)"  # noqa: S608 - a constant
-# Served by partner_versions_pkey.
+# Served by partner_versions_pkey. In order, as above.
 _ADD_VERSIONS = f"""
 INSERT INTO reconciliation.partner_versions ({_VERSION_COLUMNS})
-SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::timestamptz[])
-ON CONFLICT DO NOTHING
+SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::timestamptz[]) AS v (id, number)
+ORDER BY id, number ON CONFLICT DO NOTHING
 """  # noqa: S608 - a constant
 # Served by partner_versions_pkey, read backwards from the newest: the last one until a moment, and the first of all.
 _VERSIONS_AT = """

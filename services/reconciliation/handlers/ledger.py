@@ -46,6 +46,8 @@ class Ledger:
         async with self._primary.acquire() as connection, connection.transaction():
             fresh = await unseen(connection, SCHEMA, self.name, [event.id for event in batch])
             told = [event.message for event in batch if event.id in fresh]
+            if not told:
+                return Counter()
             changes = changes_in(told)
             delivery_ids = sorted({change.delivery_id for change in changes})
             await store.lock(connection, delivery_ids)
