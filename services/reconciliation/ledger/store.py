@@ -24,8 +24,10 @@ FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid
 ON CONFLICT ON CONSTRAINT entry_once DO NOTHING RETURNING id
 """
 _ADD_POSTINGS = """
-INSERT INTO reconciliation.postings (entry_id, line, account, purpose, paise, merchant_id, booked_at)
-SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::bigint[], $6::uuid[], $7::timestamptz[])
+INSERT INTO reconciliation.postings (entry_id, line, entry_postings_count, account, purpose, paise, merchant_id,
+  booked_at)
+SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::smallint[], $4::text[], $5::text[], $6::bigint[], $7::uuid[],
+  $8::timestamptz[])
 """
 # Served by entry_once_for_delivery.
 _ENTRIES_OF = """
@@ -81,8 +83,9 @@ def _array(ids: Sequence[UUID]) -> str:
 
 
 def _posting_rows(entry: Entry) -> list[tuple[object, ...]]:
+    count = len(entry.postings)
     return [
-        (entry.id, line, str(p.account), p.purpose, p.paise, _merchant_of(p.account), entry.booked_at)
+        (entry.id, line, count, str(p.account), p.purpose, p.paise, _merchant_of(p.account), entry.booked_at)
         for line, p in enumerate(entry.postings, 1)
     ]
 

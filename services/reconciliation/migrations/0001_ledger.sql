@@ -103,19 +103,21 @@ CREATE TABLE reconciliation.entries (
   rate_card_id uuid NOT NULL REFERENCES reconciliation.rate_cards (id),
   -- The entry that this one undoes.
   reverses uuid UNIQUE REFERENCES reconciliation.entries (id),
-  -- How many postings it has: none can be added later.
   postings_count smallint NOT NULL CHECK (postings_count >= 0),
   occurred_at timestamptz NOT NULL,
   booked_at timestamptz NOT NULL,
   CONSTRAINT entry_once UNIQUE (cause_event_id, kind),
   -- Each delivery is paid once, and that is undone once. Also finds a delivery's entries.
   CONSTRAINT entry_once_for_delivery UNIQUE (delivery_id, kind),
-  CONSTRAINT entry_reverses CHECK ((kind = 'reversal') = (reverses IS NOT NULL))
+  CONSTRAINT entry_reverses CHECK ((kind = 'reversal') = (reverses IS NOT NULL)),
+  UNIQUE (id, postings_count)
 );
 
 CREATE TABLE reconciliation.postings (
-  entry_id uuid NOT NULL REFERENCES reconciliation.entries (id),
-  line smallint NOT NULL CHECK (line > 0),
+  entry_id uuid NOT NULL,
+  line smallint NOT NULL,
+  -- How many its entry has. All lines up to it are there at the commit, so none can be added later.
+  entry_postings_count smallint NOT NULL,
   -- Spelt kind:owner.
   account text NOT NULL CHECK (account ~ '^(partner|merchant|network|cash|tax|platform):[A-Za-z0-9][A-Za-z0-9_-]{0,63}$'),
   purpose text NOT NULL,
@@ -124,6 +126,8 @@ CREATE TABLE reconciliation.postings (
   merchant_id uuid,
   booked_at timestamptz NOT NULL,
   PRIMARY KEY (entry_id, line),
+  FOREIGN KEY (entry_id, entry_postings_count) REFERENCES reconciliation.entries (id, postings_count),
+  CONSTRAINT posting_line CHECK (line BETWEEN 1 AND entry_postings_count),
   CONSTRAINT posting_merchant CHECK (merchant_id IS NOT NULL = (account LIKE 'merchant:%'))
 );
 -- Balances at any instant, from the index alone.
@@ -133,28 +137,23 @@ CREATE INDEX postings_by_account ON reconciliation.postings (account, booked_at)
 CREATE FUNCTION reconciliation.check_entry() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  checked uuid := CASE TG_TABLE_NAME WHEN 'entries' THEN (to_jsonb(NEW) ->> 'id')::uuid ELSE (to_jsonb(NEW) ->> 'entry_id')::uuid END;
   rest numeric;
   found_count bigint;
-  stated_count smallint;
 BEGIN
-  SELECT coalesce(sum(p.paise), 0), count(*) INTO rest, found_count FROM reconciliation.postings p WHERE p.entry_id = checked;
-  SELECT e.postings_count INTO stated_count FROM reconciliation.entries e WHERE e.id = checked;
+  SELECT coalesce(sum(p.paise), 0), count(*) INTO rest, found_count FROM reconciliation.postings p WHERE p.entry_id = NEW.id;
   IF rest <> 0 THEN
-    RAISE EXCEPTION 'the postings of entry % sum to % paise, and must to 0', checked, rest
+    RAISE EXCEPTION 'the postings of entry % sum to % paise, and must to 0', NEW.id, rest
       USING ERRCODE = 'check_violation', CONSTRAINT = 'entry_balances';
   END IF;
-  IF found_count <> stated_count THEN
-    RAISE EXCEPTION 'entry % has % postings, and states %', checked, found_count, stated_count
+  IF found_count <> NEW.postings_count THEN
+    RAISE EXCEPTION 'entry % has % postings, and states %', NEW.id, found_count, NEW.postings_count
       USING ERRCODE = 'check_violation', CONSTRAINT = 'entry_whole';
   END IF;
   RETURN NULL;
 END $$;
 REVOKE ALL ON FUNCTION reconciliation.check_entry() FROM PUBLIC;
+-- At the commit, of each entry once: its postings cannot change afterwards, nor become more.
 CREATE CONSTRAINT TRIGGER entry_balances AFTER INSERT ON reconciliation.entries
-  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION reconciliation.check_entry();
--- The first line's check is the entry's: one for each entry, besides those of lines that come alone.
-CREATE CONSTRAINT TRIGGER posting_balances AFTER INSERT ON reconciliation.postings
   DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION reconciliation.check_entry();
 
 CREATE FUNCTION reconciliation.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -49,7 +49,7 @@ BOOKKEEPING = [
     Case(f"{_FACTS}.VERSION", lambda w: [known("partner 7"), 3], 1, BOOKS_READER),
     Case(f"{_LEDGER}.ADD_ENTRIES", entries, BATCH, BOOKS),
     Case(f"{_LEDGER}.ADD_POSTINGS", lambda w: [
-        [known("entry 1")] * 9, list(range(5, 14)), *many("tax:gst", "gst", 5, None, w.now, times=9)], 0, BOOKS),
+        [known("entry 2")] * 9, list(range(1, 10)), *many(9, "tax:gst", "gst", 5, None, w.now, times=9)], 0, BOOKS),
     Case(f"{_LEDGER}.ENTRIES_OF", lambda w: [deliveries()], BATCH, BOOKS),
     Case(f"{_LEDGER}.ENTRIES_OF", lambda w: [deliveries(1)], 1, BOOKS_READER, note="of one"),
     Case(f"{_LEDGER}.POSTINGS_OF", lambda w: [

@@ -20,11 +20,11 @@ INSERT INTO reconciliation.entries (id, kind, cause_event_id, event_ids, deliver
   partner_version, rate_card_id, postings_count, occurred_at, booked_at)
 SELECT md5('entry ' || d)::uuid, 'earnings', md5('event ' || d || ' 6')::uuid, ARRAY[md5('event ' || d || ' 6')::uuid],
   md5('delivery ' || d)::uuid, md5('merchant ' || d % 100)::uuid, md5('partner ' || d % 9999)::uuid, 1,
-  md5('card 0 1')::uuid, 4, now(), now() - d * interval '1 second'
+  md5('card 0 1')::uuid, CASE d WHEN 2 THEN 9 ELSE 4 END, now(), now() - d * interval '1 second'
 FROM generate_series(0, 29999) AS d WHERE d % 10 <> 0;
-INSERT INTO reconciliation.postings (entry_id, line, account, purpose, paise, merchant_id, booked_at)
-SELECT md5('entry ' || d)::uuid, line, account, 'earnings', 5,
+INSERT INTO reconciliation.postings (entry_id, line, entry_postings_count, account, purpose, paise, merchant_id, booked_at)
+SELECT md5('entry ' || d)::uuid, line, 4, account, 'earnings', 5,
   CASE WHEN line = 3 THEN md5('merchant ' || d % 100)::uuid END, now() - d * interval '1 second'
 FROM generate_series(0, 29999) AS d CROSS JOIN LATERAL (VALUES (1, 'platform:earnings'),
   (2, 'partner:' || md5('partner ' || d % 9999)::uuid), (3, 'merchant:' || md5('merchant ' || d % 100)::uuid),
-  (4, 'tax:gst')) AS p (line, account) WHERE d % 10 <> 0;
+  (4, 'tax:gst')) AS p (line, account) WHERE d % 10 <> 0 AND d <> 2;

@@ -29,8 +29,8 @@ WITH made AS (
   SELECT gen_random_uuid(), 'earnings', gen_random_uuid(), ARRAY[gen_random_uuid()], gen_random_uuid(),
     gen_random_uuid(), gen_random_uuid(), 1, $1, 1, now(), now() - n * interval '1 minute'
   FROM generate_series(1, 4000) AS n RETURNING id, booked_at)
-INSERT INTO reconciliation.postings (entry_id, line, account, purpose, paise, booked_at)
-SELECT id, 1, 'partner:p' || row_number() OVER () % 100, 'earnings', 5, booked_at FROM made
+INSERT INTO reconciliation.postings (entry_id, line, entry_postings_count, account, purpose, paise, booked_at)
+SELECT id, 1, 1, 'partner:p' || row_number() OVER () % 100, 'earnings', 5, booked_at FROM made
 """
 
 
@@ -82,18 +82,46 @@ async def test_postings_that_do_not_sum_to_zero_are_refused_at_the_commit(
     assert await found(books, whole.delivery_id) == []
 
 
+async def test_an_entry_without_one_of_its_postings_is_refused_at_the_commit(
+    books: asyncpg.Pool, priced: RateCard
+) -> None:
+    statement = named_statements()["reconciliation.ledger.store.ADD_ENTRIES"]
+    cause = new_id()
+    row = (
+        new_id(),
+        "earnings",
+        cause,
+        f"{{{cause}}}",
+        new_id(),
+        new_id(),
+        new_id(),
+        1,
+        priced.id,
+        None,
+        EVENING,
+        EVENING,
+        2,
+    )
+    with pytest.raises(asyncpg.CheckViolationError, match="has 0 postings, and states 2"):
+        await books.execute(statement, *([value] for value in row))
+
+
 async def test_nothing_can_be_added_to_an_entry_later_even_if_it_balances(
     books: asyncpg.Pool, priced: RateCard
 ) -> None:
     booked = entry(priced)
     await add(books, booked)
-    account = str(partner(booked.partner_id))
-    with pytest.raises(asyncpg.CheckViolationError, match="states 9"):
-        await books.execute(
-            "INSERT INTO reconciliation.postings (entry_id, line, account, purpose, paise, booked_at)"
-            " VALUES ($1, 20, $2, 'more', 5, now()), ($1, 21, $3, 'more', -5, now())",
-            booked.id, account, str(EARNINGS),
-        )  # fmt: skip
+    for count, lines, refusal in (
+        (9, (10, 11), asyncpg.CheckViolationError),
+        (11, (10, 11), asyncpg.ForeignKeyViolationError),
+        (9, (1, 2), asyncpg.UniqueViolationError),
+    ):
+        with pytest.raises(refusal):
+            await books.executemany(
+                "INSERT INTO reconciliation.postings (entry_id, line, entry_postings_count, account, purpose, paise,"
+                " booked_at) VALUES ($1, $2, $3, $4, 'more', $5, now())",
+                [(booked.id, line, count, str(EARNINGS), paise) for line, paise in zip(lines, (5, -5), strict=True)],
+            )
     assert await found(books, booked.delivery_id) == [booked]
 
 
