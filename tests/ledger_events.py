@@ -1,5 +1,7 @@
 """A delivery's events as the assignment service publishes them, for the ledger's consumer."""
 
+import base64
+import json
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -9,6 +11,7 @@ from lastmile.events.v1 import event_pb2
 
 from libs.ids import new_id, new_id_text
 from libs.streams.codec import Event
+from services.assignment.events import TYPES
 from services.reconciliation.ledger.facts import Change, Order, PartnerVersion
 from services.reconciliation.timestamps import timestamp
 from tests.ledger import EVENING, STORY, changes_of, version_of
@@ -77,7 +80,17 @@ def partner_event(version: PartnerVersion) -> Event:
     return wrapped(event)
 
 
+def content_of(event: Event) -> bytes:
+    """The event's envelope, as it is in its stream."""
+    message = event.message
+    data = base64.b64encode(message.SerializeToString()).decode()
+    return json.dumps(
+        {"id": message.id, "type": message.type, "subject": message.subject, "data_base64": data}
+    ).encode()
+
+
 def wrapped(message: event_pb2.Event) -> Event:
     """The event as a handler gets it."""
+    message.type = TYPES[str(message.WhichOneof("data"))]
     message.time.CopyFrom(timestamp(datetime.now(UTC)))
     return Event("lastmile:events:{TEST}:1", "1-0", b"", message)
