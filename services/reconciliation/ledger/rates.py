@@ -9,7 +9,9 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from uuid import UUID
 
-# The largest amount that a term may be, and the largest share: 10 million rupees, and tenfold.
+from libs.money.rounding import BASIS_POINTS
+
+# The largest amount that a term may be, and the largest share: 10 million rupees, and tenfold. A tax is never more than all.
 TERM_PAISE_MAX = 1_000_000_000
 SHARE_BP_MAX = 100_000
 MINUTES_PER_DAY = 1_440
@@ -129,4 +131,6 @@ def _most(term: str) -> int:
         return UTC_OFFSET_MIN_MAX
     if term.endswith(("_s", "_s_max")):
         return 7 * 86_400
+    if term in {"gst_bp", "tds_bp"}:
+        return BASIS_POINTS
     return SHARE_BP_MAX if term.endswith("_bp") else TERM_PAISE_MAX

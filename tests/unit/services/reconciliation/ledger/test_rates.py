@@ -48,7 +48,9 @@ def test_a_surge_includes_its_start_and_not_its_end() -> None:
     [
         ({"base_paise": -1}, "base_paise"),
         ({"per_km_paise": 10**9 + 1}, "per_km_paise"),
-        ({"gst_bp": 100_001}, "gst_bp"),
+        ({"gst_bp": 10_001}, "gst_bp"),
+        ({"tds_bp": 10_001}, "tds_bp"),
+        ({"merchant_markup_bp": 100_001}, "merchant_markup_bp"),
         ({"wait_paid_s_max": 604_801}, "wait_paid_s_max"),
         ({"utc_offset_min": 841}, "utc_offset_min"),
         ({"peaks": (PeakWindow(7, 0, 60, 1),)}, "peaks[0]"),
