@@ -26,6 +26,7 @@ LOCKS: dict[str, tuple[str, ...] | None] = {
     "gateway": ("gateway",),
     "notification": ("notification",),
     "relay": ("relay",),
+    "reconciliation": ("reconciliation",),
     "cli": ("cli", "embedded"),
 }
 # Locks of environments of their own: what their only tool asks for does not go together with what we ask for.

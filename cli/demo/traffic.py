@@ -68,6 +68,7 @@ class Traffic:
         for city in world.CITIES:
             if city.code not in known:
                 await self._gateway.post("/v1/cities", world.city_body(city))
+        await asyncio.gather(*map(self._rate_card, world.rate_card_bodies()))
         self._merchant_ids = [await self._merchant(number) for number in range(len(world.MERCHANTS))]
         bodies = world.partner_bodies(self._pace.seed, self._pace.partners, self._pace.network_code)
         for start in range(0, len(bodies), PARTNERS_BATCH_ROWS):
@@ -81,6 +82,15 @@ class Traffic:
                     ids.add(known_id)
                 else:
                     raise GatewayError(f"a partner was refused: {result['error']['message']}")
+
+    async def _rate_card(self, body: Json) -> None:
+        try:
+            async with self._slots:
+                await self._gateway.post("/v1/rate-cards", body)
+        except RefusedError as error:
+            # Somebody has made rate cards already: those hold.
+            if error.reason not in {"RATE_CARD_EXISTS", "RATE_CARD_TOO_LATE"}:
+                raise
 
     async def _merchant(self, number: int) -> str:
         try:

@@ -30,6 +30,14 @@ CAPACITIES: dict[str, Json] = {
     "VEHICLE_THREE_WHEELER": {"parcelsMax": 20, "weightGMax": "300000", "volumeCm3Max": "1500000", "sideMmMax": 1500},
 }
 
+# What a delivery earns, by vehicle: base, and a km. Taxes: 18 % GST on the fee, 1 % withheld from the partner.
+PAY_PAISE: dict[str, tuple[int, int]] = {
+    "VEHICLE_BICYCLE": (2_000, 900),
+    "VEHICLE_MOTORCYCLE": (2_500, 800),
+    "VEHICLE_THREE_WHEELER": (4_000, 1_200),
+}
+RATES_SINCE = "2026-01-01T00:00:00Z"
+
 
 @dataclass(frozen=True, slots=True)
 class City:
@@ -87,6 +95,11 @@ def city_body(city: City) -> Json:
             "radiusM": city.radius_m,
         }
     }
+
+
+def rate_card_bodies() -> list[Json]:
+    """Return the requests that make the rate cards: for each city and vehicle, with a peak in the evening."""
+    return [_rate_card_body(city, vehicle, *pay) for city in CITIES for vehicle, pay in PAY_PAISE.items()]
 
 
 def merchant_body(number: int) -> Json:
@@ -193,6 +206,32 @@ def _endings(state: str, stop_s: float, ride: float) -> list[Step]:
     if state == "ATTEMPT_FAILED":
         return [Step(600, "OUT_FOR_DELIVERY"), Step(stop_s, "DELIVERED")]
     return [Step(ride, "RETURNED", "CUSTOMER_REFUSED")] if state == "RETURNING" else []
+
+
+def _rate_card_body(city: City, vehicle: str, base_paise: int, per_km_paise: int) -> Json:
+    evenings = [
+        {"weekday": day, "startMin": 18 * 60, "endMin": 22 * 60, "bonusPaise": str(base_paise // 4)} for day in range(7)
+    ]
+    return {
+        "scope": {"cityCode": city.code, "vehicle": vehicle},
+        "effectiveFrom": RATES_SINCE,
+        "terms": {
+            "basePaise": str(base_paise),
+            "perKmPaise": str(per_km_paise),
+            "perKgPaise": "200",
+            "waitPaisePerMin": "100",
+            "waitFreeS": 900,
+            "waitPaidSMax": 1_800,
+            "onTimeBonusPaise": "300",
+            "lateGraceS": 600,
+            "latePenaltyPaise": "500",
+            "guaranteePaisePerH": "10000",
+            "merchantMarkupBp": 2_500,
+            "gstBp": 1_800,
+            "tdsBp": 100,
+            "peaks": evenings,
+        },
+    }
 
 
 def _partner_body(seed: int, number: int, city: City, network_code: str) -> Json:

@@ -20,6 +20,7 @@ def ready_banner(settings: PlatformSettings, layout: Layout, took_s: float, *, s
             f"  gRPC         {host}:{settings.assignment_port} assignment   {host}:{settings.gateway_grpc_port} access",
             f"               {host}:{settings.relay_port} event streams",
             f"               {host}:{settings.notification_port} notification",
+            f"               {host}:{settings.reconciliation_port} reconciliation",
         ]
         if settings.plays_network:
             lines.append(f"  a network    http://{host}:{settings.sandbox_network_port}/control/record")

@@ -35,6 +35,10 @@ SERVICE_ROLES = (
     "notification_query",
     "notification_fallback",
     "notification_worker",
+    "reconciliation_api",
+    "reconciliation_query",
+    "reconciliation_fallback",
+    "reconciliation_consumer",
     RELAY_ROLE,
 )
 REDIS = "redis"

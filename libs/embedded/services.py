@@ -8,6 +8,7 @@ from libs.embedded.layout import Layout
 from libs.embedded.nodes import ProcessSpec
 from libs.embedded.notification_services import notification_specs
 from libs.embedded.readiness import grpc_health, http_ok
+from libs.embedded.reconciliation_services import reconciliation_specs
 from libs.embedded.secret_store import SecretStore
 from libs.embedded.settings import PlatformSettings
 from libs.embedded.wiring import Connections, Wiring, addresses, inherited
@@ -21,7 +22,7 @@ def service_specs(
     """The processes of every service, in the order in which they are shown. `needs` are the servers' last steps."""
     wiring = Wiring(settings, layout, secrets, known, needs)
     host, timeout_s = str(settings.host), settings.probe_timeout_s
-    specs = [*assignment_specs(wiring), *notification_specs(wiring)]
+    specs = [*assignment_specs(wiring), *notification_specs(wiring), *reconciliation_specs(wiring)]
     gateway_told = (
         wiring.dsns("gateway_dsn", "gateway_query_dsn", "gateway_fallback_dsn") | wiring.redis | wiring.public_key
     )

@@ -27,6 +27,10 @@ POSTGRES_DSN_FIELDS = (
     "notification_fallback_dsn",
     "notification_worker_dsn",
     "relay_dsn",
+    "reconciliation_dsn",
+    "reconciliation_query_dsn",
+    "reconciliation_fallback_dsn",
+    "reconciliation_consumer_dsn",
 )
 
 
@@ -65,6 +69,10 @@ class PlatformSettings(BaseSettings):
     sandbox_network_port: Port = Field(15095, description="API of the demo's partner network")
     relay_port: Port = Field(15061, description="Health of the relay")
     relay_metrics_port: Port = Field(15062, description="Metrics of the relay, over HTTP")
+    reconciliation_port: Port = Field(15076, description="gRPC of the reconciliation api")
+    reconciliation_metrics_port: Port = Field(15077, description="Metrics of the reconciliation api, over HTTP")
+    reconciliation_consumer_port: Port = Field(15078, description="Health of the reconciliation service's consumers")
+    reconciliation_consumer_metrics_port: Port = Field(15079, description="Metrics of those consumers, over HTTP")
     postgres_port: Port = Field(15432, description="PostgreSQL primary")
     standby_port: Port = Field(15433, description="PostgreSQL hot standby")
     redis_port: Port = Field(16379, description="Valkey")
@@ -85,6 +93,14 @@ class PlatformSettings(BaseSettings):
     )
     notification_worker_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as notification_worker")
     relay_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as relay")
+    reconciliation_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as reconciliation_api")
+    reconciliation_query_dsn: SecretStr | None = Field(None, description="PostgreSQL standby, as reconciliation_query")
+    reconciliation_fallback_dsn: SecretStr | None = Field(
+        None, description="PostgreSQL primary, as reconciliation_fallback"
+    )
+    reconciliation_consumer_dsn: SecretStr | None = Field(
+        None, description="PostgreSQL primary, as reconciliation_consumer"
+    )
     redis_url: SecretStr | None = Field(None, description="Redis or Valkey")
 
     server_data_parent: Path = Field(
@@ -210,6 +226,10 @@ class PlatformSettings(BaseSettings):
             "notification_alerter_metrics_port",
             "relay_port",
             "relay_metrics_port",
+            "reconciliation_port",
+            "reconciliation_metrics_port",
+            "reconciliation_consumer_port",
+            "reconciliation_consumer_metrics_port",
             *(("sandbox_network_port",) if self.plays_network else ()),
         )
         ports = {variable(field): int(getattr(self, field)) for field in fields}

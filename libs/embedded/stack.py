@@ -56,6 +56,10 @@ PORT_FIELDS = (
     "sandbox_network_port",
     "relay_port",
     "relay_metrics_port",
+    "reconciliation_port",
+    "reconciliation_metrics_port",
+    "reconciliation_consumer_port",
+    "reconciliation_consumer_metrics_port",
     "postgres_port",
     "standby_port",
     "redis_port",
@@ -234,6 +238,10 @@ class EmbeddedServers(_Stack):
             "notification_fallback_dsn": self.dsn("notification_fallback"),
             "notification_worker_dsn": self.dsn("notification_worker"),
             "relay_dsn": self.dsn("relay"),
+            "reconciliation_dsn": self.dsn("reconciliation_api"),
+            "reconciliation_query_dsn": self.dsn("reconciliation_query", standby=True),
+            "reconciliation_fallback_dsn": self.dsn("reconciliation_fallback"),
+            "reconciliation_consumer_dsn": self.dsn("reconciliation_consumer"),
         }
         return {
             **{variable(field): dsns[field] for field in POSTGRES_DSN_FIELDS},
@@ -263,6 +271,11 @@ class RunningStack(_Stack):
     def grpc_target(self) -> str:
         """The assignment api's gRPC address."""
         return f"{self.settings.host}:{self.settings.assignment_port}"
+
+    @property
+    def reconciliation_target(self) -> str:
+        """The reconciliation api's gRPC address."""
+        return f"{self.settings.host}:{self.settings.reconciliation_port}"
 
     @property
     def access_target(self) -> str:

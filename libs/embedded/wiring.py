@@ -55,6 +55,10 @@ def connections(
             "notification_query_dsn": postgres.dsn("notification_query", standby=True),
             "notification_fallback_dsn": postgres.dsn("notification_fallback"),
             "notification_worker_dsn": postgres.dsn("notification_worker"),
+            "reconciliation_dsn": postgres.dsn("reconciliation_api"),
+            "reconciliation_query_dsn": postgres.dsn("reconciliation_query", standby=True),
+            "reconciliation_fallback_dsn": postgres.dsn("reconciliation_fallback"),
+            "reconciliation_consumer_dsn": postgres.dsn("reconciliation_consumer"),
             "relay_dsn": postgres.dsn("relay"),
         }
     else:
@@ -148,6 +152,11 @@ def addresses(settings: PlatformSettings) -> dict[str, str]:
         "LASTMILE_NOTIFICATION_TARGET": f"{settings.host}:{settings.notification_port}",
         "LASTMILE_RELAY_PORT": str(settings.relay_port),
         "LASTMILE_RELAY_METRICS_PORT": str(settings.relay_metrics_port),
+        "LASTMILE_RECONCILIATION_PORT": str(settings.reconciliation_port),
+        "LASTMILE_RECONCILIATION_METRICS_PORT": str(settings.reconciliation_metrics_port),
+        "LASTMILE_RECONCILIATION_CONSUMER_PORT": str(settings.reconciliation_consumer_port),
+        "LASTMILE_RECONCILIATION_CONSUMER_METRICS_PORT": str(settings.reconciliation_consumer_metrics_port),
+        "LASTMILE_RECONCILIATION_TARGET": f"{settings.host}:{settings.reconciliation_port}",
         "LASTMILE_ASSIGNMENT_TARGET": f"{settings.host}:{settings.assignment_port}",
         "LASTMILE_ASSIGNMENT_QUERIES_TARGET": f"{settings.host}:{settings.assignment_queries_port}",
         "LASTMILE_RELAY_TARGET": f"{settings.host}:{settings.relay_port}",

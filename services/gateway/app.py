@@ -23,6 +23,7 @@ from lastmile.notification.v1 import (
     template_pb2,
     webhook_pb2,
 )
+from lastmile.reconciliation.v1 import ledger_pb2, rate_card_pb2
 from lastmile.streams.v1 import stream_pb2
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -63,6 +64,7 @@ ACCESS_SERVICE = access_pb2.DESCRIPTOR.services_by_name["AccessService"].full_na
 STREAM_SERVICE = stream_pb2.DESCRIPTOR.services_by_name["StreamService"].full_name
 _ASSIGNMENT = (city_pb2, merchant_pb2, partner_pb2, network_pb2, delivery_pb2, assignment_pb2)
 _NOTIFICATION = (alert_pb2, message_pb2, recipient_pb2, template_pb2, provider_pb2, sandbox_pb2, webhook_pb2)
+_RECONCILIATION = (ledger_pb2, rate_card_pb2)
 _ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -74,7 +76,13 @@ _SECURITY_HEADERS = (
 
 def service_descriptors() -> list[ServiceDescriptor]:
     """Return every service that has REST routes."""
-    names = (*_names_of(_ASSIGNMENT), *_names_of(_NOTIFICATION), STREAM_SERVICE, ACCESS_SERVICE)
+    names = (
+        *_names_of(_ASSIGNMENT),
+        *_names_of(_NOTIFICATION),
+        *_names_of(_RECONCILIATION),
+        STREAM_SERVICE,
+        ACCESS_SERVICE,
+    )
     return [descriptor_pool.Default().FindServiceByName(name) for name in names]
 
 
@@ -155,13 +163,17 @@ async def _upstreams(settings: GatewaySettings) -> AsyncIterator[dict[str, Upstr
     notification = Upstream(settings.notification_target, settings.gateway_rest)
     relay = Upstream(settings.relay_target, settings.gateway_rest)
     own = Upstream(f"{settings.host}:{settings.gateway_grpc_port}", settings.gateway_rest)
-    elsewhere = {ACCESS_SERVICE: own, STREAM_SERVICE: relay, **dict.fromkeys(_names_of(_NOTIFICATION), notification)}
+    reconciliation = Upstream(settings.reconciliation_target, settings.gateway_rest)
+    elsewhere = {ACCESS_SERVICE: own, STREAM_SERVICE: relay}
+    elsewhere |= dict.fromkeys(_names_of(_NOTIFICATION), notification)
+    elsewhere |= dict.fromkeys(_names_of(_RECONCILIATION), reconciliation)
     try:
         yield {service.full_name: elsewhere.get(service.full_name, assignment) for service in service_descriptors()}
     finally:
         await assignment.close()
         await notification.close()
         await relay.close()
+        await reconciliation.close()
         await own.close()
 
 

@@ -34,6 +34,7 @@ class GatewaySettings(BaseSettings):
     )
     notification_target: str = Field("127.0.0.1:15065", description="host:port of the notification api")
     relay_target: str = Field("127.0.0.1:15061", description="host:port of the relay")
+    reconciliation_target: str = Field("127.0.0.1:15076", description="host:port of the reconciliation api")
     gateway_dsn: PostgresDsn = Field(description="Commands: the PostgreSQL primary, as role gateway")
     gateway_query_dsn: PostgresDsn = Field(description="Queries: the hot standby, as role gateway_query")
     gateway_fallback_dsn: PostgresDsn = Field(

@@ -21,6 +21,7 @@ async def test_deliveries_come_in_and_reach_their_ends(running_stack: RunningSta
         try:
             until(lambda: ops.get("/v1/deliveries?cityCode=MUM&states=DELIVERY_STATE_DELIVERED")["deliveries"])
             until(lambda: ops.get("/v1/offers?cityCode=DEL&states=OFFER_STATE_COMPLETED")["offers"])
+            until(lambda: int(ops.get("/v1/ledger/accounts/platform/earnings/balance")["balancePaise"]))
         finally:
             demo.send_signal(signal.SIGTERM)
             told_s = time.monotonic()

@@ -14,6 +14,9 @@ from libs.embedded.stack import EmbeddedServers
 from libs.postgres.migrate import migrate
 from libs.postgres.pool import PoolLimits, create_pool
 from tests.integration.plans.case import (
+    BOOKS,
+    BOOKS_OPERATOR,
+    BOOKS_READER,
     GATEWAY,
     MATCHER,
     NOTIFICATION_OPERATOR,
@@ -24,7 +27,7 @@ from tests.integration.plans.case import (
 )
 from tests.integration.plans.world import World
 
-FILLS = [Path(__file__).with_name(name) for name in ("fill.sql", "fill_notification.sql")]
+FILLS = [Path(__file__).with_name(name) for name in ("fill.sql", "fill_notification.sql", "fill_ledger.sql")]
 DATABASE = "plans"
 # Whose login takes the role in its transactions.
 LOGINS = {
@@ -35,6 +38,9 @@ LOGINS = {
     RELAY: RELAY_ROLE,
     NOTIFICATION_TENANT: "notification_api",
     NOTIFICATION_OPERATOR: "notification_api",
+    BOOKS: BOOKS,
+    BOOKS_OPERATOR: "reconciliation_api",
+    BOOKS_READER: "reconciliation_fallback",
 }
 _PARTITIONS = """
 SELECT assignment.make_partition(c.relname, date_trunc('week', now(), 'UTC') - back * interval '7 days')

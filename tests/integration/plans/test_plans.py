@@ -13,10 +13,11 @@ import asyncpg
 import pytest
 
 from libs.postgres.tenancy import Visibility, visible
-from tests.integration.plans.case import OPERATOR, OPERATORS, TENANTS, Case
+from tests.integration.plans.case import OPERATOR, TAKEN, TENANTS, Case
 from tests.integration.plans.cases_alerts import ALERTS
 from tests.integration.plans.cases_deliveries import DELIVERIES, IDEMPOTENCY
 from tests.integration.plans.cases_dispatch import DISPATCH
+from tests.integration.plans.cases_ledger import BOOKKEEPING
 from tests.integration.plans.cases_notification import NOTIFICATION
 from tests.integration.plans.cases_offers import OFFERS
 from tests.integration.plans.cases_partners import OTHERS, PARTNERS
@@ -37,7 +38,10 @@ GROUP BY whole.relname
 """
 # What the plans of each case that has run went by.
 USED: dict[Case, set[str]] = defaultdict(set)
-CASES = [*DELIVERIES, *IDEMPOTENCY, *OFFERS, *PARTNERS, *OTHERS, *PICTURE, *WINDOWS, *DISPATCH, *NOTIFICATION, *ALERTS]
+CASES = [
+    *(*DELIVERIES, *IDEMPOTENCY, *OFFERS, *PARTNERS, *OTHERS, *PICTURE, *WINDOWS, *DISPATCH),
+    *(*NOTIFICATION, *ALERTS, *BOOKKEEPING),
+]
 
 
 @asynccontextmanager
@@ -48,7 +52,7 @@ async def rolled_back(filled: Filled, case: Case) -> AsyncIterator[asyncpg.Conne
         await transaction.start()
         try:
             merchants = [case.merchant(filled.world)] if case.role in TENANTS else []
-            role = case.role if case.role in TENANTS | OPERATORS else "none"
+            role = case.role if case.role in TAKEN else "none"
             async with visible(connection, Visibility.of(role, merchants)):
                 yield connection
         finally:

@@ -63,6 +63,13 @@ def test_every_process_knows_only_the_secrets_it_works_with(specs: dict[str, Pro
     worker = {"NOTIFICATION_WORKER_DSN", "NOTIFICATION_VAULT_FILE", "REDIS_URL"}
     assert secrets_of(specs["notification-consumer"]) == worker | {"CONTACT_PRIVATE_KEY_FILE"}
     assert secrets_of(specs["notification-sender"]) == worker
+    assert secrets_of(specs["reconciliation-api"]) == {
+        "RECONCILIATION_DSN",
+        "RECONCILIATION_QUERY_DSN",
+        "RECONCILIATION_FALLBACK_DSN",
+        "TOKEN_PUBLIC_KEY_FILE",
+    }
+    assert secrets_of(specs["reconciliation-consumer"]) == {"RECONCILIATION_CONSUMER_DSN", "REDIS_URL"}
     assert secrets_of(specs["demo"]) == {"API_KEY_FILE"}
 
 
