@@ -11,7 +11,7 @@ from services.notification import providers
 from services.notification.providers.base import Provider
 
 _PARTS = ("name", "channels", "drops_repeats", "Settings", "send", "classify", "look_up", "receipt_of", "close")
-_HELPERS = frozenset({"base", "registry", "outgoing"})
+_HELPERS = frozenset({"base", "registry", "outgoing", "http_clients"})
 
 
 class ProviderDefinitionError(TypeError):

@@ -23,6 +23,7 @@ from libs.resilience.http_verdicts import http_verdict
 from libs.resilience.verdict import Verdict
 from services.notification.messages.lifecycle import MessageState
 from services.notification.providers.base import ProviderSettings
+from services.notification.providers.http_clients import HttpClients
 from services.notification.providers.outgoing import (
     REJECTED,
     Accepted,
@@ -74,15 +75,10 @@ class TwilioProvider:
     def __init__(self, settings: TwilioSettings) -> None:
         self._settings = settings
         token = settings.auth_token.get_secret_value()
-        at_once = settings.limits.at_once_max
-        self._client = httpx.AsyncClient(
+        self._clients = HttpClients(
+            settings.limits.at_once_max,
             base_url=f"{settings.base_url}/2010-04-01/Accounts/{settings.account_sid}",
             auth=(settings.account_sid, token),
-            # The dependency bounds each attempt.
-            timeout=None,  # noqa: S113 - as above
-            limits=httpx.Limits(max_connections=at_once, max_keepalive_connections=at_once),
-            follow_redirects=False,
-            trust_env=False,
         )
 
     async def send(self, outgoing: Outgoing) -> Accepted:
@@ -95,7 +91,7 @@ class TwilioProvider:
         }
         if self._settings.callback_url:
             form["StatusCallback"] = f"{self._settings.callback_url}?attempt={outgoing.attempt_id}"
-        response = await self._client.post("/Messages.json", data=form)
+        response = await self._clients.next().post("/Messages.json", data=form)
         if _BAD_REQUEST <= response.status_code < 500 and response.status_code not in {408, _TOO_MANY}:
             raise _rejected(response)
         response.raise_for_status()
@@ -109,11 +105,11 @@ class TwilioProvider:
         """Seek an attempt by its SID, or among the messages to its number since it began, by its words."""
         attempt_id = sought.outgoing.attempt_id
         if sought.provider_message_id:
-            response = await self._client.get(f"/Messages/{sought.provider_message_id}.json")
+            response = await self._clients.next().get(f"/Messages/{sought.provider_message_id}.json")
             response.raise_for_status()
             return _found(response.json(), attempt_id)
         day = f"{datetime.fromtimestamp(sought.started_at_s, UTC):%Y-%m-%d}"
-        response = await self._client.get(
+        response = await self._clients.next().get(
             "/Messages.json", params={"To": sought.outgoing.address, "DateSent>": day, "PageSize": 100}
         )
         response.raise_for_status()
@@ -159,7 +155,7 @@ class TwilioProvider:
 
     async def close(self) -> None:
         """Close its connections."""
-        await self._client.aclose()
+        await self._clients.close()
 
 
 def _rejected(response: httpx.Response) -> RejectedError:
