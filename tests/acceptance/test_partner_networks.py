@@ -179,6 +179,9 @@ def test_a_network_that_hangs_loses_its_offers_to_others_and_returns_when_it_is_
     own = ops.partner(city)
     for delivery_id in deliveries:
         until(lambda: holder(ops, delivery_id) == own)  # noqa: B023 - looked at within its turn
+    # A dispatcher that starts meanwhile probes before it trusts.
+    running_stack.kill("assignment-dispatcher")
+    running_stack.wait_ready()
     elsewhere = ops.city()
     ops.partner(elsewhere, networkCode="lent")
     unassigned = ops.delivery(elsewhere, merchant)
