@@ -24,8 +24,8 @@ from tests.ledger import SCOPE, STORY, card
 from tests.ledger_events import Told, content_of
 
 SEED = 6
-DELIVERIES, CANCELLED_EVERY, TWICE_EVERY = 600, 10, 7
-KILLS = 6
+DELIVERIES, CANCELLED_EVERY, TWICE_EVERY = 400, 10, 7
+KILLS = 5
 DEADLINE_S = 150.0
 _SEEN = "SELECT count(*) FROM reconciliation.seen_events"
 _WAITING = "SELECT count(*) FROM reconciliation.deliveries WHERE waits_for IS NOT NULL"

@@ -35,10 +35,10 @@ def entries(w: World) -> Sequence[object]:
 BOOKKEEPING = [
     Case(f"{_FACTS}.HEAR_OF", lambda w: [deliveries()], BATCH, BOOKS),
     Case(f"{_FACTS}.LOCK", lambda w: [deliveries()], 2 * BATCH, BOOKS),
-    Case(f"{_FACTS}.LOCK_WAITING", lambda w: [w.now, 500], 1_500, BOOKS),
+    Case(f"{_FACTS}.LOCK_WAITING", lambda w: [w.now, 500], 1_000, BOOKS),
     Case(f"{_FACTS}.SET_WAITING", lambda w: [deliveries(), ["X"] * BATCH, [w.now] * BATCH], 2 * BATCH, BOOKS),
     # All that wait, and no others.
-    Case(f"{_FACTS}.COUNT_WAITING", lambda w: [], 3_000, BOOKS),
+    Case(f"{_FACTS}.COUNT_WAITING", lambda w: [], 1_200, BOOKS),
     Case(f"{_FACTS}.ADD_CHANGES", changes, 0, BOOKS),
     Case(f"{_FACTS}.CHANGES_OF", lambda w: [deliveries()], 6 * BATCH, BOOKS),
     Case(f"{_FACTS}.ADD_VERSIONS", lambda w: [
@@ -57,7 +57,7 @@ BOOKKEEPING = [
     Case(f"{_LEDGER}.BALANCE", lambda w: [f"partner:{known('partner 7')}", w.now], 4, BOOKS_READER),
     # What was booked by then, and nothing after.
     Case(f"{_LEDGER}.BALANCE", lambda w: [
-        "tax:gst", w.now - timedelta(seconds=29_000)], 1_000, BOOKS_READER, note="long ago"),
+        "tax:gst", w.now - timedelta(seconds=11_000)], 1_000, BOOKS_READER, note="long ago"),
     Case(f"{_CARDS}.LAST_VERSION", lambda w: ["C07", "motorcycle", ""], 1, BOOKS_OPERATOR),
     Case(f"{_CARDS}.AT", lambda w: ["C07", "motorcycle", "", w.now], 1, BOOKS_OPERATOR),
     Case(f"{_CARDS}.INSERT", lambda w: [
