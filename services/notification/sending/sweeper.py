@@ -31,6 +31,7 @@ class SweepLimits(BaseModel):
 
     every_s: float = Field(2.0, gt=0, description="Time between looks")
     rows_max: int = Field(200, ge=1, description="Attempts that one look takes up")
+    asks_at_once_max: int = Field(8, ge=1, description="Attempts that providers are asked about at once")
     look_again_s: float = Field(60.0, gt=0, description="A provider that could not tell is asked again after this")
     receipts_kept_s: float = Field(8 * 86_400, gt=0, description="Receipts are known again for this long")
     sought_for_s: float = Field(86_400, gt=0, description="Then a person has to find out what became of an attempt")
@@ -81,7 +82,14 @@ class Sweeper:
             )
         # Of a digest each message has a row: one question is enough.
         asked = {row["id"]: row for row in rows}
-        await asyncio.gather(*(self._ask(row) for row in asked.values()))
+        # No more at once than are let through: whoever is turned away would be so each time.
+        turns = asyncio.Semaphore(limits.asks_at_once_max)
+
+        async def ask(row: asyncpg.Record) -> None:
+            async with turns:
+                await self._ask(row)
+
+        await asyncio.gather(*(ask(row) for row in asked.values()))
 
     async def forget(self) -> None:
         """Forget receipts that could not be replayed any more: they would be refused as stale."""

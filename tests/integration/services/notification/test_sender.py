@@ -81,6 +81,17 @@ async def test_what_was_never_taken_stays_unknown_when_it_is_sought(
     assert (await notifications.states(story))[("delivered", "sms")] == "outcome_unknown"
 
 
+async def test_everyone_is_asked_about_however_many_are_unknown(notifications: Notifications, peer: TwilioPeer) -> None:
+    peer.choose = lambda _: Fault.TAKEN_THEN_RESET
+    stories = [await texted(notifications) for _ in range(30)]
+    narrow = LIMITS.model_copy(update={"at_once_max": 8, "waiting_max": 0})
+    async with sending(notifications.sender({"sms": [twilio(peer, narrow)]})):
+        for story in stories:
+            await ends_as(notifications, story, "outcome_unknown")
+    await notifications.sweeper(twilio(peer, narrow)).look_up()
+    assert [(await notifications.states(story))[("delivered", "sms")] for story in stories] == ["sent"] * 30
+
+
 async def test_nonsense_of_a_provider_settles_nothing_and_ends_nobody(
     notifications: Notifications, peer: TwilioPeer
 ) -> None:
