@@ -11,7 +11,8 @@ from uuid import UUID
 
 from libs.money.rounding import BASIS_POINTS
 
-# The largest amount that a term may be, and the largest share: 10 million rupees, and tenfold. No tax is above the whole.
+# The largest amount that a term may be, and the largest share: 10 million rupees, and tenfold.
+# A tax is never more than all.
 TERM_PAISE_MAX = 1_000_000_000
 SHARE_BP_MAX = 100_000
 MINUTES_PER_DAY = 1_440
