@@ -50,7 +50,8 @@ OBSERVED = [
         floor_at(w.now - timedelta(hours=6)), _SAMPLED], 3 * _SAMPLED),
     _case("observing.store.PARTNERS", lambda w: [_NETWORK, _COUNTED], 2_500),
     _case("observing.store.WITHDRAWN", lambda w: [_NETWORK, w.now - timedelta(hours=1), _COUNTED], 20),
-    _case("observing.store.WITHDRAWN_NEWS", lambda w: [_NETWORK, w.now - timedelta(hours=1), _COUNTED], 40),
+    # The few merchants who asked may be read whole.
+    _case("observing.store.WITHDRAWN_NEWS", lambda w: [_NETWORK, w.now - timedelta(hours=1), _COUNTED], 1_000),
     _case("observing.store.MESSAGES", lambda w: [["email", "sms"], w.now, "twilio", _COUNTED], 3_000),
     _case("observing.store.MESSAGES_NEWS", lambda w: [["email", "sms"], w.now, "twilio", _COUNTED], 10_000),
 ]  # fmt: skip
