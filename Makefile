@@ -33,7 +33,7 @@ help: ## Print this help
 
 setup: $(READY) ## Make .venv and install the locked dependencies (every other target does it by itself)
 
-$(READY): requirements/dev.lock pyproject.toml
+$(READY): requirements/dev.lock pyproject.toml libs/api/lastmile/descriptors.binpb
 	@[ -n "$(PYTHON)" ] || { echo "$$NO_PYTHON" >&2; exit 1; }
 	@"$(PYTHON)" -c '$(PYTHON_FITS)' >/dev/null 2>&1 || { echo "PYTHON=$(PYTHON) does not fit."; echo "$$NO_PYTHON"; exit 1; } >&2
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "making $(VENV) with $(PYTHON)"; "$(PYTHON)" -m venv --clear $(VENV); }

@@ -59,7 +59,7 @@ class PlatformSettings(BaseSettings):
     dispatcher_port: Port = Field(15074, description="Health of the dispatcher, which tells partner networks")
     dispatcher_metrics_port: Port = Field(15075, description="Metrics of the dispatcher, over HTTP")
     notification_port: Port = Field(15065, description="gRPC of the notification api")
-    notification_receipts_port: Port = Field(15071, description="Where providers of messages call back, over HTTP")
+    notification_receipts_port: Port = Field(15096, description="Where providers of messages call back, over HTTP")
     notification_consumer_port: Port = Field(15066, description="Health of the notification service's consumers")
     notification_consumer_metrics_port: Port = Field(15067, description="Metrics of those consumers, over HTTP")
     notification_sender_port: Port = Field(15068, description="Health of the sender of messages")

@@ -24,7 +24,7 @@ class ApiSettings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on")
     notification_port: int = Field(15065, ge=1, le=65535, description="Port of the gRPC server")
-    notification_receipts_port: int = Field(15071, ge=1, le=65535, description="Port where providers call back")
+    notification_receipts_port: int = Field(15096, ge=1, le=65535, description="Port where providers call back")
     notification_metrics_port: int = Field(0, ge=0, le=65535, description="Port of the metrics, over HTTP; 0 for none")
     notification_dsn: PostgresDsn = Field(description="Commands: the PostgreSQL primary, as role notification_api")
     notification_query_dsn: PostgresDsn = Field(description="Queries: the hot standby, as role notification_query")
