@@ -10,10 +10,15 @@ from libs.embedded.notification_services import notification_specs
 from libs.embedded.readiness import grpc_health, http_ok
 from libs.embedded.reconciliation_services import reconciliation_specs
 from libs.embedded.secret_store import SecretStore
-from libs.embedded.settings import PlatformSettings
+from libs.embedded.settings import SERVICES, PlatformSettings
 from libs.embedded.wiring import Connections, Wiring, addresses, inherited
 
 GATEWAY, RELAY, DEMO = "gateway", "relay", "demo"
+_SPECS = {
+    "assignment": assignment_specs,
+    "notification": notification_specs,
+    "reconciliation": reconciliation_specs,
+}
 
 
 def service_specs(
@@ -22,7 +27,7 @@ def service_specs(
     """The processes of every service, in the order in which they are shown. `needs` are the servers' last steps."""
     wiring = Wiring(settings, layout, secrets, known, needs)
     host, timeout_s = str(settings.host), settings.probe_timeout_s
-    specs = [*assignment_specs(wiring), *notification_specs(wiring), *reconciliation_specs(wiring)]
+    specs = [spec for name in SERVICES if name in settings.running_services for spec in _SPECS[name](wiring)]
     gateway_told = (
         wiring.dsns("gateway_dsn", "gateway_query_dsn", "gateway_fallback_dsn") | wiring.redis | wiring.public_key
     )

@@ -13,6 +13,7 @@ Port = Annotated[int, Field(ge=1, le=65_535)]
 Seconds = Annotated[float, Field(gt=0, le=3_600)]
 
 PREFIX = "LASTMILE_"
+SERVICES = ("assignment", "notification", "reconciliation")
 POSTGRES_DSN_FIELDS = (
     "migration_dsn",
     "assignment_dsn",
@@ -134,6 +135,11 @@ class PlatformSettings(BaseSettings):
     postgres_fsync: bool = Field(True, description="Off only where losing the data in a power cut is of no matter")
     redis_memory_mb_max: int = Field(256, ge=16, le=65_536, description="Memory of Valkey")
 
+    services: str = Field(
+        ",".join(SERVICES),
+        description="Services that run, beside the gateway and the relay; for what is left out the gateway says 503",
+    )
+
     ready_timeout_s: Seconds = Field(120, description="After this, `up` says what is not ready yet")
     service_ready_timeout_s: Seconds = Field(60, description="A service that is not ready by then is started again")
     probe_timeout_s: Seconds = Field(2, description="Longest wait for one answer of a readiness probe")
@@ -156,12 +162,27 @@ class PlatformSettings(BaseSettings):
     log_line_bytes_max: int = Field(16_384, ge=256, description="A longer log line is cut")
     disk_free_mb_min: int = Field(1_024, ge=1, description="Free disk below which doctor warns")
 
+    @field_validator("services")
+    @classmethod
+    def _known_services(cls, services: str) -> str:
+        unknown = {name.strip() for name in services.split(",")} - set(SERVICES)
+        if unknown:
+            raise ValueError(
+                f"there are {', '.join(SERVICES)}; {', '.join(sorted(map(repr, unknown)))} is none of them"
+            )
+        return services
+
     @field_validator("host")
     @classmethod
     def _loopback(cls, host: IPv4Address) -> IPv4Address:
         if not host.is_loopback:
             raise ValueError("the embedded servers speak plain text and listen on a loopback address only")
         return host
+
+    @property
+    def running_services(self) -> frozenset[str]:
+        """The names of the services that run, beside the gateway and the relay."""
+        return frozenset(name.strip() for name in self.services.split(","))
 
     @property
     def home_path(self) -> Path:

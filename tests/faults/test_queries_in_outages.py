@@ -25,6 +25,7 @@ UNCACHED_PER_S, PRIMARY_PER_S, WINDOW_S = 5, 10, 6
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """A platform that leaves a dead server alone for some seconds, with budgets that a test can spend."""
     told = {
+        "LASTMILE_SERVICES": "assignment",
         "LASTMILE_RESTART_BACKOFF_S_MIN": str(DOWN_S),
         "LASTMILE_RESTART_BACKOFF_S_MAX": str(DOWN_S),
         "LASTMILE_ASSIGNMENT_CACHE__UNCACHED_PER_S_MAX": str(UNCACHED_PER_S),

@@ -105,3 +105,13 @@ def test_services_start_together_and_the_demo_after_them(specs: dict[str, Proces
     services = {name for name in specs if name != "demo"}
     assert all(specs[name].needs == ("tables",) for name in services)
     assert set(specs["demo"].needs) == services
+
+
+def test_what_is_left_out_does_not_run(tmp_path: Path) -> None:
+    layout, secrets = Layout(tmp_path, tmp_path / "servers", None), SecretStore(tmp_path / "secrets")
+    settings = PlatformSettings(home=tmp_path, services="assignment, reconciliation")
+    names = {spec.name for spec in service_specs(settings, layout, secrets, KNOWN, ("tables",))}
+    assert {"gateway", "relay", "assignment-api", "reconciliation-api"} <= names
+    assert not [name for name in names if name.startswith("notification")]
+    with pytest.raises(ValueError, match="'billing' is none of them"):
+        PlatformSettings(home=tmp_path, services="assignment,billing")
