@@ -2,9 +2,10 @@
 
 import typer
 
-from cli import live, platform, streams
+from cli import alerts, live, platform, streams
 from cli.demo import command as demo
 from cli.imports import command as imports
+from cli.sandbox import command as sandbox
 from cli.simulate import command as simulate
 
 app = typer.Typer(
@@ -18,6 +19,8 @@ app.command()(platform.doctor)
 app.command()(platform.migrate)
 app.command()(demo.demo)
 app.command()(live.live)
+app.command()(alerts.alerts)
 app.add_typer(imports.app, name="import")
+app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(simulate.app, name="simulate")
 app.add_typer(streams.app, name="streams")

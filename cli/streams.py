@@ -1,24 +1,19 @@
 """`lastmile streams`: the event streams, how far consumers are behind, and what they could not handle."""
 
-import asyncio
 import base64
 import binascii
 import json
-from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import typer
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import DecodeError
 from lastmile.events.v1 import event_pb2
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
-from cli.gateway import Gateway, GatewayError, GatewaySettings
+from cli.gateway import Gateway, GatewayError
+from cli.shown import console, table, with_gateway
 
 REPLAYS_MAX = 1_000
-COLUMNS_MIN = 100
 app = typer.Typer(help="Event streams, their consumers, and dead letters.", no_args_is_help=True)
 dead = typer.Typer(help="What a consumer gave up on.", no_args_is_help=True)
 app.add_typer(dead, name="dead")
@@ -32,13 +27,13 @@ def list_streams() -> None:
     """List the streams: one for each city and epoch, and one for what belongs to no city."""
 
     async def show(gateway: Gateway) -> None:
-        table = _table("stream", "city", "epoch", "events", "newest")
+        shown = table("stream", "city", "epoch", "events", "newest")
         async for row in gateway.pages("/v1/streams", "streams"):
             events = row.get("events", "0")
-            table.add_row(row["name"], row.get("cityCode", "-"), row["epoch"], events, row.get("newestEntryId", "-"))
-        _console().print(table)
+            shown.add_row(row["name"], row.get("cityCode", "-"), row["epoch"], events, row.get("newestEntryId", "-"))
+        console().print(shown)
 
-    _with_gateway(show)
+    with_gateway(show)
 
 
 @app.command()
@@ -46,13 +41,13 @@ def lag() -> None:
     """List the consumers and how far each is behind."""
 
     async def show(gateway: Gateway) -> None:
-        table = _table("consumer", "processes", "unread", "pending", "dead letters")
+        shown = table("consumer", "processes", "unread", "pending", "dead letters")
         async for row in gateway.pages("/v1/consumers", "consumers"):
             fields = ("processes", "unreadEvents", "pendingEvents", "deadLetters")
-            table.add_row(row["name"], *(str(row.get(field, 0)) for field in fields))
-        _console().print(table)
+            shown.add_row(row["name"], *(str(row.get(field, 0)) for field in fields))
+        console().print(shown)
 
-    _with_gateway(show)
+    with_gateway(show)
 
 
 @app.command()
@@ -63,7 +58,7 @@ def retire(consumer: ConsumerName) -> None:
         await gateway.delete(f"/v1/consumers/{consumer}")
         typer.echo(f"{consumer} is retired")
 
-    _with_gateway(ask)
+    with_gateway(ask)
 
 
 @dead.command(name="list")
@@ -71,12 +66,12 @@ def list_dead(consumer: ConsumerName) -> None:
     """List a consumer's dead letters, with the reasons."""
 
     async def show(gateway: Gateway) -> None:
-        table = _table("id", "died at", "attempts", "reason")
+        shown = table("id", "died at", "attempts", "reason")
         async for row in gateway.pages(f"/v1/consumers/{consumer}/deadLetters", "deadLetters"):
-            table.add_row(row["id"], row["diedAt"], str(row.get("attempts", 0)), row.get("reason", ""))
-        _console().print(table)
+            shown.add_row(row["id"], row["diedAt"], str(row.get("attempts", 0)), row.get("reason", ""))
+        console().print(shown)
 
-    _with_gateway(show)
+    with_gateway(show)
 
 
 @dead.command(name="show")
@@ -91,7 +86,7 @@ def show_dead(consumer: ConsumerName, letter: LetterId) -> None:
         typer.echo(f"content: {content.decode(errors='backslashreplace')}")
         typer.echo(f"event: {_event_text(content)}")
 
-    _with_gateway(show)
+    with_gateway(show)
 
 
 @dead.command()
@@ -114,7 +109,7 @@ def replay(
             replayed += answer.get("replayed", 0)
         typer.echo(f"{replayed} replayed")
 
-    _with_gateway(ask)
+    with_gateway(ask)
 
 
 async def _rounds(gateway: Gateway, consumer: str) -> range:
@@ -130,26 +125,3 @@ def _event_text(content: bytes) -> str:
         return MessageToJson(event_pb2.Event.FromString(data), indent=2)
     except (ValueError, KeyError, TypeError, binascii.Error, DecodeError) as error:
         return f"none ({type(error).__name__}: {error})"
-
-
-def _with_gateway(work: Callable[[Gateway], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with Gateway(GatewaySettings()) as gateway:
-            await work(gateway)
-
-    try:
-        asyncio.run(run())
-    except GatewayError as error:
-        typer.secho(f"lastmile: {error}", fg=typer.colors.RED, err=True)
-        raise typer.Exit(1) from None
-
-
-def _console() -> Console:
-    return Console(soft_wrap=True, width=max(Console().width, COLUMNS_MIN), markup=False, highlight=False)
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table

@@ -11,12 +11,17 @@ from google.protobuf.descriptor import FieldDescriptor
 from lastmile.events.v1 import event_pb2
 
 from libs.streams.handler import Handler, discovered
-from services.assignment.events import SOURCE, TYPES
+from services.assignment.events import SOURCE
+from services.assignment.events import TYPES as ASSIGNMENT_TYPES
 from services.gateway.rest.comments import load_comments
+from services.notification.alerts.codec import SOURCE as NOTIFICATION_SOURCE
+from services.notification.alerts.codec import TYPES as NOTIFICATION_TYPES
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "docs" / "asyncapi.json"
 CHANNEL = "#/channels/events"
+TYPES = ASSIGNMENT_TYPES | NOTIFICATION_TYPES
+SOURCES = f"{SOURCE} and {NOTIFICATION_SOURCE}"
 REQUIRED = ["specversion", "id", "type", "source", "subject", "time", "sequence", "data_base64"]
 DESCRIPTION = (
     "Every committed change is an event. The relay reads it from PostgreSQL's write-ahead log and appends it to its "
@@ -36,7 +41,7 @@ def render() -> str:
         "info": {"title": "Lastmile events", "version": "1", "description": DESCRIPTION},
         "defaultContentType": "application/cloudevents+json",
         "channels": {"events": _channel(list(types))},
-        "operations": {"relay": _operation("send", f"Publishes what {SOURCE} commits.", list(types))}
+        "operations": {"relay": _operation("send", f"Publishes what {SOURCES} commit.", list(types))}
         | _consumers(types),
         "components": {
             "messages": {kind: _message(kind, field) for kind, field in types.items()},

@@ -24,7 +24,9 @@ LOCKS: dict[str, tuple[str, ...] | None] = {
     "dev": None,
     "assignment": ("assignment",),
     "gateway": ("gateway",),
+    "notification": ("notification",),
     "relay": ("relay",),
+    "reconciliation": ("reconciliation",),
     "cli": ("cli", "embedded"),
 }
 # Locks of environments of their own: what their only tool asks for does not go together with what we ask for.

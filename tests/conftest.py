@@ -7,6 +7,7 @@ from hypothesis import settings
 
 from libs.embedded.stack import RunningStack
 from tests.rest import Rest
+from tests.sandbox_networks import SandboxNetworks
 
 # A busy machine is no fault of the code: speed is measured by `make bench`, never by a test.
 settings.register_profile("lastmile", deadline=None)
@@ -14,9 +15,20 @@ settings.load_profile("lastmile")
 
 
 @pytest.fixture(scope="session")
-def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+def networks(tmp_path_factory: pytest.TempPathFactory) -> SandboxNetworks:
+    """The partner networks that the platform knows; a test runs those that it needs."""
+    return SandboxNetworks(tmp_path_factory.mktemp("networks"))
+
+
+@pytest.fixture(scope="session")
+def running_stack(tmp_path_factory: pytest.TempPathFactory, networks: SandboxNetworks) -> Iterator[RunningStack]:
     """Every server and service, without the demo's traffic."""
-    with RunningStack(tmp_path_factory.mktemp("running") / "home") as stack:
+    told = {
+        "LASTMILE_NETWORKS_FILE": str(networks.file),
+        "LASTMILE_NOTIFICATION_ALERT_RULES__HEALED_S": "1",
+        "LASTMILE_NOTIFICATION_ALERTER__REFRESH_S": "0.5",
+    }
+    with RunningStack(tmp_path_factory.mktemp("running") / "home", told) as stack:
         yield stack
 
 

@@ -23,6 +23,7 @@ def demo(
     partners: Annotated[
         int | None, typer.Option(min=25, max=45_000, help="Partners over all cities; by default enough for the rate.")
     ] = None,
+    network: Annotated[str, typer.Option(help="Code of a partner network that lends some of the partners.")] = "",
     time_lapse: Annotated[float, typer.Option(min=1, max=1_000, help="How many times faster trips run.")] = 20,
     duration_s: Annotated[float | None, typer.Option(min=1, help="Stop after this; without it, on Ctrl-C.")] = None,
 ) -> None:
@@ -30,7 +31,8 @@ def demo(
 
     It is a client like any other: LASTMILE_GATEWAY_URL names the gateway, LASTMILE_API_KEY_FILE holds an ops API key.
     """
-    pace = Pace(rate_per_min, seed, partners or max(PARTNERS_MIN, int(rate_per_min / 2)), time_lapse)
+    count = partners or max(PARTNERS_MIN, int(rate_per_min / 2))
+    pace = Pace(rate_per_min, seed, count, network, time_lapse)
     try:
         settings = GatewaySettings(client_connections_max=pace.requests_at_once_max)
         asyncio.run(_drive(settings, pace, duration_s))

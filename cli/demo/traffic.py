@@ -29,6 +29,8 @@ class Pace:
     rate_per_min: float
     seed: int = 1
     partners: int = 150
+    # Whose people answer offers themselves; empty for none.
+    network_code: str = ""
     time_lapse: float = 20.0
     # Deliveries under way at once: beyond it no more orders come in until some have ended.
     trips_max: int = 5_000
@@ -42,6 +44,7 @@ class Traffic:
         self.counts: Counter[str] = Counter()
         self._gateway, self._pace, self._say = gateway, pace, say
         self._partner_ids: set[str] = set()
+        self._lent_ids: set[str] = set()
         self._merchant_ids: list[str] = []
         self._trips: set[str] = set()
         self._answered: dict[str, None] = {}
@@ -51,7 +54,8 @@ class Traffic:
         """Run until cancelled."""
         await self._through_outages(self._set_up)
         self._say(
-            f"{len(world.CITIES)} cities, {len(self._merchant_ids)} merchants, {len(self._partner_ids)} partners, "
+            f"{len(world.CITIES)} cities, {len(self._merchant_ids)} merchants, {len(self._partner_ids)} partners"
+            f"{f' and {len(self._lent_ids)} lent ones' if self._lent_ids else ''}, "
             f"{self._pace.rate_per_min:g} deliveries a minute, trips run {self._pace.time_lapse:g} times faster"
         )
         async with asyncio.TaskGroup() as group:
@@ -64,18 +68,29 @@ class Traffic:
         for city in world.CITIES:
             if city.code not in known:
                 await self._gateway.post("/v1/cities", world.city_body(city))
+        await asyncio.gather(*map(self._rate_card, world.rate_card_bodies()))
         self._merchant_ids = [await self._merchant(number) for number in range(len(world.MERCHANTS))]
-        bodies = world.partner_bodies(self._pace.seed, self._pace.partners)
+        bodies = world.partner_bodies(self._pace.seed, self._pace.partners, self._pace.network_code)
         for start in range(0, len(bodies), PARTNERS_BATCH_ROWS):
             batch = bodies[start : start + PARTNERS_BATCH_ROWS]
             answer = await self._gateway.post("/v1/partners:batchOnboard", {"requests": batch})
-            for result in answer["results"]:
+            for body, result in zip(batch, answer["results"], strict=True):
+                ids = self._lent_ids if body["profile"]["networkCode"] else self._partner_ids
                 if "partner" in result:
-                    self._partner_ids.add(result["partner"]["id"])
+                    ids.add(result["partner"]["id"])
                 elif known_id := result["error"].get("metadata", {}).get("partner_id"):
-                    self._partner_ids.add(known_id)
+                    ids.add(known_id)
                 else:
                     raise GatewayError(f"a partner was refused: {result['error']['message']}")
+
+    async def _rate_card(self, body: Json) -> None:
+        try:
+            async with self._slots:
+                await self._gateway.post("/v1/rate-cards", body)
+        except RefusedError as error:
+            # Somebody has made rate cards already: those hold.
+            if error.reason not in {"RATE_CARD_EXISTS", "RATE_CARD_TOO_LATE"}:
+                raise
 
     async def _merchant(self, number: int) -> str:
         try:
@@ -94,7 +109,7 @@ class Traffic:
                 "/v1/deliveries", "deliveries", merchantId=merchant_id, states=states, pageSize=str(LIST_ROWS)
             )
             async for delivery in listed:
-                if len(self._trips) < self._pace.trips_max:
+                if len(self._trips) < self._pace.trips_max and delivery["partnerId"] not in self._lent_ids:
                     self._start_trip(group, delivery)
 
     async def _orders(self, group: asyncio.TaskGroup) -> None:

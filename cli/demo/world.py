@@ -15,6 +15,10 @@ ACCEPTED_SHARE, REJECTED_SHARE, FAILED_SHARE, CANCELLED_SHARE = 0.85, 0.10, 0.08
 REJECT_REASONS = ("TOO_FAR", "VEHICLE_BROKEN", "ENDING_SHIFT")
 FAIL_REASONS = ("CUSTOMER_UNREACHABLE", "WRONG_ADDRESS", "CUSTOMER_REFUSED")
 SPEED_M_PER_S = 6.0
+# Whose numbers 555-0100 to 555-0199 are kept free for fiction.
+FICTION_AREAS = (202, 303, 404, 415, 512, 617, 702, 808)
+# One partner in so many is lent by a network.
+LENT_EVERY = 8
 MERCHANTS = ("Meera Groceries", "Chai & Samosa", "Kaveri Pharmacy", "Banyan Books", "Lotus Electronics")
 FIRST_NAMES = (
     "Aarav", "Aditi", "Arjun", "Bhavna", "Chetan", "Deepa", "Farhan", "Gauri", "Harish", "Isha", "Jatin", "Kavya",
@@ -25,6 +29,14 @@ CAPACITIES: dict[str, Json] = {
     "VEHICLE_MOTORCYCLE": {"parcelsMax": 5, "weightGMax": "30000", "volumeCm3Max": "120000", "sideMmMax": 700},
     "VEHICLE_THREE_WHEELER": {"parcelsMax": 20, "weightGMax": "300000", "volumeCm3Max": "1500000", "sideMmMax": 1500},
 }
+
+# What a delivery earns, by vehicle: base, and a km. Taxes: 18 % GST on the fee, 1 % withheld from the partner.
+PAY_PAISE: dict[str, tuple[int, int]] = {
+    "VEHICLE_BICYCLE": (2_000, 900),
+    "VEHICLE_MOTORCYCLE": (2_500, 800),
+    "VEHICLE_THREE_WHEELER": (4_000, 1_200),
+}
+RATES_SINCE = "2026-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +97,28 @@ def city_body(city: City) -> Json:
     }
 
 
+def rate_card_bodies() -> list[Json]:
+    """Return the requests that make the rate cards: for each city and vehicle, with a peak in the evening."""
+    return [_rate_card_body(city, vehicle, *pay) for city in CITIES for vehicle, pay in PAY_PAISE.items()]
+
+
 def merchant_body(number: int) -> Json:
     """Return the request that registers a merchant."""
     return {"name": MERCHANTS[number], "reference": f"demo-merchant-{number + 1}"}
 
 
-def partner_bodies(seed: int, count: int) -> list[Json]:
-    """Return the requests that take partners on, spread over the cities by weight, at least one in each."""
+def partner_bodies(seed: int, count: int, network_code: str = "") -> list[Json]:
+    """Return the requests that take partners on, spread over the cities by weight, at least one in each.
+
+    One in LENT_EVERY is of the network, where there is one.
+    """
     rest = [city.code for city in CITIES]
     chance = chance_of(seed, "partners")
     homes = rest + chance.choices(rest, [city.weight for city in CITIES], k=max(0, count - len(rest)))
-    return [_partner_body(seed, number, BY_CODE[code]) for number, code in enumerate(homes[:count], 1)]
+    return [
+        _partner_body(seed, number, BY_CODE[code], network_code if number % LENT_EVERY == 0 else "")
+        for number, code in enumerate(homes[:count], 1)
+    ]
 
 
 def order_body(seed: int, number: int, merchant_ids: Sequence[str], now: datetime) -> Json:
@@ -116,7 +139,17 @@ def order_body(seed: int, number: int, merchant_ids: Sequence[str], now: datetim
     }
     if chance.random() < 0.3:
         details["cashOnDelivery"] = details["declaredValue"]
-    return {"details": details}
+    return {"details": details, "customer": _customer(chance)}
+
+
+def _customer(chance: random.Random) -> Json:
+    """A customer whom nobody could reach: numbers that are kept free for fiction, and RFC 2606's domain."""
+    name, number = chance.choice(FIRST_NAMES), chance.randint(0, 99)
+    contact: Json = {"name": name, "language": chance.choice(("en", "hi"))}
+    contact["phone"] = f"+1{chance.choice(FICTION_AREAS)}55501{number:02}"
+    if chance.random() < 0.5:
+        contact["email"] = f"{name.lower()}.{number}@example.com"
+    return contact
 
 
 def answer_to(seed: int, offer_id: str) -> tuple[str, float, str]:
@@ -175,12 +208,40 @@ def _endings(state: str, stop_s: float, ride: float) -> list[Step]:
     return [Step(ride, "RETURNED", "CUSTOMER_REFUSED")] if state == "RETURNING" else []
 
 
-def _partner_body(seed: int, number: int, city: City) -> Json:
+def _rate_card_body(city: City, vehicle: str, base_paise: int, per_km_paise: int) -> Json:
+    evenings = [
+        {"weekday": day, "startMin": 18 * 60, "endMin": 22 * 60, "bonusPaise": str(base_paise // 4)} for day in range(7)
+    ]
+    return {
+        "scope": {"cityCode": city.code, "vehicle": vehicle},
+        "effectiveFrom": RATES_SINCE,
+        "terms": {
+            "basePaise": str(base_paise),
+            "perKmPaise": str(per_km_paise),
+            "perKgPaise": "200",
+            "waitPaisePerMin": "100",
+            "waitFreeS": 900,
+            "waitPaidSMax": 1_800,
+            "onTimeBonusPaise": "300",
+            "lateGraceS": 600,
+            "latePenaltyPaise": "500",
+            "guaranteePaisePerH": "10000",
+            "merchantMarkupBp": 2_500,
+            "gstBp": 1_800,
+            "tdsBp": 100,
+            "peaks": evenings,
+        },
+    }
+
+
+def _partner_body(seed: int, number: int, city: City, network_code: str) -> Json:
     chance = chance_of(seed, "partner", number)
     vehicle = chance.choices(list(CAPACITIES), [0.15, 0.75, 0.10])[0]
     return {
         "profile": {
-            "reference": f"demo-{city.code}-{number}",
+            # Under a name of its own: a partner that is known keeps the network that it has.
+            "reference": f"demo-{network_code}-{city.code}-{number}" if network_code else f"demo-{city.code}-{number}",
+            "networkCode": network_code,
             "displayName": f"{chance.choice(FIRST_NAMES)} {number}",
             "cityCode": city.code,
             "vehicle": vehicle,

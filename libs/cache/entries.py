@@ -16,6 +16,8 @@ from typing import Any
 from libs.cache.link import CacheAwayError, CacheLink, Command
 
 PREFIX = "lastmile:cache"
+# Where an answer that was kept comes from.
+CACHE = "cache"
 FOUND, MISSING = b"found", b"missing"
 # An answer never replaces a later one. A tag that is lost begins anew at the answer's position: whatever was kept
 # before it is outdated. KEYS: the entry, its tag. ARGV: position, kind, answer, its life in ms, the tag's life in ms.

@@ -3,10 +3,18 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class CacheLimits(BaseModel):
-    """How much is kept, how long is waited, and how many queries go past a cache that is away."""
+class LinkLimits(BaseModel):
+    """How long Redis is waited for, and how much may be asked of it at once."""
 
     model_config = ConfigDict(frozen=True)
+
+    redis_timeout_ms: int = Field(250, gt=0, description="Redis is away when it answers later than this")
+    redis_retry_ms: int = Field(250, gt=0, description="Time between tries of a Redis that is away")
+    asks_waiting_max: int = Field(5_000, gt=0, description="Commands that may wait for the connection to Redis")
+
+
+class CacheLimits(LinkLimits):
+    """How much is kept, how long is waited, and how many queries go past a cache that is away."""
 
     enabled: bool = Field(True, description="Off: every query goes to the standby")
     entry_bytes_max: int = Field(256 * 1024, gt=0, description="A larger answer is not kept")
@@ -24,9 +32,6 @@ class CacheLimits(BaseModel):
     uncached_per_s_max: int = Field(
         300, ge=1, description="Queries in a second that go to the standby while Redis is away; more are refused"
     )
-    redis_timeout_ms: int = Field(250, gt=0, description="Redis is away when it answers later than this")
-    redis_retry_ms: int = Field(250, gt=0, description="Time between tries of a Redis that is away")
-    asks_waiting_max: int = Field(5_000, gt=0, description="Commands that may wait for the connection to Redis")
     tag_ttl_s: int = Field(
         1_800, gt=0, description="What is known of changes is kept this long: longer than the longest window"
     )

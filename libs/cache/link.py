@@ -15,7 +15,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from libs.cache.limits import CacheLimits
+from libs.cache.limits import LinkLimits
 from libs.telemetry import error_text
 
 log = logging.getLogger("cache")
@@ -31,7 +31,7 @@ class CacheAwayError(Exception):
 class CacheLink:
     """The connection. `run` keeps it up; `ask` fails at once while it is down."""
 
-    def __init__(self, url: str, limits: CacheLimits) -> None:
+    def __init__(self, url: str, limits: LinkLimits) -> None:
         self.run_id = ""
         self._limits = limits
         self._pool = redis.ConnectionPool.from_url(

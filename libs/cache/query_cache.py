@@ -16,12 +16,13 @@ import grpc
 from google.protobuf.message import Message
 
 from libs.cache import entries, metrics
-from libs.cache.entries import FOUND, MISSING, Entry, Place
+from libs.cache.entries import CACHE, FOUND, MISSING, Entry, Place
 from libs.cache.errors import CacheAwayQueriesError, ReadersTooManyError, remembered_not_found
 from libs.cache.flights import Flights
 from libs.cache.kept import KeptBytes
 from libs.cache.limits import CacheLimits
 from libs.cache.link import CacheAwayError, CacheLink
+from libs.cache.reuse import METADATA, Reusable, era_of
 from libs.cache.verdict import Verdict, judge, life_ms
 from libs.grpc_server.call import Call, Origin, answering
 from libs.grpc_server.errors import NotFoundError, ServiceError
@@ -36,7 +37,6 @@ from libs.telemetry import error_text
 
 log = logging.getLogger("cache")
 
-CACHE = "cache"
 Produce = Callable[[], Awaitable[Any]]
 
 
@@ -56,6 +56,7 @@ class _Question:
     call: Call
     query: CachedQuery
     place: Place
+    era: str
     produce: Produce
     wanted: int
 
@@ -113,10 +114,10 @@ class QueryCache:
             return await _persistently(produce)
         # The request as it was understood: a caller chooses its bytes, and neither its scope nor its tag.
         raw = request.SerializeToString(deterministic=True)
-        era = f"{self._clock.history}/{self._link.run_id}"
+        era = era_of(self._clock, self._link)
         place = Place.of(tag, era, call.principal.scope, call.method, raw)
         wanted = number_of(call.consistency_token) if call.consistency_token else 0
-        question = _Question(call, query, place, produce, wanted)
+        question = _Question(call, query, place, era, produce, wanted)
         name = call.method.rpartition("/")[2]
         try:
             entry = await entries.look_up(self._link, place)
@@ -124,17 +125,17 @@ class QueryCache:
             metrics.AWAY.labels(name).inc()
             if not self._uncached.take():
                 raise CacheAwayQueriesError from None
-            return _given(call, await self._wait_for(question, None))
+            return _given(question, await self._wait_for(question, None))
         verdict = judge(entry, wanted, query.window_ms, self._limits, self._clock)
         if entry is None:
             verdict = Verdict.USELESS
         elif verdict is Verdict.FRESH:
             metrics.HITS.labels(name).inc()
-            return self._from_cache(call, entry)
+            return self._from_cache(question, entry)
         elif verdict is Verdict.STALE:
             metrics.STALE.labels(name).inc()
             self._refresh_aside(question, entry)
-            return self._from_cache(call, entry)
+            return self._from_cache(question, entry, is_good=False)
         return await self._made_or_last_resort(question, entry, verdict, name)
 
     async def _made_or_last_resort(
@@ -144,16 +145,16 @@ class QueryCache:
         if usable is None or self._is_standby_up():
             metrics.MISSES.labels(name).inc()
             try:
-                return _given(question.call, await self._wait_for(question, entry))
+                return _given(question, await self._wait_for(question, entry))
             except (ServiceError, *UNREACHABLE) as error:
                 is_outage = not isinstance(error, ServiceError) or error.code is grpc.StatusCode.UNAVAILABLE
                 if usable is None or not is_outage:
                     raise
         metrics.OUTAGE.labels(name).inc()
-        return self._from_cache(question.call, usable)
+        return self._from_cache(question, usable, is_good=False)
 
-    def _from_cache(self, call: Call, entry: Entry) -> bytes:
-        return _given(call, _Made(entry.kind, entry.answer, self._origin_of(entry)))
+    def _from_cache(self, question: _Question, entry: Entry, *, is_good: bool = True) -> bytes:
+        return _given(question, _Made(entry.kind, entry.answer, self._origin_of(entry)), is_good=is_good)
 
     async def _wait_for(self, question: _Question, entry: Entry | None) -> _Made:
         """Have the answer be made, or wait for who makes it already."""
@@ -270,8 +271,13 @@ async def _persistently(produce: Produce) -> Any:
         return await produce()
 
 
-def _given(call: Call, made: _Made) -> bytes:
+def _given(question: _Question, made: _Made, *, is_good: bool = True) -> bytes:
+    """Return the answer with where it comes from, and with what whoever passes it on may do with a good one."""
+    call, position = question.call, made.origin.position
     call.origin = made.origin
     if made.kind == MISSING:
         raise remembered_not_found(made.answer)
+    if is_good and position is not None:
+        reusable = Reusable(position, question.query.window_ms, question.era, question.place.tag)
+        call.response_metadata[METADATA] = reusable.text()
     return made.answer

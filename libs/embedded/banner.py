@@ -16,9 +16,15 @@ def ready_banner(settings: PlatformSettings, layout: Layout, took_s: float, *, s
         lines += [
             f"  start here   {web}/",
             f"  REST         {web}/docs   (OpenAPI: {web}/openapi.json)",
+            f"  sandbox      {web}/sandbox/inbox   the messages that nobody is sent",
             f"  gRPC         {host}:{settings.assignment_port} assignment   {host}:{settings.gateway_grpc_port} access",
             f"               {host}:{settings.relay_port} event streams",
         ]
+        ports = {"notification": settings.notification_port, "reconciliation": settings.reconciliation_port}
+        running = [name for name in ports if name in settings.running_services]
+        lines += [f"               {host}:{ports[name]} {name}" for name in running]
+        if settings.plays_network:
+            lines.append(f"  a network    http://{host}:{settings.sandbox_network_port}/control/record")
     if settings.embeds_postgres:
         lines.append(f"  PostgreSQL   {host}:{settings.postgres_port}   hot standby {host}:{settings.standby_port}")
     if settings.embeds_redis:

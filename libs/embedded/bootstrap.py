@@ -16,7 +16,7 @@ from libs.postgres.migrate import MigrationError, migrate
 from libs.postgres.outages import CONNECTION_LOST
 
 SOURCE_ROOT = Path(__file__).resolve().parents[2]
-SCHEMAS = ("assignment", "gateway", "relay")
+SCHEMAS = ("assignment", "gateway", "notification", "reconciliation", "relay")
 
 
 POLL_S = 0.02

@@ -10,6 +10,7 @@ from pathlib import Path
 from libs.embedded.banner import ready_banner
 from libs.embedded.binaries import Binaries, find_binaries
 from libs.embedded.bootstrap import Bootstrap, migrate_all, persistently
+from libs.embedded.demo_network import write_entry
 from libs.embedded.errors import PortTakenError
 from libs.embedded.layout import Layout, create_layout, plan_layout
 from libs.embedded.log_stream import Console
@@ -19,12 +20,13 @@ from libs.embedded.postgres import MAINTENANCE_DATABASE, PRIMARY, STANDBY, Postg
 from libs.embedded.process_info import port_holder, port_is_free
 from libs.embedded.readiness import accepts_queries
 from libs.embedded.secret_store import OWNER_ROLE, SecretStore
-from libs.embedded.services import connections, demo_spec, service_specs
+from libs.embedded.services import demo_spec, service_specs
 from libs.embedded.settings import PlatformSettings
 from libs.embedded.standby_keeper import StandbyKeeper
 from libs.embedded.state import home_lock
 from libs.embedded.supervisor import Supervisor
 from libs.embedded.valkey import CONFIG_NAME, ValkeyServer
+from libs.embedded.wiring import connections
 
 VALKEY = "valkey"
 ROLES, TABLES, CAUGHT_UP = "roles", "tables", "standby-caught-up"
@@ -108,6 +110,8 @@ class _Plan:
             migration_dsn = known.dsns["migration_dsn"]
             nodes.append(self._step(TABLES, lambda: self._migrate_given(migration_dsn)))
             needs.append(TABLES)
+        if self.settings.plays_network:
+            write_entry(self.settings, self.secrets)
         services = service_specs(self.settings, self.layout, self.secrets, known, tuple(needs))
         nodes += services
         if self.settings.demo_rate_per_min:

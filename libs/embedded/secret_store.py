@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from libs.embedded.errors import LayoutError
+from libs.privacy.sealed_mail import new_key_pem, public_pem_of
+from libs.privacy.vault import new_key_line
 
 OWNER_ROLE = "lastmile"
 REPLICATION_ROLE = "lastmile_replication"
@@ -28,6 +31,14 @@ SERVICE_ROLES = (
     "gateway",
     "gateway_query",
     "gateway_fallback",
+    "notification_api",
+    "notification_query",
+    "notification_fallback",
+    "notification_worker",
+    "reconciliation_api",
+    "reconciliation_query",
+    "reconciliation_fallback",
+    "reconciliation_consumer",
     RELAY_ROLE,
 )
 REDIS = "redis"
@@ -49,6 +60,11 @@ class SecretStore:
         return self.directory / "ops_api_key"
 
     @property
+    def network_secret_file(self) -> Path:
+        """What the demo's partner network signs its webhooks with."""
+        return self.directory / "sandbox_network_secret"
+
+    @property
     def token_private_key_file(self) -> Path:
         """The Ed25519 key that signs access tokens (PEM); for the gateway alone."""
         return self.directory / "token_private.pem"
@@ -58,6 +74,21 @@ class SecretStore:
         """The Ed25519 key that verifies access tokens (PEM)."""
         return self.directory / "token_public.pem"
 
+    @property
+    def contact_private_key_file(self) -> Path:
+        """The X25519 key that opens customers' contacts (PEM); for the notification service alone."""
+        return self.directory / "contact_private.pem"
+
+    @property
+    def contact_public_key_file(self) -> Path:
+        """The X25519 key that customers' contacts are sealed with (PEM)."""
+        return self.directory / "contact_public.pem"
+
+    @property
+    def notification_vault_file(self) -> Path:
+        """The keys that the notification service keeps personal data with; without them it is lost."""
+        return self.directory / "notification_vault"
+
     def create_missing(self) -> None:
         """Make every secret that does not exist yet; narrow the mode of those that do.
 
@@ -66,6 +97,13 @@ class SecretStore:
         for name in (OWNER_ROLE, REPLICATION_ROLE, *SERVICE_ROLES, REDIS):
             self.password(name)
         _read_or_create(self.ops_api_key_file, f"lm_{secrets.token_urlsafe(32)}")
+        _read_or_create(self.notification_vault_file, new_key_line("k1"))
+        contact_pem = _read_or_create(self.contact_private_key_file, new_key_pem())
+        try:
+            _write(self.contact_public_key_file, public_pem_of(contact_pem))
+        except ValueError as error:
+            raise LayoutError(f"{self.contact_private_key_file} is not a private key: {error}; remove it") from error
+        _read_or_create(self.network_secret_file, f"whsec_{b64encode(secrets.token_bytes(24)).decode()}")
         private_pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         kept_pem = _read_or_create(self.token_private_key_file, private_pem.decode())
         try:

@@ -13,6 +13,7 @@ Port = Annotated[int, Field(ge=1, le=65_535)]
 Seconds = Annotated[float, Field(gt=0, le=3_600)]
 
 PREFIX = "LASTMILE_"
+SERVICES = ("assignment", "notification", "reconciliation")
 POSTGRES_DSN_FIELDS = (
     "migration_dsn",
     "assignment_dsn",
@@ -22,7 +23,15 @@ POSTGRES_DSN_FIELDS = (
     "gateway_dsn",
     "gateway_query_dsn",
     "gateway_fallback_dsn",
+    "notification_dsn",
+    "notification_query_dsn",
+    "notification_fallback_dsn",
+    "notification_worker_dsn",
     "relay_dsn",
+    "reconciliation_dsn",
+    "reconciliation_query_dsn",
+    "reconciliation_fallback_dsn",
+    "reconciliation_consumer_dsn",
 )
 
 
@@ -40,12 +49,31 @@ class PlatformSettings(BaseSettings):
     assignment_metrics_port: Port = Field(
         15070, description="Metrics of the first assignment api, over HTTP; each further one takes the next port"
     )
+    assignment_queries_port: Port = Field(
+        15050, description="gRPC of the assignment api that the gateway's reads go to"
+    )
+    assignment_queries_metrics_port: Port = Field(15060, description="Metrics of that api, over HTTP")
     assignment_consumer_port: Port = Field(15063, description="Health of the assignment service's consumers")
     assignment_consumer_metrics_port: Port = Field(15064, description="Metrics of those consumers, over HTTP")
     matcher_port: Port = Field(15053, description="Health of the first matcher; each further one takes the next port")
     matcher_metrics_port: Port = Field(15080, description="Metrics of the first matcher; of each further one likewise")
+    dispatcher_port: Port = Field(15074, description="Health of the dispatcher, which tells partner networks")
+    dispatcher_metrics_port: Port = Field(15075, description="Metrics of the dispatcher, over HTTP")
+    notification_port: Port = Field(15065, description="gRPC of the notification api")
+    notification_receipts_port: Port = Field(15096, description="Where providers of messages call back, over HTTP")
+    notification_consumer_port: Port = Field(15066, description="Health of the notification service's consumers")
+    notification_consumer_metrics_port: Port = Field(15067, description="Metrics of those consumers, over HTTP")
+    notification_sender_port: Port = Field(15068, description="Health of the sender of messages")
+    notification_sender_metrics_port: Port = Field(15069, description="Metrics of that sender, over HTTP")
+    notification_alerter_port: Port = Field(15072, description="Health of the alerter, which tells of outages")
+    notification_alerter_metrics_port: Port = Field(15073, description="Metrics of the alerter, over HTTP")
+    sandbox_network_port: Port = Field(15095, description="API of the demo's partner network")
     relay_port: Port = Field(15061, description="Health of the relay")
     relay_metrics_port: Port = Field(15062, description="Metrics of the relay, over HTTP")
+    reconciliation_port: Port = Field(15076, description="gRPC of the reconciliation api")
+    reconciliation_metrics_port: Port = Field(15077, description="Metrics of the reconciliation api, over HTTP")
+    reconciliation_consumer_port: Port = Field(15078, description="Health of the reconciliation service's consumers")
+    reconciliation_consumer_metrics_port: Port = Field(15079, description="Metrics of those consumers, over HTTP")
     postgres_port: Port = Field(15432, description="PostgreSQL primary")
     standby_port: Port = Field(15433, description="PostgreSQL hot standby")
     redis_port: Port = Field(16379, description="Valkey")
@@ -59,7 +87,21 @@ class PlatformSettings(BaseSettings):
     gateway_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as gateway")
     gateway_query_dsn: SecretStr | None = Field(None, description="PostgreSQL standby, as gateway_query")
     gateway_fallback_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as gateway_fallback")
+    notification_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as notification_api")
+    notification_query_dsn: SecretStr | None = Field(None, description="PostgreSQL standby, as notification_query")
+    notification_fallback_dsn: SecretStr | None = Field(
+        None, description="PostgreSQL primary, as notification_fallback"
+    )
+    notification_worker_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as notification_worker")
     relay_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as relay")
+    reconciliation_dsn: SecretStr | None = Field(None, description="PostgreSQL primary, as reconciliation_api")
+    reconciliation_query_dsn: SecretStr | None = Field(None, description="PostgreSQL standby, as reconciliation_query")
+    reconciliation_fallback_dsn: SecretStr | None = Field(
+        None, description="PostgreSQL primary, as reconciliation_fallback"
+    )
+    reconciliation_consumer_dsn: SecretStr | None = Field(
+        None, description="PostgreSQL primary, as reconciliation_consumer"
+    )
     redis_url: SecretStr | None = Field(None, description="Redis or Valkey")
 
     server_data_parent: Path = Field(
@@ -68,9 +110,15 @@ class PlatformSettings(BaseSettings):
     )
 
     assignment_api_processes: int = Field(1, ge=1, le=32, description="Processes of the assignment api")
+    assignment_queries_niceness: int = Field(
+        5, ge=0, le=19, description="How far the api for reads stands back when processors are short"
+    )
     matcher_processes: int = Field(1, ge=1, le=32, description="Matchers")
     demo_rate_per_min: int = Field(
         12, ge=0, le=60_000, description="Deliveries a minute of synthetic traffic; 0 starts none"
+    )
+    networks_file: Path | None = Field(
+        None, description="The partner networks whose APIs are called; with none given, the demo's traffic brings one"
     )
 
     postgres_connections_max: int = Field(100, ge=20, le=1_000, description="Connections to each PostgreSQL server")
@@ -86,6 +134,11 @@ class PlatformSettings(BaseSettings):
     )
     postgres_fsync: bool = Field(True, description="Off only where losing the data in a power cut is of no matter")
     redis_memory_mb_max: int = Field(256, ge=16, le=65_536, description="Memory of Valkey")
+
+    services: str = Field(
+        ",".join(SERVICES),
+        description="Services that run, beside the gateway and the relay; for what is left out the gateway says 503",
+    )
 
     ready_timeout_s: Seconds = Field(120, description="After this, `up` says what is not ready yet")
     service_ready_timeout_s: Seconds = Field(60, description="A service that is not ready by then is started again")
@@ -109,6 +162,16 @@ class PlatformSettings(BaseSettings):
     log_line_bytes_max: int = Field(16_384, ge=256, description="A longer log line is cut")
     disk_free_mb_min: int = Field(1_024, ge=1, description="Free disk below which doctor warns")
 
+    @field_validator("services")
+    @classmethod
+    def _known_services(cls, services: str) -> str:
+        unknown = {name.strip() for name in services.split(",")} - set(SERVICES)
+        if unknown:
+            raise ValueError(
+                f"there are {', '.join(SERVICES)}; {', '.join(sorted(map(repr, unknown)))} is none of them"
+            )
+        return services
+
     @field_validator("host")
     @classmethod
     def _loopback(cls, host: IPv4Address) -> IPv4Address:
@@ -117,9 +180,24 @@ class PlatformSettings(BaseSettings):
         return host
 
     @property
+    def running_services(self) -> frozenset[str]:
+        """The names of the services that run, beside the gateway and the relay."""
+        return frozenset(name.strip() for name in self.services.split(","))
+
+    @property
     def home_path(self) -> Path:
         """LASTMILE_HOME, absolute and with its links resolved."""
         return self.home.expanduser().resolve()
+
+    @property
+    def plays_network(self) -> bool:
+        """Whether a partner network is played here: there is traffic for it, and no network was given."""
+        return self.demo_rate_per_min > 0 and self.networks_file is None
+
+    @property
+    def demo_networks_file(self) -> Path:
+        """Where the services find the network that is played here."""
+        return self.home_path / "networks.json"
 
     @property
     def embeds_postgres(self) -> bool:
@@ -153,10 +231,27 @@ class PlatformSettings(BaseSettings):
             "gateway_http_port",
             "gateway_grpc_port",
             "assignment_port",
+            "assignment_queries_port",
+            "assignment_queries_metrics_port",
             "assignment_consumer_port",
             "assignment_consumer_metrics_port",
+            "dispatcher_port",
+            "dispatcher_metrics_port",
+            "notification_port",
+            "notification_receipts_port",
+            "notification_consumer_port",
+            "notification_consumer_metrics_port",
+            "notification_sender_port",
+            "notification_sender_metrics_port",
+            "notification_alerter_port",
+            "notification_alerter_metrics_port",
             "relay_port",
             "relay_metrics_port",
+            "reconciliation_port",
+            "reconciliation_metrics_port",
+            "reconciliation_consumer_port",
+            "reconciliation_consumer_metrics_port",
+            *(("sandbox_network_port",) if self.plays_network else ()),
         )
         ports = {variable(field): int(getattr(self, field)) for field in fields}
         for index in range(self.matcher_processes):

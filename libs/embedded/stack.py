@@ -37,12 +37,29 @@ PORT_FIELDS = (
     "gateway_grpc_port",
     "assignment_port",
     "assignment_metrics_port",
+    "assignment_queries_port",
+    "assignment_queries_metrics_port",
     "assignment_consumer_port",
     "assignment_consumer_metrics_port",
     "matcher_port",
     "matcher_metrics_port",
+    "dispatcher_port",
+    "dispatcher_metrics_port",
+    "notification_port",
+    "notification_receipts_port",
+    "notification_consumer_port",
+    "notification_consumer_metrics_port",
+    "notification_sender_port",
+    "notification_sender_metrics_port",
+    "notification_alerter_port",
+    "notification_alerter_metrics_port",
+    "sandbox_network_port",
     "relay_port",
     "relay_metrics_port",
+    "reconciliation_port",
+    "reconciliation_metrics_port",
+    "reconciliation_consumer_port",
+    "reconciliation_consumer_metrics_port",
     "postgres_port",
     "standby_port",
     "redis_port",
@@ -157,6 +174,11 @@ class _Stack:
         port = self.settings.standby_port if standby else self.settings.postgres_port
         return f"postgresql://{role}:{self._secrets.password(role)}@{self.settings.host}:{port}/{database}"
 
+    @property
+    def vault_file(self) -> Path:
+        """The keys that the notification service keeps personal data with."""
+        return self._secrets.notification_vault_file
+
     def _load(self) -> PlatformSettings:
         # The settings of the subprocess, read the way it reads them.
         kept = dict(os.environ)
@@ -211,11 +233,22 @@ class EmbeddedServers(_Stack):
             "gateway_dsn": self.dsn("gateway"),
             "gateway_query_dsn": self.dsn("gateway_query", standby=True),
             "gateway_fallback_dsn": self.dsn("gateway_fallback"),
+            "notification_dsn": self.dsn("notification_api"),
+            "notification_query_dsn": self.dsn("notification_query", standby=True),
+            "notification_fallback_dsn": self.dsn("notification_fallback"),
+            "notification_worker_dsn": self.dsn("notification_worker"),
             "relay_dsn": self.dsn("relay"),
+            "reconciliation_dsn": self.dsn("reconciliation_api"),
+            "reconciliation_query_dsn": self.dsn("reconciliation_query", standby=True),
+            "reconciliation_fallback_dsn": self.dsn("reconciliation_fallback"),
+            "reconciliation_consumer_dsn": self.dsn("reconciliation_consumer"),
         }
         return {
             **{variable(field): dsns[field] for field in POSTGRES_DSN_FIELDS},
             "LASTMILE_REDIS_URL": self.redis_url,
+            "LASTMILE_CONTACT_PRIVATE_KEY_FILE": str(self._secrets.contact_private_key_file),
+            "LASTMILE_CONTACT_PUBLIC_KEY_FILE": str(self._secrets.contact_public_key_file),
+            "LASTMILE_NOTIFICATION_VAULT_FILE": str(self.vault_file),
             "LASTMILE_TOKEN_PUBLIC_KEY_FILE": str(self._secrets.token_public_key_file),
             "LASTMILE_TOKEN_PRIVATE_KEY_FILE": str(self._secrets.token_private_key_file),
             "LASTMILE_GATEWAY_BOOTSTRAP_OPS_KEY_FILE": str(self._secrets.ops_api_key_file),
@@ -238,6 +271,11 @@ class RunningStack(_Stack):
     def grpc_target(self) -> str:
         """The assignment api's gRPC address."""
         return f"{self.settings.host}:{self.settings.assignment_port}"
+
+    @property
+    def reconciliation_target(self) -> str:
+        """The reconciliation api's gRPC address."""
+        return f"{self.settings.host}:{self.settings.reconciliation_port}"
 
     @property
     def access_target(self) -> str:

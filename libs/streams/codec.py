@@ -5,11 +5,18 @@ import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from google.protobuf.message import DecodeError
+from google.protobuf.timestamp_pb2 import Timestamp
 from lastmile.events.v1 import event_pb2
 
+from libs.ids import new_id_text
 from libs.streams.names import DEBEZIUM_FIELD, FIELD, NO_CITY
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# What json.dumps uses, without its search for cycles in a flat object.
+_ENCODER = json.JSONEncoder(check_circular=False, separators=(",", ":"))
 
 
 class UndecodableEventError(ValueError):
@@ -65,3 +72,43 @@ def city_of(content: bytes) -> str:
             return ""
         raise UndecodableEventError(f"no city code: {city_code!r:.100}")
     return city_code
+
+
+def encode(
+    event: event_pb2.Event, event_type: str, source: str, *, subject: str, city_code: str, sequence: int, at: datetime,
+    merchant_id: str = "", traceparent: str = "",
+) -> str:  # fmt: skip
+    """Complete `event`, whose data is set, with its attributes, and return it as the text for the write-ahead log."""
+    event.id = new_id_text()
+    event.type = event_type
+    event.source = source
+    event.subject = subject
+    event.time.CopyFrom(timestamp(at))
+    event.merchant_id = merchant_id
+    event.city_code = city_code
+    event.sequence = sequence
+    event.traceparent = traceparent
+    envelope = {
+        "specversion": "1.0",
+        "id": event.id,
+        "type": event.type,
+        "source": event.source,
+        "subject": subject,
+        "time": at.isoformat(),
+        "datacontenttype": "application/protobuf",
+        "dataschema": event.DESCRIPTOR.full_name,
+        "merchantid": merchant_id,
+        # Named though it is none: whoever routes by it, as Debezium does, cannot go by what is absent.
+        "citycode": city_code or NO_CITY,
+        "sequence": str(sequence),
+        "traceparent": traceparent,
+        "data_base64": base64.b64encode(event.SerializeToString()).decode(),
+    }
+    return _ENCODER.encode({name: value for name, value in envelope.items() if value})
+
+
+def timestamp(at: datetime) -> Timestamp:
+    """Return a datetime as the protobuf type."""
+    since = at - _EPOCH
+    # What FromDatetime does, in a third of its time: every row of a batch has five of them.
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)

@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 # What LogRecord carries itself; anything else on a record came in by `extra=` and is a field of ours.
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
+# They log the URL of every request, and a URL may name a person.
+_URL_LOGGERS = ("httpx", "httpcore")
+
 
 class JsonFormatter(logging.Formatter):
     """Formats a record as a JSON object with time, level, service, logger, message and the `extra` fields."""
@@ -42,3 +45,5 @@ def configure(service: str, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    for library in _URL_LOGGERS:
+        logging.getLogger(library).setLevel(max(logging.WARNING, root.level))

@@ -1,6 +1,7 @@
-"""The assignment service's processes: `python -m services.assignment api|matcher|consumer`."""
+"""The assignment service's processes: `python -m services.assignment api|matcher|consumer|dispatcher`."""
 
 import argparse
+import os
 import sys
 
 import uvloop
@@ -15,6 +16,7 @@ async def _api() -> None:
     from services.assignment.settings import ApiSettings
 
     settings = ApiSettings()
+    os.nice(settings.assignment_niceness)
     configure("assignment-api", settings.log_level)
     await serve_api(settings, stop_on_signals())
 
@@ -36,7 +38,16 @@ async def _consumer() -> None:
     await run_handlers(settings, stop_on_signals())
 
 
-PROCESSES = {"api": _api, "matcher": _matcher, "consumer": _consumer}
+async def _dispatcher() -> None:
+    from services.assignment.dispatch.dispatcher import run_dispatcher
+    from services.assignment.dispatch.settings import DispatcherSettings
+
+    settings = DispatcherSettings()
+    configure("assignment-dispatcher", settings.log_level)
+    await run_dispatcher(settings, stop_on_signals())
+
+
+PROCESSES = {"api": _api, "matcher": _matcher, "consumer": _consumer, "dispatcher": _dispatcher}
 
 
 def main() -> int:

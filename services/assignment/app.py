@@ -16,6 +16,8 @@ from lastmile.assignment.v1 import (
     merchant_pb2_grpc,
     network_pb2,
     network_pb2_grpc,
+    network_webhook_pb2,
+    network_webhook_pb2_grpc,
     partner_pb2,
     partner_pb2_grpc,
 )
@@ -27,6 +29,7 @@ from libs.grpc_server.validation import warm
 from libs.postgres.errors import translate
 from libs.postgres.pool import create_pool
 from libs.postgres.querying import QueryServers, querying
+from libs.privacy.sealed_mail import Sealer
 from libs.telemetry.metrics import serve_metrics
 from services.assignment.cached_queries import queries_of
 from services.assignment.cities.directory import CityDirectory
@@ -34,6 +37,9 @@ from services.assignment.cities.servicer import CityServicer
 from services.assignment.database import Database
 from services.assignment.deliveries.servicer import DeliveryServicer
 from services.assignment.deliveries.writer import DeliveryWriter
+from services.assignment.dispatch.network import load_networks
+from services.assignment.dispatch.servicer import NetworkWebhookServicer
+from services.assignment.dispatch.updates import NetworkUpdates
 from services.assignment.matching.rules.registry import discovered
 from services.assignment.merchants.servicer import MerchantServicer
 from services.assignment.networks.servicer import PartnerNetworkServicer
@@ -54,6 +60,7 @@ SERVICES = tuple(
         (merchant_pb2, "MerchantService"),
         (partner_pb2, "PartnerService"),
         (network_pb2, "PartnerNetworkService"),
+        (network_webhook_pb2, "NetworkWebhookService"),
         (delivery_pb2, "DeliveryService"),
         (assignment_pb2, "AssignmentService"),
     )
@@ -123,7 +130,13 @@ def _add_servicers(
         PartnerServicer(database, directory, PositionIntake(database, directory, positions)), server
     )
     network_pb2_grpc.add_PartnerNetworkServiceServicer_to_server(PartnerNetworkServicer(database), server)
-    delivery_pb2_grpc.add_DeliveryServiceServicer_to_server(DeliveryServicer(database, directory, writer), server)
+    webhooks = NetworkWebhookServicer(
+        load_networks(settings.networks_file), NetworkUpdates(database.primary, writer), settings.assignment_webhooks
+    )
+    network_webhook_pb2_grpc.add_NetworkWebhookServiceServicer_to_server(webhooks, server)
+    delivery_pb2_grpc.add_DeliveryServiceServicer_to_server(
+        DeliveryServicer(database, directory, writer, Sealer(settings.contact_public_key_file)), server
+    )
     assignment_pb2_grpc.add_AssignmentServiceServicer_to_server(
         AssignmentServicer(database, answers, on_demand), server
     )

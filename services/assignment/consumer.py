@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, PostgresDsn, RedisDsn
@@ -18,6 +19,8 @@ from libs.streams.run import run_consumers
 from libs.telemetry.metrics import serve_metrics
 from services.assignment import handlers
 from services.assignment.cached_queries import CacheWindows
+from services.assignment.dispatch.adapters.base import dispatched
+from services.assignment.dispatch.network import load_networks
 
 
 class ConsumerSettings(BaseSettings):
@@ -32,6 +35,7 @@ class ConsumerSettings(BaseSettings):
     assignment_consumer_metrics_port: int = Field(15064, ge=1, le=65535, description="Port of the metrics, over HTTP")
     assignment_dsn: PostgresDsn = Field(description="The PostgreSQL primary, as role assignment_api")
     redis_url: RedisDsn = Field(description="Where the streams are")
+    networks_file: Path | None = Field(None, description="The partner networks whose APIs are called, as JSON")
     log_level: str = Field("INFO", description="Least level of the log lines that are written")
     assignment_consumer: ConsumerLimits = Field(ConsumerLimits(), description="Limits of each consumer")
     assignment_consumer_pool: PoolLimits = Field(PoolLimits(), description="Connections to the primary, for all")
@@ -58,6 +62,7 @@ async def run_handlers(settings: ConsumerSettings, stop: asyncio.Event) -> None:
                     "cache_link": cache_link,
                     "cache_limits": settings.assignment_cache,
                     "cache_windows": settings.assignment_cache_windows,
+                    "dispatched_networks": dispatched(load_networks(settings.networks_file)),
                 }
                 keeping_up = group.create_task(cache_link.run())
                 made = [_made(kind, given) for kind in kinds]

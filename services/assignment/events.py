@@ -3,17 +3,14 @@
 JSON text, because a log reader of another make must be able to route it; protobuf inside, because that is the contract.
 """
 
-import base64
-import json
-from datetime import UTC, datetime
+from datetime import datetime
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from lastmile.events.v1 import event_pb2
 
-from libs.ids import new_id_text
-from libs.streams.names import NO_CITY
+from libs.streams.codec import encode, timestamp
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+__all__ = ["LOG_PREFIX", "SOURCE", "TYPES", "event_text", "timestamp"]
+
 LOG_PREFIX = "lastmile.events"
 SOURCE = "/assignment"
 # The payload's field in Event -> the event's type.
@@ -26,8 +23,6 @@ TYPES = {
     "merchant_partners_changed": "lastmile.merchant.partners_changed.v1",
     "partner_network_changed": "lastmile.partner_network.changed.v1",
 }
-# What json.dumps uses, without its search for cycles in a flat object.
-_ENCODER = json.JSONEncoder(check_circular=False, separators=(",", ":"))
 
 
 def event_text(
@@ -35,36 +30,8 @@ def event_text(
     traceparent: str = "",
 ) -> str:  # fmt: skip
     """Complete `event`, whose data is set, with its attributes, and return it as the text for the write-ahead log."""
-    event.id = new_id_text()
-    event.type = TYPES[str(event.WhichOneof("data"))]
-    event.source = SOURCE
-    event.subject = subject
-    event.time.CopyFrom(timestamp(at))
-    event.merchant_id = merchant_id
-    event.city_code = city_code
-    event.sequence = sequence
-    event.traceparent = traceparent
-    envelope = {
-        "specversion": "1.0",
-        "id": event.id,
-        "type": event.type,
-        "source": event.source,
-        "subject": subject,
-        "time": at.isoformat(),
-        "datacontenttype": "application/protobuf",
-        "dataschema": event.DESCRIPTOR.full_name,
-        "merchantid": merchant_id,
-        # Named though it is none: whoever routes by it, as Debezium does, cannot go by what is absent.
-        "citycode": city_code or NO_CITY,
-        "sequence": str(sequence),
-        "traceparent": traceparent,
-        "data_base64": base64.b64encode(event.SerializeToString()).decode(),
-    }
-    return _ENCODER.encode({name: value for name, value in envelope.items() if value})
-
-
-def timestamp(at: datetime) -> Timestamp:
-    """Return a datetime as the protobuf type."""
-    since = at - EPOCH
-    # What FromDatetime does, in a third of its time: every row of a batch has five of them.
-    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
+    event_type = TYPES[str(event.WhichOneof("data"))]
+    return encode(
+        event, event_type, SOURCE, subject=subject, city_code=city_code, sequence=sequence, at=at,
+        merchant_id=merchant_id, traceparent=traceparent,
+    )  # fmt: skip

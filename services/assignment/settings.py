@@ -12,6 +12,7 @@ from libs.postgres.pool import PoolLimits
 from libs.postgres.replica import ReplicaLimits
 from services.assignment.cached_queries import CacheWindows
 from services.assignment.deliveries.writer import WriterLimits
+from services.assignment.dispatch.servicer import WebhookLimits
 from services.assignment.partners.positions import PositionLimits
 
 
@@ -32,7 +33,14 @@ class ApiSettings(BaseSettings):
     assignment_metrics_port: int = Field(0, ge=0, le=65535, description="Port of the metrics, over HTTP; 0 serves none")
     redis_url: RedisDsn = Field(description="Where live positions and answers of queries are kept")
     token_public_key_file: Path = Field(description="Ed25519 public key that access tokens are verified with")
+    contact_public_key_file: Path = Field(
+        description="X25519 public key of the notification service, which customers' contacts are sealed for"
+    )
+    networks_file: Path | None = Field(None, description="The partner networks whose webhooks are taken, as JSON")
     log_level: str = Field("INFO", description="Least level of the log lines that are written")
+    assignment_niceness: int = Field(
+        0, ge=0, le=19, description="How far the process stands back when processors are short; for one that only reads"
+    )
     city_refresh_s: float = Field(5.0, gt=0, description="Cities and their policies are read again after this")
     match_pairs_max: int = Field(4_000_000, gt=0, description="Package-partner pairs of one Match call")
     matches_at_once_max: int = Field(2, gt=0, description="Match calls solved at once; others wait")
@@ -52,4 +60,5 @@ class ApiSettings(BaseSettings):
     assignment_cache_windows: CacheWindows = Field(CacheWindows(), description="How old cached answers may become")
     assignment_server: ServerLimits = Field(ServerLimits(), description="Limits of the gRPC server")
     assignment_writer: WriterLimits = Field(WriterLimits(), description="Limits of the micro-batched writes")
+    assignment_webhooks: WebhookLimits = Field(WebhookLimits(), description="Limits of partner networks' webhooks")
     assignment_positions: PositionLimits = Field(PositionLimits(), description="Limits of the position book")

@@ -1,9 +1,10 @@
 """The one place where the gateway is wired."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import asyncpg
 import grpc
@@ -13,12 +14,25 @@ from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import ServiceDescriptor
 from lastmile.assignment.v1 import assignment_pb2, city_pb2, delivery_pb2, merchant_pb2, network_pb2, partner_pb2
 from lastmile.gateway.v1 import access_pb2, access_pb2_grpc
+from lastmile.notification.v1 import (
+    alert_pb2,
+    message_pb2,
+    provider_pb2,
+    recipient_pb2,
+    sandbox_pb2,
+    template_pb2,
+    webhook_pb2,
+)
+from lastmile.reconciliation.v1 import ledger_pb2, rate_card_pb2
 from lastmile.streams.v1 import stream_pb2
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from libs.cache.caching import linked
+from libs.cache.reuse import Reuse
 from libs.grpc_server.identity import Role, TokenSigner, TokenVerifier
 from libs.grpc_server.server import GrpcServer
 from libs.ids import new_id
@@ -40,13 +54,17 @@ from services.gateway.rest.codec import GoogleJsonCodec
 from services.gateway.rest.comments import load_comments
 from services.gateway.rest.connections import limited
 from services.gateway.rest.routes import routes_of
-from services.gateway.rest.transcoder import Transcoder, Upstream, unrouted
+from services.gateway.rest.transcoder import Transcoder, unrouted
+from services.gateway.rest.upstream import Upstream
 from services.gateway.settings import GatewaySettings
+from services.gateway.webhooks.endpoint import NETWORK_PATH, WebhookEndpoint
 
 ACCESS_SERVICE = access_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name
 # Every module's services have routes; its import puts them into the descriptor pool.
 STREAM_SERVICE = stream_pb2.DESCRIPTOR.services_by_name["StreamService"].full_name
 _ASSIGNMENT = (city_pb2, merchant_pb2, partner_pb2, network_pb2, delivery_pb2, assignment_pb2)
+_NOTIFICATION = (alert_pb2, message_pb2, recipient_pb2, template_pb2, provider_pb2, sandbox_pb2, webhook_pb2)
+_RECONCILIATION = (ledger_pb2, rate_card_pb2)
 _ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -58,8 +76,18 @@ _SECURITY_HEADERS = (
 
 def service_descriptors() -> list[ServiceDescriptor]:
     """Return every service that has REST routes."""
-    names = [service.full_name for module in _ASSIGNMENT for service in module.DESCRIPTOR.services_by_name.values()]
-    return [descriptor_pool.Default().FindServiceByName(name) for name in (*names, STREAM_SERVICE, ACCESS_SERVICE)]
+    names = (
+        *_names_of(_ASSIGNMENT),
+        *_names_of(_NOTIFICATION),
+        *_names_of(_RECONCILIATION),
+        STREAM_SERVICE,
+        ACCESS_SERVICE,
+    )
+    return [descriptor_pool.Default().FindServiceByName(name) for name in names]
+
+
+def _names_of(modules: Sequence[Any]) -> list[str]:
+    return [service.full_name for module in modules for service in module.DESCRIPTOR.services_by_name.values()]
 
 
 async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
@@ -70,40 +98,47 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
         )
         queries = await stack.enter_async_context(_querying(settings))
         redis_store = await stack.enter_async_context(redis.from_url(str(settings.redis_url)))
-        assignment = await stack.enter_async_context(grpc.aio.insecure_channel(settings.assignment_target))
+        targets = {"assignment": settings.assignment_target}
+        if settings.assignment_queries_target:
+            targets["assignment-queries"] = settings.assignment_queries_target
+        channels = {
+            name: await stack.enter_async_context(grpc.aio.insecure_channel(target)) for name, target in targets.items()
+        }
         await _ensure_bootstrap_key(settings, primary)
         verifier = TokenVerifier(settings.token_public_key_file)
         signer = TokenSigner(settings.token_private_key_file, timedelta(seconds=settings.gateway_credentials.token_s))
         credentials = Credentials(queries, signer, verifier, settings.gateway_credentials)
-        grpc_server = GrpcServer(
-            f"{settings.host}:{settings.gateway_grpc_port}",
-            [ACCESS_SERVICE],
-            verifier,
-            settings.gateway_server,
-            translate,
+        grpc_server = _access_server(
+            settings, verifier, AccessServicer(primary, queries, credentials, channels["assignment"])
         )
-        access_pb2_grpc.add_AccessServiceServicer_to_server(
-            AccessServicer(primary, queries, credentials, assignment), grpc_server.server
-        )
+        link = await stack.enter_async_context(linked(str(settings.redis_url), settings.gateway_cache))
         upstreams = await stack.enter_async_context(_upstreams(settings))
         limiter = RateLimiter(str(settings.redis_url), settings.gateway_rates)
         services = service_descriptors()
         transcoder = Transcoder(
-            routes_of(services), upstreams, credentials, limiter, GoogleJsonCodec(), settings.gateway_rest
+            routes_of(services),
+            upstreams,
+            credentials,
+            limiter,
+            GoogleJsonCodec(),
+            Reuse(link, queries.clock, settings.gateway_rest.outdated_ms_max),
+            settings.gateway_rest,
         )
         hub = Hub(str(settings.redis_url), GoogleJsonCodec(), settings.gateway_live)
         follow = live.LiveEndpoint(hub, credentials, verifier, limiter, settings.gateway_live)
+        assignment_upstream = upstreams[network_pb2.DESCRIPTOR.services_by_name["PartnerNetworkService"].full_name]
+        webhooks = WebhookEndpoint(assignment_upstream, limiter, settings.gateway_webhooks)
         timeout_s = settings.gateway_health_timeout_s
-        checks, dispensable = health.checks_of(queries.check_any, assignment, redis_store, timeout_s)
+        checks, dispensable = health.checks_of(queries.check_any, channels, redis_store, timeout_s)
         routes: list[BaseRoute] = [
             *health.routes(checks, dispensable, timeout_s),
             *pages.routes(with_live(openapi.build(services, load_comments())), settings.assignment_target),
             Route(live.PATH, follow.answer, methods=_ALL_METHODS),
+            Route(NETWORK_PATH, webhooks.answer, methods=_ALL_METHODS),
             Route("/{path:path}", transcoder.answer, methods=_ALL_METHODS),
         ]
-        http_server = _http_server(
-            _with_security_headers(Starlette(routes=routes, exception_handlers={HTTPException: unrouted})), settings
-        )
+        pages_and_live = Starlette(routes=routes, exception_handlers={HTTPException: unrouted})
+        http_server = _http_server(_with_security_headers(_calls_first(transcoder, pages_and_live)), settings)
         async with asyncio.TaskGroup() as group:
             group.create_task(grpc_server.serve(stop))
             group.create_task(follow.run(stop))
@@ -114,17 +149,31 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
             stop.set()
 
 
+def _access_server(settings: GatewaySettings, verifier: TokenVerifier, servicer: AccessServicer) -> GrpcServer:
+    address = f"{settings.host}:{settings.gateway_grpc_port}"
+    server = GrpcServer(address, [ACCESS_SERVICE], verifier, settings.gateway_server, translate)
+    access_pb2_grpc.add_AccessServiceServicer_to_server(servicer, server.server)
+    return server
+
+
 @asynccontextmanager
 async def _upstreams(settings: GatewaySettings) -> AsyncIterator[dict[str, Upstream]]:
-    assignment = Upstream(settings.assignment_target, settings.gateway_rest)
+    reads = settings.assignment_queries_target or settings.assignment_target
+    assignment = Upstream(settings.assignment_target, settings.gateway_rest, reads)
+    notification = Upstream(settings.notification_target, settings.gateway_rest)
     relay = Upstream(settings.relay_target, settings.gateway_rest)
     own = Upstream(f"{settings.host}:{settings.gateway_grpc_port}", settings.gateway_rest)
+    reconciliation = Upstream(settings.reconciliation_target, settings.gateway_rest)
     elsewhere = {ACCESS_SERVICE: own, STREAM_SERVICE: relay}
+    elsewhere |= dict.fromkeys(_names_of(_NOTIFICATION), notification)
+    elsewhere |= dict.fromkeys(_names_of(_RECONCILIATION), reconciliation)
     try:
         yield {service.full_name: elsewhere.get(service.full_name, assignment) for service in service_descriptors()}
     finally:
         await assignment.close()
+        await notification.close()
         await relay.close()
+        await reconciliation.close()
         await own.close()
 
 
@@ -149,6 +198,19 @@ async def _ensure_bootstrap_key(settings: GatewaySettings, primary: asyncpg.Pool
         raise ValueError(f"{path} holds no API key: it must look like lm_ and at least 20 letters and digits")
     bootstrap = ApiKey(new_id(), "bootstrap", Role.OPS, None, None, datetime.now(UTC))
     await store.create(primary, keys.hashed(key), bootstrap)
+
+
+def _calls_first(transcoder: Transcoder, others: ASGIApp) -> ASGIApp:
+    """Give calls to the transcoder as they come: it needs neither a router nor handlers of exceptions around it."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith("/v1/") and scope["path"] != live.PATH:
+            response = await transcoder.answer(Request(scope, receive))
+            await response(scope, receive, send)
+        else:
+            await others(scope, receive, send)
+
+    return app
 
 
 def _with_security_headers(app: ASGIApp) -> ASGIApp:

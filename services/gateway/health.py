@@ -19,12 +19,20 @@ _FAILURES = (*UNREACHABLE, RuntimeError, RedisError, asyncpg.PostgresError)
 
 
 def checks_of(
-    database: Check, assignment: grpc.aio.Channel, store: redis.Redis, timeout_s: float
+    database: Check, services: Mapping[str, grpc.aio.Channel], store: redis.Redis, timeout_s: float
 ) -> tuple[Mapping[str, Check], frozenset[str]]:
     """Return the checks by name, and the names of those that the gateway can do without for a while."""
 
-    async def assignment_api() -> None:
-        stub = health_pb2_grpc.HealthStub(assignment)
+    async def rate_limit_store() -> None:
+        await store.ping()
+
+    asked = {name: _serving(channel, timeout_s) for name, channel in services.items()}
+    return {"database": database, **asked, "redis": rate_limit_store}, frozenset({"redis"})
+
+
+def _serving(channel: grpc.aio.Channel, timeout_s: float) -> Check:
+    async def check() -> None:
+        stub = health_pb2_grpc.HealthStub(channel)
         try:
             answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
@@ -32,11 +40,7 @@ def checks_of(
         if answer.status != health_pb2.HealthCheckResponse.SERVING:
             raise RuntimeError(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
-    async def rate_limit_store() -> None:
-        await store.ping()
-
-    checks = {"database": database, "assignment": assignment_api, "redis": rate_limit_store}
-    return checks, frozenset({"redis"})
+    return check
 
 
 def routes(checks: Mapping[str, Check], dispensable: frozenset[str], timeout_s: float) -> list[Route]:

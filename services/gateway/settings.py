@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field, PostgresDsn, RedisDsn
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from libs.cache.limits import LinkLimits
 from libs.grpc_server.server import ServerLimits
 from libs.postgres.log_clock import ClockLimits
 from libs.postgres.pool import PoolLimits
@@ -13,7 +14,8 @@ from services.gateway.auth.credentials import CredentialLimits
 from services.gateway.auth.rate_limits import RateLimits
 from services.gateway.live.limits import LiveLimits
 from services.gateway.rest.connections import ConnectionLimits
-from services.gateway.rest.transcoder import RestLimits
+from services.gateway.rest.limits import RestLimits
+from services.gateway.webhooks.endpoint import WebhookLimits
 
 
 class GatewaySettings(BaseSettings):
@@ -27,7 +29,12 @@ class GatewaySettings(BaseSettings):
     gateway_http_port: int = Field(8080, ge=1, le=65535, description="Port of the REST server")
     gateway_grpc_port: int = Field(15052, ge=1, le=65535, description="Port of AccessService")
     assignment_target: str = Field("127.0.0.1:15051", description="host:port of the assignment api")
+    assignment_queries_target: str = Field(
+        "", description="host:port of the assignment api that reads are sent to; empty: the one for commands"
+    )
+    notification_target: str = Field("127.0.0.1:15065", description="host:port of the notification api")
     relay_target: str = Field("127.0.0.1:15061", description="host:port of the relay")
+    reconciliation_target: str = Field("127.0.0.1:15076", description="host:port of the reconciliation api")
     gateway_dsn: PostgresDsn = Field(description="Commands: the PostgreSQL primary, as role gateway")
     gateway_query_dsn: PostgresDsn = Field(description="Queries: the hot standby, as role gateway_query")
     gateway_fallback_dsn: PostgresDsn = Field(
@@ -54,7 +61,11 @@ class GatewaySettings(BaseSettings):
     gateway_clock: ClockLimits = Field(ClockLimits(), description="How closely the age of answers is known")
     gateway_server: ServerLimits = Field(ServerLimits(), description="Limits of the gRPC server")
     gateway_rest: RestLimits = Field(RestLimits(), description="Limits of the REST side")
+    gateway_cache: LinkLimits = Field(
+        LinkLimits(), description="The connection over which is looked up whether remembered answers are still good"
+    )
     gateway_connection: ConnectionLimits = Field(ConnectionLimits(), description="Limits of HTTP connections")
     gateway_rates: RateLimits = Field(RateLimits(), description="Limits of callers")
     gateway_live: LiveLimits = Field(LiveLimits(), description="Limits of live events")
+    gateway_webhooks: WebhookLimits = Field(WebhookLimits(), description="Limits of webhooks that come in")
     gateway_credentials: CredentialLimits = Field(CredentialLimits(), description="What is remembered of credentials")

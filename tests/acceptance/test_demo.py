@@ -23,6 +23,7 @@ async def test_deliveries_come_in_and_reach_their_ends(running_stack: RunningSta
                 lambda: ops.get("/v1/deliveries?cityCode=MUM&states=DELIVERY_STATE_DELIVERED")["deliveries"], DEADLINE_S
             )
             until(lambda: ops.get("/v1/offers?cityCode=DEL&states=OFFER_STATE_COMPLETED")["offers"], DEADLINE_S)
+            until(lambda: int(ops.get("/v1/ledger/accounts/platform/earnings/balance")["balancePaise"]), DEADLINE_S)
         finally:
             demo.send_signal(signal.SIGTERM)
             told_s = time.monotonic()

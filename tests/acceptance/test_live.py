@@ -20,6 +20,7 @@ KEY_KNOWN_S = 1.0
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     told = {
+        "LASTMILE_SERVICES": "assignment",
         "LASTMILE_GATEWAY_LIVE__HEARTBEAT_S": "0.3",
         "LASTMILE_GATEWAY_LIVE__FOLLOWERS_OF_CALLER_MAX": "8",
         "LASTMILE_GATEWAY_LIVE__CREDENTIAL_CHECK_S": "0.2",

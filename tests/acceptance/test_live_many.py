@@ -33,6 +33,7 @@ _ID = re.compile(rb"^event: lastmile\.delivery\.state_changed", re.MULTILINE)
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     told = {
+        "LASTMILE_SERVICES": "assignment",
         "LASTMILE_GATEWAY_LIVE__FOLLOWERS_OF_CALLER_MAX": "1000",
         "LASTMILE_GATEWAY_LIVE__QUEUED_EVENTS_MAX": "300",
         "LASTMILE_GATEWAY_CONNECTION__STALL_TIMEOUT_S": "5",

@@ -1,4 +1,4 @@
-"""Events and queries: commit to stream, drains beside BullMQ's Python port, cached answers, commit to cache."""
+"""Events and queries: commit to stream, standby and cache; BullMQ beside us; cached answers; commands and readers."""
 
 import asyncio
 import json
@@ -31,6 +31,8 @@ from tests.relays import RelayProcess, stream_of, until
 # Commits a second -> the p99 to stay below.
 TARGETS = {500: 25.0, 2_000: 150.0}
 ROUND_S, WARM_S = 12, 3
+PROBE_EVERY_S = 0.02
+REPLAYED = "SELECT max(number) FROM public.replayed WHERE pg_is_in_recovery()"
 BACKLOG, DRAIN_TARGET_PER_S = 100_000, 20_000.0
 CITIES = 25
 PEER_JOBS, PEER_TIMES, JOBS_AT_ONCE = 3_000, 10.0, 120
@@ -57,6 +59,30 @@ async def ways_ms(servers: EmbeddedServers, client: redis.Redis, commits_per_s: 
             last = entries[-1][0]
             if now_s - began_s > WARM_S:
                 found += [(now_s - json.loads(fields[FIELD])["at"]) * 1_000 for _, fields in entries]
+    return sorted(found)
+
+
+async def replays_ms(servers: EmbeddedServers, commits_per_s: int, folder: Path) -> list[float]:
+    """Return, sorted, how long it took from before a commit until the standby showed it, among so many others."""
+    script = folder / "commit.sql"
+    script.write_text(SCRIPT)
+    primary, standby = await asyncpg.connect(servers.dsn()), await asyncpg.connect(servers.dsn(standby=True))
+    await primary.execute("CREATE TABLE IF NOT EXISTS public.replayed (number bigint GENERATED ALWAYS AS IDENTITY)")
+    while await standby.fetchval("SELECT to_regclass('public.replayed')") is None:
+        await asyncio.sleep(PROBE_EVERY_S)
+    load = pgbench(servers, script, commits_per_s, ROUND_S + WARM_S)
+    found: list[float] = []
+    began_s = time.perf_counter()
+    while load.poll() is None:
+        started_s = time.perf_counter()
+        number = await primary.fetchval("INSERT INTO public.replayed DEFAULT VALUES RETURNING number")
+        while (await standby.fetchval(REPLAYED) or 0) < number:
+            pass
+        if started_s - began_s > WARM_S:
+            found.append((time.perf_counter() - started_s) * 1_000)
+        await asyncio.sleep(PROBE_EVERY_S)
+    await primary.close()
+    await standby.close()
     return sorted(found)
 
 
@@ -133,6 +159,11 @@ async def measure(servers: EmbeddedServers, folder: Path) -> list[Row]:
             rows.append(Row(f"commit to stream p50, {reached}", found[len(found) // 2], "ms"))
             p99_ms = found[int(len(found) * 0.99)]
             rows.append(lower(f"commit to stream p99, {reached}", p99_ms, "ms", "target", p99_ms_max))
+            replays = await replays_ms(servers, commits_per_s, folder)
+            rows.append(Row(f"commit to standby p50, {commits_per_s:,} commits/s", replays[len(replays) // 2], "ms"))
+            p99_ms = replays[int(len(replays) * 0.99)]
+            what = f"commit to standby p99, {commits_per_s:,} commits/s"
+            rows.append(lower(what, p99_ms, "ms", "target", p99_ms_max))
         print("backlogs", file=sys.stderr)
         relayed = await relayed_per_s(servers, client, relay)
         rows.append(higher("relay drains the log", relayed, "events/s", "target", DRAIN_TARGET_PER_S))

@@ -16,16 +16,22 @@ ASSIGNMENT = {
         "CityService",
         "DeliveryService",
         "MerchantService",
+        "NetworkWebhookService",
         "PartnerNetworkService",
         "PartnerService",
     )
 }
+RECONCILIATION = {f"lastmile.reconciliation.v1.{name}" for name in ("LedgerService", "RateCardService")}
 STANDARD = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 
 
 @pytest.mark.parametrize(
     ("target", "services"),
-    [("grpc_target", ASSIGNMENT), ("access_target", {"lastmile.gateway.v1.AccessService"})],
+    [
+        ("grpc_target", ASSIGNMENT),
+        ("reconciliation_target", RECONCILIATION),
+        ("access_target", {"lastmile.gateway.v1.AccessService"}),
+    ],
 )
 def test_every_server_lists_its_services_and_is_healthy(
     running_stack: RunningStack, target: str, services: set[str]

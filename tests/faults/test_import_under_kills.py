@@ -33,7 +33,7 @@ PROCESSES = (
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    with RunningStack(tmp_path_factory.mktemp("killed") / "home") as started:
+    with RunningStack(tmp_path_factory.mktemp("killed") / "home", {"LASTMILE_SERVICES": "assignment"}) as started:
         yield started
 
 

@@ -23,6 +23,7 @@ SOURCES = 3
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     told = {
+        "LASTMILE_SERVICES": "assignment",
         "LASTMILE_GATEWAY_LIVE__HEARTBEAT_S": "0.5",
         "LASTMILE_GATEWAY_LIVE__RECENT_EVENTS_MAX": "200",
         # Long enough for a dead Redis's file to be cut.

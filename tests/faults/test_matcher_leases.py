@@ -20,6 +20,7 @@ CITIES = 4
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     settings = {
+        "LASTMILE_SERVICES": "assignment",
         "LASTMILE_MATCHER_PROCESSES": "2",
         "LASTMILE_MATCHER_LEASE_TTL_S": str(LEASE_TTL_S),
         "LASTMILE_MATCHER_LEASE_RENEW_S": "0.5",

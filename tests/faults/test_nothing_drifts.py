@@ -44,6 +44,7 @@ QUIET_S_MAX = 90.0
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     settings = {
+        "LASTMILE_SERVICES": "assignment",
         "LASTMILE_MATCHER_PROCESSES": "2",
         "LASTMILE_MATCHER_LEASE_TTL_S": "2",
         "LASTMILE_MATCHER_LEASE_RENEW_S": "0.5",

@@ -25,6 +25,7 @@ UNCACHED_PER_S, PRIMARY_PER_S, WINDOW_S = 5, 10, 6
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """A platform that leaves a dead server alone for some seconds, with budgets that a test can spend."""
     told = {
+        "LASTMILE_SERVICES": "assignment",
         "LASTMILE_RESTART_BACKOFF_S_MIN": str(DOWN_S),
         "LASTMILE_RESTART_BACKOFF_S_MAX": str(DOWN_S),
         "LASTMILE_ASSIGNMENT_CACHE__UNCACHED_PER_S_MAX": str(UNCACHED_PER_S),
@@ -103,6 +104,26 @@ def test_without_redis_commands_commit_and_queries_go_to_the_standby_at_a_bounde
     until(lambda: more in [partner["id"] for partner in look(ops, path).json()["partners"]])
 
 
+def test_without_the_api_for_reads_commands_and_hot_answers_go_on(stack: RunningStack, ops: Rest) -> None:
+    city, path = cached_list(ops)
+    with killed(stack, "assignment-queries"):
+        assert look(ops, path).headers["Lastmile-Source"] == "cache"
+        merchant(ops)
+        # This was not asked before.
+        assert look(ops, f"/v1/deliveries?cityCode={city}").status_code == 503
+        merchant(ops)
+    until(lambda: look(ops, f"/v1/deliveries?cityCode={city}").status_code == 200)
+
+
+def test_without_the_api_for_commands_reads_go_on(stack: RunningStack, ops: Rest) -> None:
+    city, path = cached_list(ops)
+    with killed(stack, "assignment-api"):
+        for read in (path, f"/v1/deliveries?cityCode={city}", "/v1/cities"):
+            assert look(ops, read).status_code == 200
+        refused = ops.ask("POST", "/v1/merchants", {"name": "Test", "reference": str(uuid.uuid4())})
+        assert refused.status_code == 503
+
+
 def test_without_a_standby_the_cache_then_the_primary_then_nobody_answers(stack: RunningStack, ops: Rest) -> None:
     city, path = cached_list(ops)
     delivery = f"/v1/deliveries/{ops.delivery(city, ops.merchant())}"
@@ -167,7 +188,9 @@ async def test_behind_a_callers_own_write_the_primary_answers_a_few_and_refuses_
         refused = [answer for answer in answers if answer.status_code == 503]
         assert {answer.json()["reason"] for answer in refused} == {"READ_BUDGET_SPENT"}
         assert all(int(answer.headers["Retry-After"]) >= 1 for answer in refused)
-        metrics = httpx.get(f"http://{stack.settings.host}:{stack.settings.assignment_metrics_port}/metrics").text
+        metrics = httpx.get(
+            f"http://{stack.settings.host}:{stack.settings.assignment_queries_metrics_port}/metrics"
+        ).text
         counts = dict(line.split() for line in metrics.splitlines() if line.startswith("lastmile_queries_"))
         asked = {name: float(count) for name, count in counts.items() if "on_primary_total" in name}
         # A standby that stays behind is given up after a while: from then on it counts as away.

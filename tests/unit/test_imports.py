@@ -54,6 +54,7 @@ def test_the_sources_as_they_are_keep_every_rule(pristine: Path) -> None:
         ("services/neighbour/matching/cost.py", "import asyncpg", "Pure modules do no I/O"),
         ("services/neighbour/matching/rules/far.py", "import libs.grpc_server.errors", "Pure modules do no I/O"),
         ("services/assignment/matching/horizon/intruder.py", "import random", "Pure modules do no I/O"),
+        ("services/neighbour/ledger/postings.py", "import asyncpg", "Pure modules do no I/O"),
         ("services/neighbour/runs/lifecycle.py", "import asyncio", "Pure modules do no I/O"),
         ("services/neighbour/runs/store.py", "from lastmile.common.v1 import geo_pb2", "Only servicers, clients"),
     ],

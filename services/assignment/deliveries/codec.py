@@ -9,6 +9,8 @@ from lastmile.common.v1 import geo_pb2, money_pb2, parcel_pb2, time_pb2
 from lastmile.events.v1 import event_pb2
 
 from libs.grpc_server.errors import FieldViolation
+from libs.privacy.addresses import AddressError, email_of, phone_of
+from libs.privacy.sealed_mail import Sealer
 from services.assignment.deliveries.delivery import Amount, Change, Delivery, Details, Point
 from services.assignment.deliveries.lifecycle import Actor, DeliveryState
 from services.assignment.events import event_text, timestamp
@@ -101,9 +103,31 @@ def change_to(change: Change) -> delivery_pb2.DeliveryChange:
     return proto
 
 
-def created_event(delivery: delivery_pb2.Delivery, match_after: datetime, at: datetime, traceparent: str) -> str:
-    """Return the event of a delivery's creation."""
+def customer_from(
+    proto: delivery_pb2.CustomerContact, violations: list[FieldViolation]
+) -> delivery_pb2.CustomerContact:
+    """Return the contact with its addresses spelled as everywhere, after adding what is wrong to `violations`."""
+    found = delivery_pb2.CustomerContact(name=proto.name, language=proto.language)
+    for name, spelled in (("phone", phone_of), ("email", email_of)):
+        given = str(getattr(proto, name))
+        try:
+            setattr(found, name, spelled(given) if given else "")
+        except AddressError as error:
+            violations.append(FieldViolation(f"customer.{name}", str(error), f"customer.{name}"))
+    return found
+
+
+def sealed_customer(contact: delivery_pb2.CustomerContact, sealer: Sealer, delivery_id: UUID) -> bytes:
+    """Return a contact that the notification service alone can open, and only as that of this delivery."""
+    return sealer.seal(contact.SerializeToString(), f"customer of {delivery_id}".encode())
+
+
+def created_event(
+    delivery: delivery_pb2.Delivery, match_after: datetime, at: datetime, traceparent: str, customer: bytes = b""
+) -> str:
+    """Return the event of a delivery's creation; `customer` is the sealed contact, if there is any."""
     event = event_pb2.Event()
+    event.delivery_created.sealed_customer = customer
     event.delivery_created.delivery.CopyFrom(delivery)
     event.delivery_created.match_after.CopyFrom(timestamp(match_after))
     return event_text(

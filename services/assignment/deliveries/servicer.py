@@ -15,6 +15,7 @@ from libs.grpc_server.identity import Principal, Role
 from libs.grpc_server.validation import violations_of
 from libs.ids import new_id
 from libs.postgres.errors import translate
+from libs.privacy.sealed_mail import Sealer
 from services.assignment.cities.directory import CityDirectory
 from services.assignment.database import Database
 from services.assignment.deliveries import rules, store
@@ -22,10 +23,12 @@ from services.assignment.deliveries.codec import (
     STATES_BY_NUMBER,
     change_to,
     created_event,
+    customer_from,
     delivery_to,
     details_from,
     optional_time,
     point_from,
+    sealed_customer,
 )
 from services.assignment.deliveries.delivery import Delivery, Details
 from services.assignment.deliveries.lifecycle import Actor, DeliveryState
@@ -45,7 +48,8 @@ _ACTORS = {Role.MERCHANT: Actor.MERCHANT, Role.OPS: Actor.OPS, Role.PARTNER: Act
 class DeliveryServicer(delivery_pb2_grpc.DeliveryServiceServicer):
     """Answers DeliveryService."""
 
-    def __init__(self, database: Database, directory: CityDirectory, writer: DeliveryWriter) -> None:
+    def __init__(self, database: Database, directory: CityDirectory, writer: DeliveryWriter, sealer: Sealer) -> None:
+        self._sealer = sealer
         self._database = database
         self._directory = directory
         self._writer = writer
@@ -192,6 +196,7 @@ class DeliveryServicer(delivery_pb2_grpc.DeliveryServiceServicer):
         violations: list[FieldViolation] = []
         merchant_id = _merchant_of(request.details, call.principal, violations)
         details = details_from(request.details, merchant_id, now, violations)
+        contact = customer_from(request.customer, violations) if request.HasField("customer") else None
         if details is not None:
             city = await self._directory.get(details.city_code)
             violations += rules.violations_of(details, city, now)
@@ -199,7 +204,8 @@ class DeliveryServicer(delivery_pb2_grpc.DeliveryServiceServicer):
             raise InvalidArgumentError.of(*violations)
         delivery = _new_delivery(details, timedelta(seconds=city.policy.dispatch_horizon_s), now)
         proto = delivery_to(delivery)
-        event = created_event(proto, delivery.match_after, now, call.traceparent)
+        customer = sealed_customer(contact, self._sealer, delivery.id) if contact else b""
+        event = created_event(proto, delivery.match_after, now, call.traceparent, customer)
         return NewDelivery(delivery, _ACTORS[call.principal.role], event), proto
 
 

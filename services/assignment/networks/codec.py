@@ -15,6 +15,9 @@ def network_to(network: PartnerNetwork) -> network_pb2.PartnerNetwork:
         note=network.note,
         version=network.version,
         updated_at=timestamp(network.updated_at),
+        said_health=network.said_health,
+        circuit_share=network.circuit_share,
+        circuit_note=network.circuit_note,
     )
 
 

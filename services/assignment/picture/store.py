@@ -12,6 +12,7 @@ from services.assignment.deliveries.lifecycle import TERMINAL, DeliveryState, Of
 from services.assignment.deliveries.store import COLUMNS as DELIVERY_COLUMNS
 from services.assignment.deliveries.store import delivery_from
 from services.assignment.networks.network import PartnerNetwork
+from services.assignment.networks.store import COLUMNS as NETWORK_COLUMNS
 from services.assignment.partners.partner import Partner
 from services.assignment.partners.store import COLUMNS as PARTNER_COLUMNS
 from services.assignment.partners.store import partner_from
@@ -43,7 +44,7 @@ SELECT partner_id, ended_at FROM assignment.offers
 WHERE city_code = $1 AND state = 'completed' AND ended_at >= now() - interval '24 hours' ORDER BY ended_at
 """
 # The whole table: a row a network.
-_NETWORKS = "SELECT code, health, note, version, updated_at FROM assignment.partner_networks"
+_NETWORKS = f"SELECT {NETWORK_COLUMNS} FROM assignment.partner_networks"  # noqa: S608 - a constant
 # No table: where the log is, and what the time is there.
 _POSITION = "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn AS lsn, extract(epoch FROM clock_timestamp()) AS now_s"
 

@@ -1,5 +1,6 @@
 """Who a credential belongs to: an API key by its hash, or an access token by its signature."""
 
+import asyncio
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from libs.cache.flights import Flights
 from libs.grpc_server.errors import UnauthenticatedError
 from libs.grpc_server.identity import Principal, TokenSigner, TokenVerifier
 from libs.postgres.errors import UNREACHABLE
@@ -29,10 +31,14 @@ class CredentialLimits(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom requests are counted for, and the access token to call services with; None for an anonymous call."""
+    """Whom requests are counted for, the access token to call services with, and whose data that opens.
+
+    An anonymous call has neither token nor scope.
+    """
 
     rate_key: str
-    token: str | None
+    token: str | None = None
+    scope: str | None = None
 
 
 class Credentials:
@@ -52,6 +58,7 @@ class Credentials:
         self._known: OrderedDict[bytes, tuple[ApiKey | None, float]] = OrderedDict()
         self._tokens: OrderedDict[Principal, tuple[str, datetime]] = OrderedDict()
         self._ended: OrderedDict[str, None] = OrderedDict()
+        self._lookups: Flights[ApiKey | None] = Flights()
 
     def is_new_key(self, secret: str) -> bool:
         """Whether nothing is remembered of an API key, so that a database has to be asked."""
@@ -64,12 +71,16 @@ class Credentials:
                 principal = self._verifier.verify(secret)
             except UnauthenticatedError:
                 return None
-            return None if principal.subject in self._ended else Caller(f"key:{principal.subject}", secret)
+            return (
+                None
+                if principal.subject in self._ended
+                else Caller(f"key:{principal.subject}", secret, principal.scope)
+            )
         api_key = await self.find(secret)
         if api_key is None:
             return None
         token, _ = self.token_of(api_key)
-        return Caller(f"key:{api_key.id}", token)
+        return Caller(f"key:{api_key.id}", token, _principal_of(api_key).scope)
 
     async def find(self, key: str) -> ApiKey | None:
         """Return what is known of a valid API key, or None; raises one of UNREACHABLE when no database answers."""
@@ -78,7 +89,10 @@ class Credentials:
         key_sha256, now_s = keys.hashed(key), time.monotonic()
         known = self._known.get(key_sha256)
         if known is None or known[1] <= now_s:
-            api_key = await self._look_up(key_sha256, is_new=known is None)
+            is_new = known is None
+            # A key that expires here has many callers at once.
+            looking_up = self._lookups.start(key_sha256, lambda: self._look_up(key_sha256, is_new=is_new))
+            api_key = await asyncio.shield(looking_up)
             known = (api_key, now_s + (self._limits.known_s if api_key else self._limits.unknown_s))
             self._remember(key_sha256, known)
         api_key = known[0]
@@ -112,12 +126,7 @@ class Credentials:
     def token_of(self, api_key: ApiKey) -> tuple[str, datetime]:
         """Return an access token for the key's owner: with half of its lifetime left, if the key has as long."""
         now = datetime.now(UTC)
-        principal = Principal(
-            str(api_key.id),
-            api_key.role,
-            str(api_key.merchant_id) if api_key.merchant_id else None,
-            str(api_key.partner_id) if api_key.partner_id else None,
-        )
+        principal = _principal_of(api_key)
         made = self._tokens.get(principal)
         if made is None or (made[1] - now).total_seconds() < self._limits.token_s / 2:
             made = self._signer.sign(principal, now, api_key.expires_at)
@@ -131,3 +140,12 @@ class Credentials:
         self._known.move_to_end(key_sha256)
         if len(self._known) > self._limits.known_max:
             self._known.popitem(last=False)
+
+
+def _principal_of(api_key: ApiKey) -> Principal:
+    return Principal(
+        str(api_key.id),
+        api_key.role,
+        str(api_key.merchant_id) if api_key.merchant_id else None,
+        str(api_key.partner_id) if api_key.partner_id else None,
+    )

@@ -27,7 +27,8 @@ class RateLimits(BaseModel):
         0.01,
         ge=0,
         le=1,
-        description="Part of a caller's limit that a gateway counts in Redis at once, and then uses up",
+        description="Part of a caller's limit that a gateway lets pass in a span before it counts in Redis, and then "
+        "counts there at once",
     )
     callers_max: int = Field(50_000, gt=0, description="Callers whose shares are remembered")
     redis_timeout_s: float = Field(0.25, gt=0, description="Redis must answer within this; else this process counts")
@@ -43,7 +44,8 @@ class RateLimiter:
         self._shared = SlidingWindowCounterRateLimiter(RedisStorage(f"async+{redis_url}", implementation="redispy"))
         self._own = MovingWindowRateLimiter(MemoryStorage())
         self._paused_until_s = 0.0
-        # Asking Redis for each request costs as much as the rest of a cached answer. (requests left, until when)
+        # Asking Redis for each request costs as much as the rest of a cached answer, and most callers ask for little:
+        # the first share of a span is not counted there. (requests left, until when)
         self._share = max(1, int(limits.requests_max * limits.share_max))
         self._shares: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self.fallbacks = 0
@@ -61,6 +63,9 @@ class RateLimiter:
         if left > 0 and now_s < until_s:
             self._shares[caller] = (left - 1, until_s)
             return True
+        if self._share > 1 and now_s >= until_s:
+            self._keep_share(caller, now_s)
+            return True
         if now_s >= self._paused_until_s:
             try:
                 async with asyncio.timeout(self._limits.redis_timeout_s):
@@ -74,9 +79,12 @@ class RateLimiter:
     async def _take_share(self, caller: str, now_s: float) -> bool:
         """Count a share of the limit in Redis, or one request where so much is not left; keep what is not used yet."""
         if self._share > 1 and await self._shared.hit(self._item, caller, cost=self._share):
-            self._shares[caller] = (self._share - 1, now_s + self._limits.span_s)
-            self._shares.move_to_end(caller)
-            if len(self._shares) > self._limits.callers_max:
-                self._shares.popitem(last=False)
+            self._keep_share(caller, now_s)
             return True
         return await self._shared.hit(self._item, caller)
+
+    def _keep_share(self, caller: str, now_s: float) -> None:
+        self._shares[caller] = (self._share - 1, now_s + self._limits.span_s)
+        self._shares.move_to_end(caller)
+        if len(self._shares) > self._limits.callers_max:
+            self._shares.popitem(last=False)

@@ -57,6 +57,9 @@ class LiveEvent:
             except UndecodableEventError:
                 # Every consumer keeps it as a dead letter, and says so.
                 return None
+            # The customer is nobody's business here, sealed or not.
+            if self._message.HasField("delivery_created"):
+                self._message.delivery_created.ClearField("sealed_customer")
             self._concern = _concern_of(self._message)
         return self._message
 

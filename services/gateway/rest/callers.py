@@ -33,7 +33,7 @@ async def authenticate(request: Request, anonymous: bool, credentials: Credentia
     """Return the caller; raise ProblemError 401 without a good credential, 503 when it cannot be looked up."""
     client = request.client.host if request.client else "unknown"
     if anonymous:
-        return Caller(f"client:{client}", None)
+        return Caller(f"client:{client}")
     secret = secret_of(request)
     if not secret:
         await limiter.admit(f"client:{client}")

@@ -7,7 +7,11 @@ from typing import Any, Protocol
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
+from services.gateway.rest.rendering import value_of
+
 DEPTH_MAX = 32
+# A message holds no circle.
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
 
 
 class JsonRefusedError(ValueError):
@@ -29,7 +33,7 @@ class JsonCodec(Protocol):
 
 
 class GoogleJsonCodec:
-    """google.protobuf's own codec."""
+    """google.protobuf's own codec, with answers written by functions of their types."""
 
     def parse(self, value: dict[str, Any], message: Message) -> None:
         """See JsonCodec."""
@@ -43,8 +47,7 @@ class GoogleJsonCodec:
 
     def render(self, message: Message) -> bytes:
         """See JsonCodec."""
-        value = json_format.MessageToDict(message, always_print_fields_with_no_presence=True)
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        return _encoder.encode(value_of(message)).encode()
 
 
 def decode(body: bytes) -> Any:

@@ -56,6 +56,7 @@ _HEADERS: dict[str, Schema] = {
     "X-Request-Id": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,100}$"},
     "X-Request-Timeout-Ms": {"type": "integer", "minimum": 500, "maximum": 60_000},
     "Consistency-Token": {"type": "string", "pattern": "^[0-9A-F]{1,8}/[0-9A-F]{1,8}$"},
+    "If-None-Match": {"type": "string"},
     "Idempotency-Key": {"type": "string", "pattern": "^[!-~]{1,255}$"},
 }
 
@@ -70,6 +71,10 @@ _ANSWER_HEADERS: dict[str, Schema] = {
         "schema": {"type": "integer", "minimum": 0},
     },
     "Age": {"description": "The same in whole seconds (RFC 9111).", "schema": {"type": "integer", "minimum": 0}},
+    "ETag": {
+        "description": "Of a query: who sends it as If-None-Match is told 304 without the content, while that is so.",
+        "schema": {"type": "string"},
+    },
     "Consistency-Token": {
         "description": "Of a command: a query that sends it along sees what the command has done.",
         "schema": {"type": "string"},
@@ -112,19 +117,20 @@ def _operation(route: Route, schemas: Schemas, comments: Comments) -> dict[str, 
     method, access = route.method, method_access(route.method)
     comment = comments.get(method.full_name, "")
     who = "anyone" if access.anonymous else ", ".join(sorted(access.roles))
-    answer = schemas.of_message(method.output_type, request=False)
+    answer, is_query = schemas.of_message(method.output_type, request=False), route.verb == "GET"
     operation: dict[str, Any] = {
         "operationId": f"{method.containing_service.name}_{method.name}",
         "tags": [method.containing_service.name],
         "summary": comment.partition(".")[0],
         "description": f"{comment}\n\nFor: {who}.",
-        "parameters": [*_path_and_query(route, schemas), *_header_parameters(comment)],
+        "parameters": [*_path_and_query(route, schemas), *_header_parameters(comment, is_query=is_query)],
         "responses": {
             "200": {
                 "description": "The answer.",
                 "headers": _ANSWER_HEADERS,
                 "content": {"application/json": {"schema": answer}},
             },
+            **({"304": {"description": "The content is the one that If-None-Match names."}} if is_query else {}),
             **{str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in _PROBLEMS},
         },
     }
@@ -171,12 +177,12 @@ def _path_and_query(route: Route, schemas: Schemas) -> list[Schema]:
     return found
 
 
-def _header_parameters(comment: str) -> list[Schema]:
-    keyed = "idempotency" in comment.lower()
+def _header_parameters(comment: str, *, is_query: bool) -> list[Schema]:
+    taken = {"Idempotency-Key": "idempotency" in comment.lower(), "If-None-Match": is_query}
     return [
         {"name": name, "in": "header", "required": False, "schema": schema}
         for name, schema in _HEADERS.items()
-        if keyed or name != "Idempotency-Key"
+        if taken.get(name, True)
     ]
 
 

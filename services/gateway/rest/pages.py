@@ -25,6 +25,7 @@ def routes(openapi: Mapping[str, Any], assignment_target: str) -> list[BaseRoute
     document = json.dumps(openapi).encode()
     tag = f'"{hashlib.sha256(document).hexdigest()[:16]}"'
     landing, docs = (_STATIC / "landing.html").read_text(), (_STATIC / "docs.html").read_text()
+    inbox = (_STATIC / "inbox.html").read_text()
 
     async def openapi_json(request: Request) -> Response:
         headers = {"ETag": tag, "Cache-Control": "no-cache"}
@@ -40,8 +41,12 @@ def routes(openapi: Mapping[str, Any], assignment_target: str) -> list[BaseRoute
     async def docs_page(_: Request) -> Response:
         return HTMLResponse(docs, headers={"Content-Security-Policy": _POLICY})
 
+    async def inbox_page(_: Request) -> Response:
+        return HTMLResponse(inbox, headers={"Content-Security-Policy": _POLICY})
+
     return [
         Route("/", landing_page),
+        Route("/sandbox/inbox", inbox_page),
         Route("/docs", docs_page),
         Route("/openapi.json", openapi_json),
         Mount("/static", StaticFiles(directory=_STATIC)),

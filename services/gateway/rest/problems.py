@@ -28,7 +28,7 @@ _CODES = {
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
 # Reasons that HTTP has a better word for than their code.
-_REASONS = {"IDEMPOTENCY_KEY_REUSED": 422, "PROBLEM_TOO_LARGE": 413}
+_REASONS = {"IDEMPOTENCY_KEY_REUSED": 422, "PROBLEM_TOO_LARGE": 413, "WEBHOOK_TOO_LARGE": 413}
 _RETRYABLE = frozenset({429, 503, 504})
 RETRY_AFTER_S_DEFAULT = 1
 # A detail is read by people; a program reads the errors.

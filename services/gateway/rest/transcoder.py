@@ -7,86 +7,43 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any
 
 import grpc
 from google.protobuf import message_factory
 from google.protobuf.message import Message
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from libs.cache.entries import CACHE
+from libs.cache.reuse import Reuse
 from libs.grpc_server.access import method_access
 from libs.ids import new_id_text
+from libs.postgres.log_position import number_of
 from services.gateway.auth.credentials import Caller, Credentials
 from services.gateway.auth.rate_limits import RateLimiter
+from services.gateway.rest import conditional
 from services.gateway.rest.callers import authenticate, request_id_of
 from services.gateway.rest.codec import JsonCodec
+from services.gateway.rest.hot_answers import HotAnswers, Question
+from services.gateway.rest.limits import RestLimits
+from services.gateway.rest.metadata import (
+    CONSISTENCY_TOKEN,
+    bad_header,
+    headers_of,
+    headers_of_origin,
+    metadata_of,
+    reusable_of,
+    text_of,
+)
 from services.gateway.rest.problems import Problem, ProblemError, problem_of, refuse, response_of
-from services.gateway.rest.rendered import RenderedAnswers
 from services.gateway.rest.requests import BodyMemory, message_of, read_body
 from services.gateway.rest.routes import Route
+from services.gateway.rest.upstream import Upstream
 
 log = logging.getLogger("access")
 
-_IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
-_CONSISTENCY_TOKEN = re.compile(r"^[0-9A-F]{1,8}/[0-9A-F]{1,8}$")
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,10}")
-_TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
-# What an answer's metadata is called in HTTP.
-_ANSWER_HEADERS = {
-    "consistency-token": "Consistency-Token",
-    "idempotent-replayed": "Idempotent-Replayed",
-    "answer-source": "Lastmile-Source",
-    "answer-age-ms": "Lastmile-Age-Ms",
-}
-
-
-class RestLimits(BaseModel):
-    """The limits of the REST side."""
-
-    model_config = ConfigDict(frozen=True)
-
-    body_bytes_max: int = Field(4 * 1024 * 1024, gt=0, description="Largest request body")
-    anonymous_body_bytes_max: int = Field(16 * 1024, gt=0, description="Largest body of a call without a credential")
-    bodies_bytes_max: int = Field(128 * 1024 * 1024, gt=0, description="All large bodies that are being worked on")
-    url_chars_max: int = Field(8_192, gt=0, description="Longest path with query")
-    body_timeout_s: float = Field(20.0, gt=0, description="A body must be here within this")
-    timeout_ms_default: int = Field(10_000, gt=0, description="Deadline of a call whose caller states none")
-    timeout_ms_min: int = Field(500, gt=0, description="Nearest deadline a caller may state: a read may wait this long")
-    timeout_ms_max: int = Field(60_000, gt=0, description="Latest deadline a caller may state")
-    rendered_bytes_max: int = Field(
-        32 * 1024 * 1024, gt=0, description="Answers that services give from their caches, remembered with their JSON"
-    )
-    channels: int = Field(2, gt=0, description="gRPC channels to each service")
-    response_bytes_max: int = Field(32 * 1024 * 1024, gt=0, description="Largest answer of a service")
-
-
-class Upstream:
-    """Channels to one service's server, taken in turn."""
-
-    def __init__(self, target: str, limits: RestLimits) -> None:
-        options = [
-            ("grpc.max_receive_message_length", limits.response_bytes_max),
-            ("grpc.use_local_subchannel_pool", 1),
-            ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.max_reconnect_backoff_ms", 1_000),
-        ]
-        self._channels = [grpc.aio.insecure_channel(target, options=options) for _ in range(limits.channels)]
-        self._calls: dict[str, list[grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]]] = {}
-        self._turn = 0
-
-    def call(self, rpc: str) -> grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]:
-        """Return the RPC on the next channel; it takes and gives serialized messages."""
-        if rpc not in self._calls:
-            self._calls[rpc] = [channel.unary_unary(rpc, None, None) for channel in self._channels]
-        self._turn = (self._turn + 1) % len(self._channels)
-        return self._calls[rpc][self._turn]
-
-    async def close(self) -> None:
-        """Close the channels."""
-        await asyncio.gather(*(channel.close(None) for channel in self._channels))
 
 
 class Transcoder:
@@ -99,6 +56,7 @@ class Transcoder:
         credentials: Credentials,
         rate_limiter: RateLimiter,
         codec: JsonCodec,
+        reuse: Reuse,
         limits: RestLimits,
     ) -> None:
         # By the noun: most paths then meet a handful of patterns, and not all of them.
@@ -112,7 +70,7 @@ class Transcoder:
         self._codec = codec
         self._limits = limits
         self._body_memory = BodyMemory(limits.bodies_bytes_max)
-        self._rendered = RenderedAnswers(limits.rendered_bytes_max)
+        self._hot = HotAnswers(reuse, limits.remembered_bytes_max)
 
     async def answer(self, request: Request) -> Response:
         """Answer a request; whatever goes wrong is a problem, never an exception."""
@@ -133,7 +91,8 @@ class Transcoder:
             response = response_of(problem, request_id, request.url.path)
         response.headers["X-Request-Id"] = request_id
         fields = {"request_id": request_id, "rpc": route_name, "status": response.status_code}
-        log.info("request", extra={**fields, "elapsed_ms": round((time.perf_counter() - started_s) * 1000, 1)})
+        elapsed_ms = round((time.perf_counter() - started_s) * 1000, 1)
+        log.log(_log_level(response), "request", extra={**fields, "elapsed_ms": elapsed_ms})
         return response
 
     async def _answer(
@@ -141,7 +100,13 @@ class Transcoder:
     ) -> Response:
         caller = await authenticate(request, anonymous, self._credentials, self._rate_limiter)
         limit_headers = await self._rate_limiter.admit(caller.rate_key)
-        metadata = _metadata(request, request_id, caller)
+        metadata = metadata_of(request, request_id, caller)
+        timeout_s = self._timeout_s(request)
+        question = _question_of(request, caller) if route.verb == "GET" else None
+        if question is not None and (found := await self._hot.find(question, _wanted(request))):
+            answer, origin = found
+            headers = headers_of_origin(origin) | limit_headers
+            return conditional.answer_of(request, answer.body, answer.content_tag, headers)
         if route.body:
             _refuse_encoded(request)
         bytes_max = self._limits.anonymous_body_bytes_max if anonymous else self._limits.body_bytes_max
@@ -154,27 +119,32 @@ class Transcoder:
             content_type = request.headers.get("content-type", "")
             query = request.query_params.multi_items()
             message = message_of(route, path_values, query, content_type, body, self._codec)
-            rendered, headers = await self._call(route, message, metadata, self._timeout_s(request))
-        return Response(rendered, HTTPStatus.OK, {**headers, **limit_headers}, "application/json")
+            rendered, trailing = await self._call(route, message, metadata, timeout_s)
+        headers = headers_of(trailing) | limit_headers
+        if route.verb != "GET":
+            return Response(rendered, HTTPStatus.OK, headers, "application/json")
+        reusable, content_tag = reusable_of(trailing), conditional.tag_of(rendered)
+        if question is not None and reusable is not None:
+            self._hot.keep(question, rendered, content_tag, reusable)
+        return conditional.answer_of(request, rendered, content_tag, headers)
 
     async def _call(
         self, route: Route, message: Message, metadata: list[tuple[str, str]], timeout_s: float
     ) -> tuple[bytes, dict[str, str]]:
+        """Return the service's answer as JSON, and its metadata."""
         upstream = self._upstreams[route.method.containing_service.full_name]
-        call = upstream.call(route.rpc)(message.SerializeToString(), timeout=timeout_s, metadata=metadata)
-        try:
-            raw = await call
-        except grpc.aio.AioRpcError as error:
-            raise ProblemError(_problem_with_age(error)) from None
-        trailing = _text_of(await call.trailing_metadata())
-        made = route.method.output_type
-
-        def render() -> bytes:
-            return self._codec.render(message_factory.GetMessageClass(made).FromString(raw))
-
-        is_hot = trailing.get("answer-source") == "cache"
-        rendered = self._rendered.get(made.full_name, raw, render) if is_hot else render()
-        return rendered, _headers_of(trailing)
+        is_read = route.verb == "GET"
+        async with upstream.turn(is_read=is_read):
+            call = upstream.call(route.rpc, is_read=is_read)(
+                message.SerializeToString(), timeout=timeout_s, metadata=metadata
+            )
+            try:
+                raw = await call
+            except grpc.aio.AioRpcError as error:
+                raise ProblemError(_problem_with_age(error)) from None
+            trailing = text_of(await call.trailing_metadata())
+        answer = message_factory.GetMessageClass(route.method.output_type).FromString(raw)
+        return self._codec.render(answer), trailing
 
     def _find(self, request: Request) -> tuple[Route, Sequence[str], bool]:
         path, verb = request.url.path, request.method
@@ -200,7 +170,7 @@ class Transcoder:
         timeout_ms = int(given) if _WHOLE_NUMBER.fullmatch(given) else 0
         if not self._limits.timeout_ms_min <= timeout_ms <= self._limits.timeout_ms_max:
             said = f"must be a whole number from {self._limits.timeout_ms_min} to {self._limits.timeout_ms_max}"
-            raise _bad_header("X-Request-Timeout-Ms", said)
+            raise bad_header("X-Request-Timeout-Ms", said)
         return timeout_ms / 1000
 
 
@@ -217,34 +187,24 @@ def _noun_of(path: str) -> str:
     return "".join(path.split("/", 3)[2:3]).partition(":")[0]
 
 
-def _metadata(request: Request, request_id: str, caller: Caller) -> list[tuple[str, str]]:
-    metadata = [("x-request-id", request_id)]
-    if caller.token is not None:
-        metadata.append(("authorization", f"Bearer {caller.token}"))
-    for name, pattern, said in (
-        ("idempotency-key", _IDEMPOTENCY_KEY, "must be 1 to 255 visible ASCII characters"),
-        ("consistency-token", _CONSISTENCY_TOKEN, "is not a token that an answer carried"),
-        ("traceparent", _TRACEPARENT, ""),
-    ):
-        value = request.headers.get(name)
-        if value is None:
-            continue
-        if pattern.match(value):
-            metadata.append((name, value))
-        elif said:
-            raise _bad_header(name, said)
-    return metadata
+def _question_of(request: Request, caller: Caller) -> Question | None:
+    """Return what a read asks; None for one with a body, which is refused."""
+    has_body = "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
+    if caller.scope is None or has_body:
+        return None
+    # As they were sent: what is decoded could be two different questions.
+    return Question(caller.scope, request.scope["raw_path"], request.scope["query_string"])
 
 
-def _text_of(metadata: Any) -> dict[str, str]:
-    return {str(key): value for key, value in metadata or () if isinstance(value, str)}
+def _wanted(request: Request) -> int:
+    token = request.headers.get(CONSISTENCY_TOKEN)
+    return number_of(token) if token else 0
 
 
-def _headers_of(trailing: Mapping[str, str]) -> dict[str, str]:
-    headers = {name: trailing[key] for key, name in _ANSWER_HEADERS.items() if key in trailing}
-    if "answer-age-ms" in trailing:
-        headers["Age"] = str(int(trailing["answer-age-ms"]) // 1000)
-    return headers
+def _log_level(response: Response) -> int:
+    """Dashboards look hundreds of times a second: that a cache had their answer is no news."""
+    is_routine = response.headers.get("lastmile-source") == CACHE and response.status_code < HTTPStatus.BAD_REQUEST
+    return logging.DEBUG if is_routine else logging.INFO
 
 
 def _problem_with_age(error: grpc.aio.AioRpcError) -> Problem:
@@ -252,14 +212,10 @@ def _problem_with_age(error: grpc.aio.AioRpcError) -> Problem:
     problem = problem_of(error)
     if error.code() is not grpc.StatusCode.NOT_FOUND:
         return problem
-    return replace(problem, headers=problem.headers | _headers_of(_text_of(error.trailing_metadata())))
+    return replace(problem, headers=problem.headers | headers_of(text_of(error.trailing_metadata())))
 
 
 def _refuse_encoded(request: Request) -> None:
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.strip().lower() not in ("identity", ""):
         raise refuse(415, "UNSUPPORTED_ENCODING", "send the body as it is: no Content-Encoding is understood")
-
-
-def _bad_header(name: str, said: str) -> ProblemError:
-    return refuse(400, "INVALID_ARGUMENT", f"{name}: {said}", (name, said, "header.form"))

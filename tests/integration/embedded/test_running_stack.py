@@ -13,7 +13,16 @@ from libs.embedded.status import collect_status
 WARM_START_S_MAX = 20.0
 IDLE_BYTES_MAX = 1_200_000_000
 DEADLINE_S = 60.0
-PROCESSES = ("postgres", "postgres-standby", "valkey", "assignment-api", "assignment-matcher", "gateway", "relay")
+PROCESSES = (
+    "postgres",
+    "postgres-standby",
+    "valkey",
+    "assignment-api",
+    "assignment-matcher",
+    "gateway",
+    "relay",
+    "reconciliation-consumer",
+)
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ import redis
 
 from libs.embedded.layout import readable_by
 from libs.embedded.process_info import ProcessIdentity, identify, is_alive, processes_in
+from libs.embedded.secret_store import SERVICE_ROLES
 from libs.embedded.settings import variable
 from libs.embedded.stack import PORT_FIELDS, EmbeddedServers, free_ports
 from libs.embedded.state import live_orphans
@@ -110,7 +111,8 @@ async def test_the_database_keeps_its_promises_of_durability(servers: EmbeddedSe
 
 def test_passwords_are_on_no_command_line_and_in_no_readable_file(servers: EmbeddedServers) -> None:
     secrets = [path.read_text().strip() for path in servers.layout.secrets.glob("*_password")]
-    assert len(secrets) == 11
+    # Besides the services: the owner, the replication, and Valkey.
+    assert len(secrets) == len(SERVICE_ROLES) + 3
     for process in servers.state().processes:
         command = Path(f"/proc/{process.pid}/cmdline").read_bytes().decode()
         assert not any(secret in command for secret in secrets)

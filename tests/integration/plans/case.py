@@ -16,7 +16,13 @@ COMMON = 10 * PAGE + WEEKS
 # A plan for any city takes it for an average one, of 25, where that costs about as much; the small one is half of that.
 AVERAGE = 60 * PAGE
 TENANT, OPERATOR, MATCHER = "assignment_tenant", "assignment_operator", "assignment_matcher"
+NOTIFICATION_TENANT, NOTIFICATION_OPERATOR = "notification_tenant", "notification_operator"
 GATEWAY, RELAY = "gateway", "relay"
+BOOKS = "reconciliation_consumer"
+BOOKS_OPERATOR, BOOKS_READER = "reconciliation_operator", "reconciliation_operator_reader"
+TENANTS = frozenset({TENANT, NOTIFICATION_TENANT})
+# What a transaction takes; the other roles log in as what they are.
+TAKEN = TENANTS | {OPERATOR, NOTIFICATION_OPERATOR, BOOKS_OPERATOR, BOOKS_READER}
 Values = Callable[[World], Sequence[object]]
 
 

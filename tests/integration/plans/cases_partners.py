@@ -77,6 +77,7 @@ OTHERS = [
     Case("assignment.cities.store.ALL", lambda w: [], 25),
     Case("assignment.cities.store.REPLACE_POLICY", lambda w: [BIG_CITY, *CITY_VALUES], 25),
     Case("assignment.networks.store.SET_HEALTH", lambda w: ["network-1", 0.5, "", w.now], 0),
+    Case("assignment.networks.store.SET_CIRCUIT", lambda w: ["network-1", 0.5, "", w.now], 0),
     Case("assignment.networks.store.GET", lambda w: ["network-1"], 20),
     Case("assignment.networks.store.LIST", lambda w: ["", PAGE], 20),
     Case("gateway.auth.store.INSERT", lambda w: [

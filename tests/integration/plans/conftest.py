@@ -13,13 +13,35 @@ from libs.embedded.secret_store import RELAY_ROLE
 from libs.embedded.stack import EmbeddedServers
 from libs.postgres.migrate import migrate
 from libs.postgres.pool import PoolLimits, create_pool
-from tests.integration.plans.case import GATEWAY, MATCHER, OPERATOR, RELAY, TENANT
+from tests.integration.plans.case import (
+    BOOKS,
+    BOOKS_OPERATOR,
+    BOOKS_READER,
+    GATEWAY,
+    MATCHER,
+    NOTIFICATION_OPERATOR,
+    NOTIFICATION_TENANT,
+    OPERATOR,
+    RELAY,
+    TENANT,
+)
 from tests.integration.plans.world import World
 
-FILL = Path(__file__).with_name("fill.sql")
+FILLS = [Path(__file__).with_name(name) for name in ("fill.sql", "fill_notification.sql", "fill_ledger.sql")]
 DATABASE = "plans"
 # Whose login takes the role in its transactions.
-LOGINS = {TENANT: "assignment_api", OPERATOR: "assignment_api", MATCHER: MATCHER, GATEWAY: GATEWAY, RELAY: RELAY_ROLE}
+LOGINS = {
+    TENANT: "assignment_api",
+    OPERATOR: "assignment_api",
+    MATCHER: MATCHER,
+    GATEWAY: GATEWAY,
+    RELAY: RELAY_ROLE,
+    NOTIFICATION_TENANT: "notification_api",
+    NOTIFICATION_OPERATOR: "notification_api",
+    BOOKS: BOOKS,
+    BOOKS_OPERATOR: "reconciliation_api",
+    BOOKS_READER: "reconciliation_fallback",
+}
 _PARTITIONS = """
 SELECT assignment.make_partition(c.relname, date_trunc('week', now(), 'UTC') - back * interval '7 days')
 FROM pg_partitioned_table p JOIN pg_class c ON c.oid = p.partrelid CROSS JOIN generate_series(2, 13) AS back
@@ -83,7 +105,8 @@ async def _fill(owner: asyncpg.Connection) -> None:
     indexes = await owner.fetch(_INDEXES)
     for row in indexes:
         await owner.execute(row["drop"])
-    await owner.execute(FILL.read_text())
+    for fill in FILLS:
+        await owner.execute(fill.read_text())
     for row in indexes:
         await owner.execute(row["make"])
     await owner.execute("ANALYZE")

@@ -72,6 +72,13 @@ FROM planned CROSS JOIN LATERAL (
     ELSE 'accepted' END::assignment.offer_state AS became
   WHERE state NOT IN ('pending', 'cancelled')
   UNION ALL SELECT 'rejected' WHERE place % 20 = 0) AS offered;
+-- What networks know of the last week's offers; one in ten of the live ones is to be told.
+INSERT INTO assignment.network_offers (offer_id, delivery_id, partner_id, network_code, wish, told, due_at, created_at,
+  updated_at)
+SELECT o.id, o.delivery_id, o.partner_id, p.network_code,
+  CASE WHEN o.ended_at IS NULL THEN 'offer' ELSE 'end' END::assignment.network_wish, 'offer',
+  CASE WHEN o.ended_at IS NULL AND random() < 0.1 THEN o.offered_at END, o.offered_at, o.offered_at
+FROM assignment.offers o JOIN assignment.partners p ON p.id = o.partner_id WHERE o.offered_at > now() - interval '7 days';
 INSERT INTO assignment.explanations (delivery_id, merchant_id, window_id, outcome, alternatives, partners_lost,
   partners_feasible, matched_at)
 SELECT id, merchant_id, id, CASE WHEN state = 'pending' THEN 'TOO_FAR' ELSE 'ASSIGNED' END, '[]', '{}', 1, created_at

@@ -13,8 +13,12 @@ import asyncpg
 import pytest
 
 from libs.postgres.tenancy import Visibility, visible
-from tests.integration.plans.case import OPERATOR, TENANT, Case
+from tests.integration.plans.case import OPERATOR, TAKEN, TENANTS, Case
+from tests.integration.plans.cases_alerts import ALERTS
 from tests.integration.plans.cases_deliveries import DELIVERIES, IDEMPOTENCY
+from tests.integration.plans.cases_dispatch import DISPATCH
+from tests.integration.plans.cases_ledger import BOOKKEEPING
+from tests.integration.plans.cases_notification import NOTIFICATION
 from tests.integration.plans.cases_offers import OFFERS
 from tests.integration.plans.cases_partners import OTHERS, PARTNERS
 from tests.integration.plans.cases_picture import PICTURE
@@ -28,12 +32,16 @@ _INDEXES = """
 SELECT whole.relname AS whole, array_agg(part.relname) FILTER (WHERE part.relname IS NOT NULL) AS parts
 FROM pg_index i JOIN pg_class whole ON whole.oid = i.indexrelid
 LEFT JOIN pg_inherits h ON h.inhparent = whole.oid LEFT JOIN pg_class part ON part.oid = h.inhrelid
-WHERE whole.relnamespace = 'assignment'::regnamespace AND NOT whole.relispartition AND NOT i.indisunique
+WHERE whole.relnamespace IN ('assignment'::regnamespace, 'notification'::regnamespace)
+  AND NOT whole.relispartition AND NOT i.indisunique
 GROUP BY whole.relname
 """
 # What the plans of each case that has run went by.
 USED: dict[Case, set[str]] = defaultdict(set)
-CASES = [*DELIVERIES, *IDEMPOTENCY, *OFFERS, *PARTNERS, *OTHERS, *PICTURE, *WINDOWS]
+CASES = [
+    *(*DELIVERIES, *IDEMPOTENCY, *OFFERS, *PARTNERS, *OTHERS, *PICTURE, *WINDOWS, *DISPATCH),
+    *(*NOTIFICATION, *ALERTS, *BOOKKEEPING),
+]
 
 
 @asynccontextmanager
@@ -43,8 +51,8 @@ async def rolled_back(filled: Filled, case: Case) -> AsyncIterator[asyncpg.Conne
         transaction = connection.transaction()
         await transaction.start()
         try:
-            merchants = [case.merchant(filled.world)] if case.role == TENANT else []
-            role = case.role if case.role in {TENANT, OPERATOR} else "none"
+            merchants = [case.merchant(filled.world)] if case.role in TENANTS else []
+            role = case.role if case.role in TAKEN else "none"
             async with visible(connection, Visibility.of(role, merchants)):
                 yield connection
         finally:

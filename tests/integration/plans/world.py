@@ -24,6 +24,46 @@ _OLDEST_KEY = "SELECT min(created_at) FROM assignment.idempotency_keys"
 
 
 @dataclass(frozen=True, slots=True)
+class NotificationWorld:
+    """Ids of the notification service's rows: batches of up to 256."""
+
+    customers: list[UUID]
+    merchants: list[UUID]
+    deliveries: list[UUID]
+    # Messages that are planned, and recipients of some that may be told of together.
+    waiting: list[UUID]
+    digested: list[UUID]
+    attempts: list[UUID]
+    # A customer and a delivery of the first merchant.
+    of_merchant: UUID
+    delivery_of_merchant: UUID
+
+    @classmethod
+    async def read(cls, connection: asyncpg.Connection) -> "NotificationWorld":
+        """Look the rows up, as the owner."""
+
+        async def ids(query: str) -> list[UUID]:
+            return [row["id"] for row in await connection.fetch(query)]
+
+        own = "merchant_id = md5('merchant 0')::uuid ORDER BY id LIMIT 1"
+        return cls(
+            customers=await ids("SELECT id FROM notification.recipients WHERE audience = 'customer' LIMIT 256"),
+            merchants=await ids(
+                "SELECT owner_id AS id FROM notification.recipients WHERE audience = 'merchant' LIMIT 256"
+            ),
+            deliveries=await ids("SELECT id FROM notification.deliveries LIMIT 256"),
+            waiting=await ids("SELECT id FROM notification.messages WHERE state = 'planned' LIMIT 100"),
+            digested=await ids(
+                "SELECT DISTINCT recipient_id AS id FROM notification.messages "
+                "WHERE state = 'planned' AND digestible LIMIT 20"
+            ),
+            attempts=await ids("SELECT id FROM notification.attempts WHERE state = 'sending' LIMIT 100"),
+            of_merchant=(await ids(f"SELECT id FROM notification.recipients WHERE audience = 'customer' AND {own}"))[0],
+            delivery_of_merchant=(await ids(f"SELECT id FROM notification.deliveries WHERE {own}"))[0],
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """Ids of the filled database. Lists hold a batch of the writer, 256, unless said otherwise."""
 
@@ -40,6 +80,7 @@ class World:
     matcher: UUID
     # Every one of the largest city who is online: about 3,600.
     online: list[UUID]
+    notification: NotificationWorld
 
     @classmethod
     async def read(cls, connection: asyncpg.Connection) -> "World":
@@ -61,4 +102,5 @@ class World:
             oldest_key_at=await connection.fetchval(_OLDEST_KEY),
             matcher=await connection.fetchval("SELECT id FROM assignment.matchers ORDER BY id LIMIT 1"),
             online=await ids(_PARTNERS, BIG_CITY),
+            notification=await NotificationWorld.read(connection),
         )

@@ -5,8 +5,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from scripts.asyncapi import render
-from services.assignment.events import TYPES
+from scripts.asyncapi import TYPES, render
 from tests.events import event_bytes
 
 

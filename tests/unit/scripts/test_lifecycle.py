@@ -1,7 +1,8 @@
-"""The drawing of the lifecycle holds every row of the table."""
+"""The drawings of the lifecycles hold every row of their tables."""
 
-from scripts.lifecycle import render
+from scripts.lifecycle import render, render_messages
 from services.assignment.deliveries.lifecycle import TRANSITIONS
+from services.notification.messages import lifecycle as messages
 
 
 def test_every_transition_is_drawn_and_listed() -> None:
@@ -9,3 +10,10 @@ def test_every_transition_is_drawn_and_listed() -> None:
     for row in TRANSITIONS:
         assert f"    {row.from_state} --> {row.to_state}\n" in document
         assert f"| {row.from_state} | {row.to_state} | {', '.join(sorted(row.actors))} |" in document
+
+
+def test_every_transition_of_a_message_is_drawn_and_listed() -> None:
+    document = render_messages()
+    for row in messages.TRANSITIONS:
+        assert f"    {row.from_state} --> {row.to_state}\n" in document
+        assert f"| {row.from_state} | {row.to_state} | {', '.join(sorted(row.movers))} |" in document

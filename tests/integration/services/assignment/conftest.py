@@ -159,6 +159,7 @@ async def api_settings(embedded_servers: EmbeddedServers) -> ApiSettings:
         assignment_cache=CacheLimits(enabled=False),
         redis_url=servers.redis_url,
         token_public_key_file=Path(known["LASTMILE_TOKEN_PUBLIC_KEY_FILE"]),
+        contact_public_key_file=Path(known["LASTMILE_CONTACT_PUBLIC_KEY_FILE"]),
         city_refresh_s=0.2,
     )
 

@@ -4,12 +4,16 @@ from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
+from google.protobuf import json_format
 from hypothesis import given
 from hypothesis import strategies as st
+from lastmile.reconciliation.v1 import rate_card_pb2
 
 from cli.demo import world
+from libs.grpc_server.validation import violations_of
 from services.assignment.cities.city import City, MatchingPolicy
 from services.assignment.deliveries.lifecycle import TERMINAL, Actor, DeliveryState, check_transition, needs_reason
+from services.reconciliation.rate_cards.codec import terms_from
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 seeds = st.integers(0, 2**31)
@@ -63,3 +67,14 @@ def test_offers_are_mostly_accepted_sometimes_rejected_and_rarely_ignored() -> N
 
 def test_there_are_25_cities_with_codes_of_their_own() -> None:
     assert len(world.CITIES) == len(world.BY_CODE) == 25
+
+
+def test_every_partner_s_vehicle_has_a_rate_card_in_its_city_that_the_product_takes() -> None:
+    bodies = world.rate_card_bodies()
+    for body in bodies:
+        request = json_format.ParseDict(body, rate_card_pb2.CreateRateCardRequest())
+        assert violations_of(request) == []
+        assert terms_from(request.terms).problems() == []
+    scopes = {(body["scope"]["cityCode"], body["scope"]["vehicle"]) for body in bodies}
+    profiles = [body["profile"] for body in world.partner_bodies(1, 400)]
+    assert {(profile["cityCode"], profile["vehicle"]) for profile in profiles} <= scopes

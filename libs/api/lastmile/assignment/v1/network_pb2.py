@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from lastmile.common.v1 import access_pb2 as lastmile_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$lastmile/assignment/v1/network.proto\x12\x16lastmile.assignment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flastmile/common/v1/access.proto\"}\n\x0ePartnerNetwork\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06health\x18\x02 \x01(\x01\x12\x0c\n\x04note\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12.\n\nupdated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc1\x01\n\x17SetNetworkHealthRequest\x12\x34\n\x0cnetwork_code\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[a-z][a-z0-9_-]{0,63}$\x12/\n\x06health\x18\x02 \x01(\x01\x42\x1a\xbaH\x17\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00\xc8\x01\x01H\x00\x88\x01\x01\x12\x34\n\x04note\x18\x03 \x01(\tB&\xbaH#r!\x18\xf4\x03\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$B\t\n\x07_health\"S\n\x18SetNetworkHealthResponse\x12\x37\n\x07network\x18\x01 \x01(\x0b\x32&.lastmile.assignment.v1.PartnerNetwork\"w\n\x1aListPartnerNetworksRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12:\n\npage_token\x18\x02 \x01(\tB&\xbaH#r!\x18\x80\x04\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"p\n\x1bListPartnerNetworksResponse\x12\x38\n\x08networks\x18\x01 \x03(\x0b\x32&.lastmile.assignment.v1.PartnerNetwork\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xf3\x02\n\x15PartnerNetworkService\x12\xb3\x01\n\x10SetNetworkHealth\x12/.lastmile.assignment.v1.SetNetworkHealthRequest\x1a\x30.lastmile.assignment.v1.SetNetworkHealthResponse\"<\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02/\x1a*/v1/partner-networks/{network_code}/health:\x01*\x12\xa3\x01\n\x13ListPartnerNetworks\x12\x32.lastmile.assignment.v1.ListPartnerNetworksRequest\x1a\x33.lastmile.assignment.v1.ListPartnerNetworksResponse\"#\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/partner-networksb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$lastmile/assignment/v1/network.proto\x12\x16lastmile.assignment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flastmile/common/v1/access.proto\"\xbf\x01\n\x0ePartnerNetwork\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06health\x18\x02 \x01(\x01\x12\x0c\n\x04note\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12.\n\nupdated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bsaid_health\x18\x06 \x01(\x01\x12\x15\n\rcircuit_share\x18\x07 \x01(\x01\x12\x14\n\x0c\x63ircuit_note\x18\x08 \x01(\t\"\xc1\x01\n\x17SetNetworkHealthRequest\x12\x34\n\x0cnetwork_code\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[a-z][a-z0-9_-]{0,63}$\x12/\n\x06health\x18\x02 \x01(\x01\x42\x1a\xbaH\x17\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00\xc8\x01\x01H\x00\x88\x01\x01\x12\x34\n\x04note\x18\x03 \x01(\tB&\xbaH#r!\x18\xf4\x03\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$B\t\n\x07_health\"S\n\x18SetNetworkHealthResponse\x12\x37\n\x07network\x18\x01 \x01(\x0b\x32&.lastmile.assignment.v1.PartnerNetwork\"w\n\x1aListPartnerNetworksRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12:\n\npage_token\x18\x02 \x01(\tB&\xbaH#r!\x18\x80\x04\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"p\n\x1bListPartnerNetworksResponse\x12\x38\n\x08networks\x18\x01 \x03(\x0b\x32&.lastmile.assignment.v1.PartnerNetwork\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xf3\x02\n\x15PartnerNetworkService\x12\xb3\x01\n\x10SetNetworkHealth\x12/.lastmile.assignment.v1.SetNetworkHealthRequest\x1a\x30.lastmile.assignment.v1.SetNetworkHealthResponse\"<\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02/\x1a*/v1/partner-networks/{network_code}/health:\x01*\x12\xa3\x01\n\x13ListPartnerNetworks\x12\x32.lastmile.assignment.v1.ListPartnerNetworksRequest\x1a\x33.lastmile.assignment.v1.ListPartnerNetworksResponse\"#\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/partner-networksb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,16 +49,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PARTNERNETWORKSERVICE'].methods_by_name['SetNetworkHealth']._serialized_options = b'\212\347\030\003\n\001\002\202\323\344\223\002/\032*/v1/partner-networks/{network_code}/health:\001*'
   _globals['_PARTNERNETWORKSERVICE'].methods_by_name['ListPartnerNetworks']._loaded_options = None
   _globals['_PARTNERNETWORKSERVICE'].methods_by_name['ListPartnerNetworks']._serialized_options = b'\212\347\030\003\n\001\002\202\323\344\223\002\026\022\024/v1/partner-networks'
-  _globals['_PARTNERNETWORK']._serialized_start=189
-  _globals['_PARTNERNETWORK']._serialized_end=314
-  _globals['_SETNETWORKHEALTHREQUEST']._serialized_start=317
-  _globals['_SETNETWORKHEALTHREQUEST']._serialized_end=510
-  _globals['_SETNETWORKHEALTHRESPONSE']._serialized_start=512
-  _globals['_SETNETWORKHEALTHRESPONSE']._serialized_end=595
-  _globals['_LISTPARTNERNETWORKSREQUEST']._serialized_start=597
-  _globals['_LISTPARTNERNETWORKSREQUEST']._serialized_end=716
-  _globals['_LISTPARTNERNETWORKSRESPONSE']._serialized_start=718
-  _globals['_LISTPARTNERNETWORKSRESPONSE']._serialized_end=830
-  _globals['_PARTNERNETWORKSERVICE']._serialized_start=833
-  _globals['_PARTNERNETWORKSERVICE']._serialized_end=1204
+  _globals['_PARTNERNETWORK']._serialized_start=190
+  _globals['_PARTNERNETWORK']._serialized_end=381
+  _globals['_SETNETWORKHEALTHREQUEST']._serialized_start=384
+  _globals['_SETNETWORKHEALTHREQUEST']._serialized_end=577
+  _globals['_SETNETWORKHEALTHRESPONSE']._serialized_start=579
+  _globals['_SETNETWORKHEALTHRESPONSE']._serialized_end=662
+  _globals['_LISTPARTNERNETWORKSREQUEST']._serialized_start=664
+  _globals['_LISTPARTNERNETWORKSREQUEST']._serialized_end=783
+  _globals['_LISTPARTNERNETWORKSRESPONSE']._serialized_start=785
+  _globals['_LISTPARTNERNETWORKSRESPONSE']._serialized_end=897
+  _globals['_PARTNERNETWORKSERVICE']._serialized_start=900
+  _globals['_PARTNERNETWORKSERVICE']._serialized_end=1271
 # @@protoc_insertion_point(module_scope)

@@ -30,13 +30,22 @@ class PartnerNetwork(_message.Message):
     NOTE_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
+    SAID_HEALTH_FIELD_NUMBER: _builtins.int
+    CIRCUIT_SHARE_FIELD_NUMBER: _builtins.int
+    CIRCUIT_NOTE_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     health: _builtins.float
-    """From 0, down, to 1, well."""
+    """From 0, down, to 1, well: the least of what ops said and of what the circuit lets through."""
     note: _builtins.str
-    """Why, for people."""
+    """What ops said why, for people."""
     version: _builtins.int
     """Counts the changes."""
+    said_health: _builtins.float
+    """What ops said."""
+    circuit_share: _builtins.float
+    """The share of calls of its API that is let through: 0 while it does not answer, and growing when it is back."""
+    circuit_note: _builtins.str
+    """What the circuit last changed for, for people."""
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -47,10 +56,13 @@ class PartnerNetwork(_message.Message):
         note: _builtins.str = ...,
         version: _builtins.int = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
+        said_health: _builtins.float = ...,
+        circuit_share: _builtins.float = ...,
+        circuit_note: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "health", b"health", "note", b"note", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["circuit_note", b"circuit_note", "circuit_share", b"circuit_share", "code", b"code", "health", b"health", "note", b"note", "said_health", b"said_health", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

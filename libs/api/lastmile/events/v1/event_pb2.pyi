@@ -12,6 +12,7 @@ from lastmile.assignment.v1 import delivery_pb2 as _delivery_pb2
 from lastmile.assignment.v1 import merchant_pb2 as _merchant_pb2
 from lastmile.assignment.v1 import network_pb2 as _network_pb2
 from lastmile.assignment.v1 import partner_pb2 as _partner_pb2
+from lastmile.notification.v1 import alert_pb2 as _alert_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -47,6 +48,7 @@ class Event(_message.Message):
     DELIVERY_STATE_CHANGED_FIELD_NUMBER: _builtins.int
     MERCHANT_PARTNERS_CHANGED_FIELD_NUMBER: _builtins.int
     PARTNER_NETWORK_CHANGED_FIELD_NUMBER: _builtins.int
+    ALERT_CHANGED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUIDv7; consumers drop an id that they have seen."""
     type: _builtins.str
@@ -79,6 +81,8 @@ class Event(_message.Message):
     def merchant_partners_changed(self) -> Global___MerchantPartnersChanged: ...
     @_builtins.property
     def partner_network_changed(self) -> Global___PartnerNetworkChanged: ...
+    @_builtins.property
+    def alert_changed(self) -> Global___AlertChanged: ...
     def __init__(
         self,
         *,
@@ -98,12 +102,13 @@ class Event(_message.Message):
         delivery_state_changed: Global___DeliveryStateChanged | None = ...,
         merchant_partners_changed: Global___MerchantPartnersChanged | None = ...,
         partner_network_changed: Global___PartnerNetworkChanged | None = ...,
+        alert_changed: Global___AlertChanged | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["city_changed", b"city_changed", "data", b"data", "delivery_created", b"delivery_created", "delivery_state_changed", b"delivery_state_changed", "merchant_created", b"merchant_created", "merchant_partners_changed", b"merchant_partners_changed", "partner_changed", b"partner_changed", "partner_network_changed", b"partner_network_changed", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alert_changed", b"alert_changed", "city_changed", b"city_changed", "data", b"data", "delivery_created", b"delivery_created", "delivery_state_changed", b"delivery_state_changed", "merchant_created", b"merchant_created", "merchant_partners_changed", b"merchant_partners_changed", "partner_changed", b"partner_changed", "partner_network_changed", b"partner_network_changed", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["city_changed", b"city_changed", "city_code", b"city_code", "data", b"data", "delivery_created", b"delivery_created", "delivery_state_changed", b"delivery_state_changed", "id", b"id", "merchant_created", b"merchant_created", "merchant_id", b"merchant_id", "merchant_partners_changed", b"merchant_partners_changed", "partner_changed", b"partner_changed", "partner_network_changed", b"partner_network_changed", "sequence", b"sequence", "source", b"source", "subject", b"subject", "time", b"time", "traceparent", b"traceparent", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_changed", b"alert_changed", "city_changed", b"city_changed", "city_code", b"city_code", "data", b"data", "delivery_created", b"delivery_created", "delivery_state_changed", b"delivery_state_changed", "id", b"id", "merchant_created", b"merchant_created", "merchant_id", b"merchant_id", "merchant_partners_changed", b"merchant_partners_changed", "partner_changed", b"partner_changed", "partner_network_changed", b"partner_network_changed", "sequence", b"sequence", "source", b"source", "subject", b"subject", "time", b"time", "traceparent", b"traceparent", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_data: _TypeAlias = _typing.Literal["city_changed", "merchant_created", "partner_changed", "delivery_created", "delivery_state_changed", "merchant_partners_changed", "partner_network_changed"]  # noqa: Y015
+    _WhichOneofReturnType_data: _TypeAlias = _typing.Literal["city_changed", "merchant_created", "partner_changed", "delivery_created", "delivery_state_changed", "merchant_partners_changed", "partner_network_changed", "alert_changed"]  # noqa: Y015
     _WhichOneofArgType_data: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_data) -> _WhichOneofReturnType_data | None: ...
 
@@ -220,11 +225,36 @@ class PartnerNetworkChanged(_message.Message):
 Global___PartnerNetworkChanged: _TypeAlias = PartnerNetworkChanged  # noqa: Y015
 
 @_typing.final
+class AlertChanged(_message.Message):
+    """An alert was raised, acknowledged or is over, or whom it affects has changed. For ops alone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def alert(self) -> _alert_pb2.Alert: ...
+    def __init__(
+        self,
+        *,
+        alert: _alert_pb2.Alert | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AlertChanged: _TypeAlias = AlertChanged  # noqa: Y015
+
+@_typing.final
 class DeliveryCreated(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DELIVERY_FIELD_NUMBER: _builtins.int
     MATCH_AFTER_FIELD_NUMBER: _builtins.int
+    SEALED_CUSTOMER_FIELD_NUMBER: _builtins.int
+    sealed_customer: _builtins.bytes
+    """How the customer is reached: a CustomerContact that only the notification service can open. Empty for none."""
     @_builtins.property
     def delivery(self) -> _delivery_pb2.Delivery: ...
     @_builtins.property
@@ -236,10 +266,11 @@ class DeliveryCreated(_message.Message):
         *,
         delivery: _delivery_pb2.Delivery | None = ...,
         match_after: _timestamp_pb2.Timestamp | None = ...,
+        sealed_customer: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery", "match_after", b"match_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery", "match_after", b"match_after"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery", "match_after", b"match_after", "sealed_customer", b"sealed_customer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

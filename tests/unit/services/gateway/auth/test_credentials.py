@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -42,6 +43,7 @@ class Database:
 
     async def fetchrow(self, *_: Any) -> dict[str, Any] | None:
         self.asked += 1
+        await asyncio.sleep(0)
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -90,6 +92,14 @@ async def test_an_unknown_key_asks_the_primary_once() -> None:
     asked = credentials(standby, primary)
     assert [await asked.find(KEY) for _ in range(3)] == [None] * 3
     assert (standby.asked, primary.asked) == (1, 1)
+
+
+async def test_many_callers_with_one_key_ask_a_database_once() -> None:
+    standby = Database(ROW)
+    asked = credentials(standby, Database(None))
+    found = await asyncio.gather(*(asked.find(KEY) for _ in range(50)))
+    assert {key.id for key in found if key is not None} == {ROW["id"]}
+    assert standby.asked == 1
 
 
 async def test_keys_that_one_client_makes_up_are_counted_before_a_database_is_asked() -> None:

@@ -1,0 +1,1 @@
+"""Servers that behave like companies that Lastmile depends on, for tests, demos and integrators."""

@@ -1,0 +1,40 @@
+"""How commands show what the gateway answers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from cli.gateway import Gateway, GatewayError, GatewaySettings
+
+COLUMNS_MIN = 100
+
+
+def with_gateway(work: Callable[[Gateway], Awaitable[None]]) -> None:
+    """Run `work`; say why, and exit with 1, when the gateway cannot be used."""
+
+    async def run() -> None:
+        async with Gateway(GatewaySettings()) as gateway:
+            await work(gateway)
+
+    try:
+        asyncio.run(run())
+    except GatewayError as error:
+        typer.secho(f"lastmile: {error}", fg=typer.colors.RED, err=True)
+        raise typer.Exit(1) from None
+
+
+def console() -> Console:
+    """Return a console that is wide enough for tables, also where none is."""
+    return Console(soft_wrap=True, width=max(Console().width, COLUMNS_MIN), markup=False, highlight=False)
+
+
+def table(*columns: str) -> Table:
+    """Return an empty table."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made

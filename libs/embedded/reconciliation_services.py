@@ -1,0 +1,30 @@
+"""The processes of the reconciliation service."""
+
+from libs.embedded.nodes import ProcessSpec
+from libs.embedded.readiness import grpc_health
+from libs.embedded.wiring import Wiring
+
+RECONCILIATION, RECONCILIATION_CONSUMER = "reconciliation-api", "reconciliation-consumer"
+
+
+def reconciliation_specs(wiring: Wiring) -> list[ProcessSpec]:
+    """How each is started, what it is told, how one sees that it is ready."""
+    settings = wiring.settings
+    host, timeout_s = str(settings.host), settings.probe_timeout_s
+    dsns = wiring.dsns("reconciliation_dsn", "reconciliation_query_dsn", "reconciliation_fallback_dsn")
+    return [
+        wiring.process(
+            RECONCILIATION,
+            ("services.reconciliation", "api"),
+            dsns | wiring.public_key,
+            (settings.reconciliation_port, settings.reconciliation_metrics_port),
+            grpc_health(host, settings.reconciliation_port, timeout_s),
+        ),
+        wiring.process(
+            RECONCILIATION_CONSUMER,
+            ("services.reconciliation", "consumer"),
+            wiring.dsns("reconciliation_consumer_dsn") | wiring.redis,
+            (settings.reconciliation_consumer_port, settings.reconciliation_consumer_metrics_port),
+            grpc_health(host, settings.reconciliation_consumer_port, timeout_s),
+        ),
+    ]

@@ -1,0 +1,1 @@
+"""Money: integer minor units with their currency, rounding that is stated, and Indian amounts as text."""

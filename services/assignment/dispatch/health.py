@@ -1,0 +1,161 @@
+"""A network's circuit becomes its health, which matching reads; what it cannot answer is matched again elsewhere."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from math import floor
+
+import asyncpg
+import redis.asyncio as redis
+from redis.exceptions import RedisError
+
+from libs.postgres.tenancy import visible
+from libs.resilience.board import BoardLimits, Report, read_board
+from libs.resilience.dependency import Dependency
+from libs.resilience.errors import DependencyError
+from libs.telemetry import error_text
+from services.assignment.deliveries.lifecycle import Actor, DeliveryState, OfferState
+from services.assignment.dispatch import metrics, store
+from services.assignment.dispatch.adapters.base import NetworkAdapter
+from services.assignment.dispatch.settings import DispatchLimits
+from services.assignment.networks import store as networks_store
+from services.assignment.networks.codec import changed_event
+from services.assignment.offers.codec import moved_event
+from services.assignment.offers.offer import Move, Moved
+from services.assignment.offers.store import transition
+from services.assignment.visibility import OPERATOR
+
+log = logging.getLogger("dispatcher")
+
+PROCESS_PREFIX = "dispatcher-"
+REASON = "NETWORK_DOWN"
+# Each step of a network's return is an event to every matcher.
+_STEPS = 10
+
+
+def dependency_name(network_code: str) -> str:
+    """Return what a network is called among dependencies."""
+    return f"network:{network_code}"
+
+
+def share_of_all(own: Dependency, process: str, reports: Sequence[Report]) -> float:
+    """Return the share of calls that the circuits of all dispatchers let through, in whole steps, rounded down.
+
+    One that lets anything through is not down: its share is at least one step.
+    """
+    others = [
+        report.share
+        for report in reports
+        if report.dependency == own.name and report.process != process and report.process.startswith(PROCESS_PREFIX)
+    ]
+    share = (own.share + sum(others)) / (1 + len(others))
+    return 0.0 if share == 0 else max(1, floor(share * _STEPS + 1e-9)) / _STEPS
+
+
+class HealthKeeper:
+    """Tells how well networks answer, by the circuits of all dispatchers."""
+
+    def __init__(
+        self,
+        primary: asyncpg.Pool,
+        board: redis.Redis,
+        process: str,
+        limits: BoardLimits,
+    ) -> None:
+        self._primary = primary
+        self._board = board
+        self._process = process
+        self._limits = limits
+        self._dependencies: dict[str, Dependency] = {}
+        self._told: dict[str, float] = {}
+        self._causes: dict[str, str] = {}
+        self.changed = asyncio.Event()
+
+    async def add(self, network_code: str, dependency: Dependency) -> None:
+        """Take a network up. One that was down when its last dispatcher ended is probed before it is trusted."""
+        async with self._primary.acquire() as connection, visible(connection, OPERATOR):
+            known = await networks_store.get(connection, network_code)
+        if known is not None and known.circuit_share == 0:
+            dependency.open_as_told(known.circuit_note)
+        self._dependencies[network_code] = dependency
+        dependency.on_change(lambda change: self._note(network_code, f"{change.state}: {change.cause}"))
+
+    async def look(self) -> None:
+        """Tell what has changed. Raises what the database raises."""
+        reports = await self._reports()
+        for code, dependency in self._dependencies.items():
+            share = share_of_all(dependency, self._process, reports)
+            if self._told.get(code) == share:
+                continue
+            async with self._primary.acquire() as connection, visible(connection, OPERATOR):
+                note = self._causes.get(code, "")[:500]
+                network = await networks_store.set_circuit(connection, code, share, note, datetime.now(UTC))
+                if network is not None:
+                    await networks_store.tell(connection, [changed_event(network, "")])
+                    log.info("a network's health", extra={"network": code, "share": share, "cause": note})
+            self._told[code] = share
+
+    def _note(self, network_code: str, cause: str) -> None:
+        self._causes[network_code] = cause
+        # What another dispatcher told meanwhile may be what this one told last.
+        self._told.pop(network_code, None)
+        self.changed.set()
+
+    async def _reports(self) -> list[Report]:
+        try:
+            async with asyncio.timeout(self._limits.redis_timeout_ms / 1000):
+                return await read_board(self._board, self._limits)
+        except (RedisError, OSError, TimeoutError):
+            # Whether others reach it is not known: what this process finds out counts.
+            return []
+
+
+class NetworkWatch:
+    """Probes one network while it is down, and takes its unanswered offers back."""
+
+    def __init__(
+        self, code: str, adapter: NetworkAdapter, dependency: Dependency, primary: asyncpg.Pool, limits: DispatchLimits
+    ) -> None:
+        self._code = code
+        self._adapter = adapter
+        self._dependency = dependency
+        self._primary = primary
+        self._limits = limits
+        self.changed = asyncio.Event()
+        dependency.on_change(lambda _: self.changed.set())
+
+    async def look(self) -> None:
+        """Do what a network that is down needs. Raises what the database raises."""
+        if self._dependency.share:
+            return
+        await self._withdraw()
+        if self._dependency.is_probe_due:
+            try:
+                await self._dependency.call(self._adapter.ping)
+            except DependencyError as error:
+                log.info("a network is still down", extra={"network": self._code, "error": error_text(error)})
+            except Exception:  # it is down anyway; whatever its answer was, the next look is soon
+                log.exception("a network cannot be probed", extra={"network": self._code})
+
+    async def _withdraw(self) -> None:
+        while True:
+            async with self._primary.acquire() as connection, visible(connection, OPERATOR):
+                found = await store.open_offers(connection, self._code, self._limits.withdrawn_at_once_max)
+                moves = [
+                    Move(
+                        delivery_id=delivery_id,
+                        to_state=DeliveryState.PENDING,
+                        actor=Actor.MATCHER,
+                        reason=REASON,
+                        offer_id=offer_id,
+                        offer_becomes=OfferState.WITHDRAWN,
+                    )
+                    for offer_id, delivery_id in found
+                ]
+                # One that was answered a moment ago is refused, and that is its answer.
+                outcomes = await transition(connection, moves, datetime.now(UTC), moved_event) if moves else []
+            moved = sum(isinstance(outcome, Moved) for outcome in outcomes)
+            metrics.WITHDRAWN.labels(self._code).inc(moved)
+            if len(found) < self._limits.withdrawn_at_once_max or not moved:
+                return

@@ -1,0 +1,115 @@
+"""Where providers call back: POST /receipts/<provider>. What is not theirs is refused, counted, and changes nothing.
+
+The provider's own file verifies a callback. Here it is bounded, taken once, and believed where the lifecycle lets it.
+"""
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import asyncpg
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from libs.postgres.errors import UNREACHABLE
+from libs.postgres.tenancy import visible
+from libs.privacy.vault import Vault
+from libs.telemetry import error_text
+from services.notification import metrics
+from services.notification.providers.base import Provider
+from services.notification.providers.outgoing import AddressNews, Callback, Receipt, ReceiptError
+from services.notification.receipts import store
+from services.notification.recipients import places, suppressing
+from services.notification.sending.store import receive
+from services.notification.visibility import OPERATOR
+
+log = logging.getLogger("notification")
+
+# What is not theirs gets as little of an answer as possible.
+_STATUS = {"forged": 403, "stale": 409, "replayed": 409, "oversized": 413, "unreadable": 400}
+
+
+class ReceiptLimits(BaseModel):
+    """What a callback may hold."""
+
+    model_config = ConfigDict(frozen=True)
+
+    body_bytes_max: int = Field(65_536, ge=1, description="Longest body of a callback")
+
+
+class ReceiptEndpoint:
+    """Takes callbacks for every provider in use."""
+
+    def __init__(
+        self, primary: asyncpg.Pool, providers: Mapping[str, Provider], vault: Vault, limits: ReceiptLimits
+    ) -> None:
+        self._primary = primary
+        self._providers = providers
+        self._vault = vault
+        self._limits = limits
+
+    @property
+    def route(self) -> Route:
+        """The route."""
+        return Route("/receipts/{provider}", self.answer, methods=["POST"])
+
+    async def answer(self, request: Request) -> Response:
+        """Take one callback."""
+        name = request.path_params["provider"]
+        provider = self._providers.get(name)
+        if provider is None:
+            return Response(status_code=404)
+        try:
+            outcome = await self._take(provider, request)
+        except ReceiptError as error:
+            metrics.RECEIPTS.labels(name, error.outcome).inc()
+            log.warning("a callback is refused", extra={"provider": name, "outcome": error.outcome})
+            return Response(status_code=_STATUS.get(error.outcome, 400))
+        except UNREACHABLE as error:
+            # The provider calls again.
+            log.warning("a callback was not taken", extra={"provider": name, "error": error_text(error)})
+            return Response(status_code=503, headers={"Retry-After": "5"})
+        metrics.RECEIPTS.labels(name, outcome).inc()
+        return Response(status_code=204)
+
+    async def _take(self, provider: Provider, request: Request) -> str:
+        body = await self._body(request)
+        headers = {key.lower(): value for key, value in request.headers.items()}
+        said = provider.receipt_of(Callback(request.url.query, headers, body))
+        if said is None:
+            return "of no interest"
+        digest = hashlib.sha256(f"{provider.name}\n{request.url.query}\n".encode() + body).digest()
+        async with self._primary.acquire() as connection, visible(connection, OPERATOR):
+            if not await store.take(connection, digest, datetime.now(UTC)):
+                raise ReceiptError("replayed")
+            if isinstance(said, AddressNews):
+                return await self._heard(connection, said)
+            return await self._believed(connection, provider.name, said)
+
+    async def _body(self, request: Request) -> bytes:
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > self._limits.body_bytes_max:
+                raise ReceiptError("oversized")
+        return body
+
+    async def _believed(self, connection: asyncpg.Connection, provider: str, receipt: Receipt) -> str:
+        moved = await receive(connection, provider, receipt, datetime.now(UTC))
+        if receipt.suppress:
+            for recipient_id, channel in moved:
+                sealed = await store.address_of(connection, recipient_id, channel)
+                if sealed is not None:
+                    address = self._vault.open(sealed, places.ADDRESS)
+                    await suppressing.suppress(connection, self._vault, channel, address, receipt.suppress)
+        return receipt.state.value if moved else "changes nothing"
+
+    async def _heard(self, connection: asyncpg.Connection, news: AddressNews) -> str:
+        if news.suppress:
+            await suppressing.suppress(connection, self._vault, news.channel, news.address, news.suppress)
+            return "suppressed"
+        await suppressing.lift(connection, self._vault, news.channel, news.address, "STOP")
+        return "lifted"

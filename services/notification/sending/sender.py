@@ -1,0 +1,283 @@
+"""Sends what is due. The protocol that keeps promise 5:
+
+1. One transaction locks messages that are due, and writes down an attempt for each, with its provider and its words.
+2. Only when that is committed the provider is asked, once.
+3. The answer is written down. Whoever dies between 2 and 3 leaves an attempt whose lease ends: the sweeper calls it
+   unknown. It is resolved by what the provider says, and never sent again but by a person's wish.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from uuid import UUID
+
+import asyncpg
+from pydantic import BaseModel, ConfigDict, Field
+
+from libs.ids import new_id
+from libs.postgres.batcher import MicroBatcher
+from libs.postgres.errors import UNREACHABLE
+from libs.telemetry import error_text
+from services.notification import metrics
+from services.notification.messages.lifecycle import MessageState
+from services.notification.planning.rules import WEBHOOK
+from services.notification.providers.outgoing import Accepted, Outgoing
+from services.notification.providers.webhook import GONE
+from services.notification.recipients import suppressing
+from services.notification.sending import store
+from services.notification.sending.carriers import Carrier, Places, Routes, end_of
+from services.notification.sending.outcomes import AttemptEnd, Next, RetryLimits, Tried, after
+from services.notification.sending.store import Begun, Finished
+from services.notification.sending.waiting import Unsent, Waiting, Writer, unsent
+from services.notification.templates.language import TemplateTextError
+from services.notification.webhooks import health
+
+log = logging.getLogger("notification")
+
+
+class SendLimits(BaseModel):
+    """How much is sent at once, and how patiently."""
+
+    model_config = ConfigDict(frozen=True)
+
+    batch_messages_max: int = Field(100, ge=1, description="Messages taken up in one transaction")
+    batch_messages_min: int = Field(24, ge=1, description="Room for fewer is not filled while attempts are under way")
+    poll_s: float = Field(0.2, gt=0, description="Time between looks for what is due on a channel where nothing is")
+    outage_wait_s: float = Field(0.5, gt=0, description="Wait after a failure of the database, before the next try")
+    lease_margin_s: float = Field(10.0, gt=0, description="An attempt is lost this long after its provider's deadline")
+    digest_every_s: float = Field(900, ge=0, description="Who got a digest, or what could be in one, waits this long")
+    digest_messages_max: int = Field(50, ge=1, description="Messages that one digest tells of")
+    digest_recipients_max: int = Field(20, ge=1, description="Digests begun in one transaction")
+    results_waiting_max: int = Field(10_000, ge=1, description="Outcomes that may wait to be written down")
+    look_up_after_s: float = Field(5.0, ge=0, description="A provider is asked about an unknown outcome after this")
+    webhook_failures_max: int = Field(
+        5, ge=1, description="Messages in a row that failed for good and disable a merchant's webhook"
+    )
+    drain_s: float = Field(20.0, gt=0, description="How long attempts that have begun may take to end after a stop")
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """Messages that are sent together, with everything decided."""
+
+    together: tuple[Waiting, ...]
+    carrier: Carrier
+    outgoing: Outgoing
+    content_sealed: bytes
+
+    @property
+    def begun(self) -> Begun:
+        ids = tuple(waiting.id for waiting in self.together)
+        return Begun(self.outgoing.attempt_id, ids, self.carrier.name, self.content_sealed)
+
+
+@dataclass(slots=True)
+class _Taking:
+    """What is decided about the messages that are due."""
+
+    places: Places
+    writer: Writer
+    now: datetime
+    ready: list[_Ready] = field(default_factory=list)
+    ended: list[tuple[UUID, Unsent]] = field(default_factory=list)
+    # Nobody who could be asked has not refused them.
+    postponed: list[UUID] = field(default_factory=list)
+    digested: list[UUID] = field(default_factory=list)
+
+    def prepare(self, together: Sequence[Waiting]) -> bool:
+        """Decide about messages to one recipient; whether they are sent."""
+        checked = [(waiting, unsent(waiting, self.now)) for waiting in together]
+        self.ended += [(waiting.id, why) for waiting, why in checked if why is not None]
+        good = tuple(waiting for waiting, why in checked if why is None)
+        if not good:
+            return False
+        first = good[0]
+        try:
+            words = self.writer.words_of(good)
+        except TemplateTextError as error:
+            log.warning("no words for a message", extra={"message_id": str(first.id), "error": str(error)})
+            self.ended += [(waiting.id, Unsent(MessageState.FAILED, "NO_WORDS")) for waiting in good]
+            return False
+        carrier = self.places.take(first.refused_by)
+        if carrier is None:
+            self.postponed += [waiting.id for waiting in good]
+            return False
+        outgoing = Outgoing(
+            new_id(), first.id, first.channel, first.merchant_id, self.writer.address_of(first), words,
+            self.writer.secrets_of(first),
+        )  # fmt: skip
+        self.ready.append(_Ready(good, carrier, outgoing, self.writer.sealed(words)))
+        return True
+
+
+class Sender:
+    """One sender among any number: they share what is due by its row locks."""
+
+    def __init__(
+        self,
+        primary: asyncpg.Pool,
+        routes: Routes,
+        writer: Writer,
+        limits: SendLimits,
+        retry: RetryLimits,
+        webhook_retry: RetryLimits,
+    ) -> None:
+        self._primary = primary
+        self._routes = routes
+        self._writer = writer
+        self._limits = limits
+        self._retries = {channel: webhook_retry if channel == WEBHOOK else retry for channel in routes}
+        self._results: MicroBatcher[Finished, None] = MicroBatcher(
+            self._write_results, batch_items_max=500, queue_items_max=limits.results_waiting_max, writers=1
+        )
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._freed = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Send until `stop` is set, then let what has begun end."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._results.run())
+            channels = [group.create_task(self._channel(group, channel, stop)) for channel in self._routes]
+            await asyncio.wait(channels)
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=self._limits.drain_s)
+            for task in self._tasks:
+                task.cancel()
+            await self._results.close()
+
+    async def _channel(self, group: asyncio.TaskGroup, channel: str, stop: asyncio.Event) -> None:
+        """Send what is due on one channel: no provider's trouble on another is in its way."""
+        while not stop.is_set():
+            self._freed.clear()
+            try:
+                ready = await self._take(channel)
+            except UNREACHABLE as error:
+                log.warning("nothing taken up", extra={"channel": channel, "error": error_text(error)})
+                await _wait(stop, self._limits.outage_wait_s)
+                continue
+            for one in ready:
+                task = group.create_task(self._send(one))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            if not ready and not stop.is_set():
+                # As soon as an attempt has ended, there may be room for another.
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._freed.wait() if self._tasks else stop.wait(), self._limits.poll_s)
+
+    async def _take(self, channel: str) -> list[_Ready]:
+        """Take up what is due, and write down that it is about to be sent; none while nobody has room."""
+        limits, now = self._limits, datetime.now(UTC)
+        route = self._routes[channel]
+        if self._tasks and max(carrier.room for carrier in route) < limits.batch_messages_min:
+            # Another transaction for every place that gets free would cost more than what is sent in it.
+            return []
+        places = Places.on(route, limits.batch_messages_max)
+        if not places.left:
+            return []
+        taking = _Taking(places, self._writer, now)
+        try:
+            async with self._primary.acquire() as connection, connection.transaction():
+                due = await store.take(connection, channel, now, places.left)
+                digests = await store.take_digests(
+                    connection, channel, now, min(places.left, limits.digest_recipients_max), limits.digest_messages_max
+                )
+                for waiting in due:
+                    taking.prepare((waiting,))
+                for recipient_id, same in groupby(digests, lambda waiting: waiting.recipient_id):
+                    if taking.prepare(tuple(same)):
+                        taking.digested.append(recipient_id)
+                await self._write(connection, channel, taking)
+        except BaseException:
+            for one in taking.ready:
+                one.carrier.release()
+            raise
+        finally:
+            places.give_back()
+        for _, why in taking.ended:
+            metrics.UNSENT.labels(why.reason).inc()
+        return taking.ready
+
+    async def _write(self, connection: asyncpg.Connection, channel: str, taking: "_Taking") -> None:
+        now = taking.now
+        await store.end_unsent(connection, taking.ended, now)
+        await store.postpone(connection, taking.postponed, now + timedelta(seconds=self._retries[channel].not_asked_s))
+        if taking.digested:
+            later = now + timedelta(seconds=self._limits.digest_every_s)
+            await store.digested(connection, channel, taking.digested, later)
+        lease_s = max((one.carrier.deadline_s for one in taking.ready), default=0.0) + self._limits.lease_margin_s
+        lease_until = datetime.now(UTC) + timedelta(seconds=lease_s)
+        await store.begin(connection, [one.begun for one in taking.ready], now, lease_until)
+
+    async def _send(self, one: _Ready) -> None:
+        accepted, reason, suppress = Accepted(), "", ""
+        try:
+            accepted = await one.carrier.send(one.outgoing)
+            end = AttemptEnd.TAKEN
+        except Exception as error:  # noqa: BLE001 - whatever it was, the message's outcome follows from it
+            end, reason, suppress = end_of(error)
+            if end is AttemptEnd.UNKNOWN and one.carrier.provider.drops_repeats:
+                end = AttemptEnd.NOT_SENT
+            _log_end(one, end, error)
+        finally:
+            one.carrier.release()
+            self._freed.set()
+        channel = one.outgoing.channel
+        metrics.OUTCOMES.labels(channel, one.carrier.name, end.value).inc()
+        route = [carrier.name for carrier in self._routes[channel]]
+        first = one.together[0]
+        tried = Tried(one.carrier.name, route, first.refused_by, first.rounds, first.expires_at)
+        becomes = after(end, reason, tried, datetime.now(UTC), random.random(), self._retries[channel])  # noqa: S311 - spreads
+        if end is AttemptEnd.TAKEN:
+            becomes = replace(becomes, state=accepted.state)
+        await self._written(one, Finished(one.outgoing.attempt_id, accepted.provider_message_id, becomes), suppress)
+
+    async def _written(self, one: _Ready, finished: Finished, suppress: str) -> None:
+        """Write the outcome down. What cannot be written stays open, and is called unknown when its lease ends."""
+        outgoing = one.outgoing
+        try:
+            await self._results.submit(finished)
+            if suppress:
+                async with self._primary.acquire() as connection:
+                    await suppressing.suppress(
+                        connection, self._writer.vault, outgoing.channel, outgoing.address, suppress
+                    )
+            if outgoing.channel == WEBHOOK and outgoing.merchant_id is not None:
+                await self._note(outgoing.merchant_id, finished.next)
+        except UNREACHABLE as error:
+            extra = {"attempt_id": str(finished.attempt_id), "error": error_text(error)}
+            log.warning("an outcome was not written down", extra=extra)
+
+    async def _note(self, merchant_id: UUID, ended: Next) -> None:
+        """Note what a merchant's system did, where that is final."""
+        taken = ended.state is MessageState.DELIVERED
+        if taken or ended.state is MessageState.FAILED:
+            async with self._primary.acquire() as connection, connection.transaction():
+                await health.noted(
+                    connection, merchant_id, taken=taken, gone=ended.reason == GONE,
+                    failures_max=self._limits.webhook_failures_max,
+                )  # fmt: skip
+
+    async def _write_results(self, finished: Sequence[Finished]) -> Sequence[None]:
+        now = datetime.now(UTC)
+        look_at = now + timedelta(seconds=self._limits.look_up_after_s)
+        async with self._primary.acquire() as connection:
+            await store.finish(connection, finished, now, look_at)
+        return [None] * len(finished)
+
+
+def _log_end(one: _Ready, end: AttemptEnd, error: Exception) -> None:
+    extra = {"attempt_id": str(one.outgoing.attempt_id), "provider": one.carrier.name, "outcome": end.value}
+    if end is AttemptEnd.UNKNOWN:
+        log.warning("nobody knows whether a message was sent", extra=extra | {"error": type(error).__name__})
+    else:
+        log.info("a message was not sent", extra=extra | {"error": type(error).__name__})
+
+
+async def _wait(stop: asyncio.Event, wait_s: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), wait_s)

@@ -1,0 +1,54 @@
+"""The one place where the reconciliation api is wired."""
+
+import asyncio
+
+from lastmile.reconciliation.v1 import ledger_pb2, ledger_pb2_grpc, rate_card_pb2, rate_card_pb2_grpc
+
+from libs.grpc_server.identity import TokenVerifier
+from libs.grpc_server.server import GrpcServer
+from libs.grpc_server.validation import warm
+from libs.postgres.errors import translate
+from libs.postgres.pool import create_pool
+from libs.postgres.querying import QueryServers, querying
+from libs.telemetry.metrics import serve_metrics
+from services.reconciliation.database import Database
+from services.reconciliation.ledger.servicer import LedgerServicer
+from services.reconciliation.rate_cards.servicer import RateCardServicer
+from services.reconciliation.settings import ApiSettings
+
+SERVICES = (
+    ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"].full_name,
+    rate_card_pb2.DESCRIPTOR.services_by_name["RateCardService"].full_name,
+)
+
+
+async def serve_api(settings: ApiSettings, stop: asyncio.Event) -> None:
+    """Answer the reconciliation service's calls until `stop` is set, then drain."""
+    dsn = str(settings.reconciliation_dsn)
+    servers = QueryServers(str(settings.reconciliation_query_dsn), str(settings.reconciliation_fallback_dsn), dsn)
+    async with (
+        await create_pool(dsn, settings.reconciliation_primary_pool, "reconciliation-api") as primary,
+        querying(
+            servers,
+            "reconciliation-api",
+            settings.reconciliation_query_pool,
+            settings.reconciliation_fallback_pool,
+            settings.reconciliation_clock,
+            settings.reconciliation_replica,
+        ) as queries,
+    ):
+        server = GrpcServer(
+            f"{settings.host}:{settings.reconciliation_port}",
+            SERVICES,
+            TokenVerifier(settings.token_public_key_file),
+            settings.reconciliation_server,
+            translate,
+        )
+        database = Database(primary, queries)
+        ledger_pb2_grpc.add_LedgerServiceServicer_to_server(LedgerServicer(database), server.server)
+        rate_card_pb2_grpc.add_RateCardServiceServicer_to_server(
+            RateCardServicer(database, settings.rate_card_notice_s), server.server
+        )
+        warm(rate_card_pb2.CreateRateCardRequest())
+        with serve_metrics(settings.host, settings.reconciliation_metrics_port):
+            await server.serve(stop)

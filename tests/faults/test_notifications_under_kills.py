@@ -1,0 +1,163 @@
+"""Planners and senders killed again and again while their provider fails in every way: no message is sent twice.
+
+The provider's own records are the proof: it was asked over real sockets, by processes as production runs them.
+"""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+import redis.asyncio as redis
+
+from libs.embedded.stack import EmbeddedServers, free_ports
+from tests.events import Writer
+from tests.notifications import Notifications, Story, notifications_on
+from tests.peers.twilio import Fault, TwilioPeer, twilio_peer
+
+DELIVERIES, KILLS, DEADLINE_S = 1_200, 12, 90.0
+# One in twenty of each kind that nobody can tell from the others, and some that can be told.
+FAULTS = [
+    *[Fault.TAKEN_THEN_HANG, Fault.TAKEN_THEN_RESET, Fault.TAKEN_THEN_GARBAGE, Fault.HANG_BEFORE, Fault.RESET_BEFORE],
+    *[Fault.SERVER_ERROR, Fault.REFUSED_429, Fault.REJECTED_INVALID],
+    *[Fault.NONE] * 152,
+]  # fmt: skip
+QUICK = {
+    "LASTMILE_NOTIFICATION_ROUTES": json.dumps({"sms": ["twilio"], "email": ["inbox"]}),
+    "LASTMILE_NOTIFICATION_PLAN__QUIET_FROM_MIN": "0",
+    "LASTMILE_NOTIFICATION_PLAN__QUIET_UNTIL_MIN": "0",
+    "LASTMILE_NOTIFICATION_CONSUMER__LEASE_TTL_S": "1",
+    "LASTMILE_NOTIFICATION_CONSUMER__LEASE_RENEW_S": "0.2",
+    "LASTMILE_NOTIFICATION_CONSUMER__BATCH_EVENTS_MAX": "50",
+    "LASTMILE_NOTIFICATION_SEND__LEASE_MARGIN_S": "0.5",
+    "LASTMILE_NOTIFICATION_SEND__LOOK_UP_AFTER_S": "0.5",
+    "LASTMILE_NOTIFICATION_SEND__POLL_S": "0.05",
+    "LASTMILE_NOTIFICATION_SWEEP__EVERY_S": "0.2",
+    "LASTMILE_NOTIFICATION_SWEEP__LOOK_AGAIN_S": "0.5",
+    "LASTMILE_NOTIFICATION_RETRY__DELAYS_S": "[0.1, 0.1, 0.1, 0.1, 0.1]",
+    "LASTMILE_NOTIFICATION_RETRY__NOT_ASKED_S": "0.1",
+    "LASTMILE_NOTIFICATION_TWILIO_RATE_PER_S_MAX": "1000",
+    "LASTMILE_NOTIFICATION_TWILIO_LIMITS": json.dumps(
+        {"deadline_ms": 3_000, "attempt_ms": 2_000, "wait_ms_max": 900, "at_once_max": 16, "failures_max": 1_000}
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedServers]:
+    with EmbeddedServers(tmp_path_factory.mktemp("notifications") / "home") as started:
+        yield started
+
+
+class Worker:
+    """A process of the service that is started again whenever it is killed."""
+
+    def __init__(self, kind: str, environment: Mapping[str, str], log: Path) -> None:
+        self._command = [sys.executable, "-m", "services.notification", kind]
+        ports = free_ports(2)
+        own = {
+            f"LASTMILE_NOTIFICATION_{kind.upper()}_PORT": str(ports[0]),
+            f"LASTMILE_NOTIFICATION_{kind.upper()}_METRICS_PORT": "0",
+        }
+        if kind == "consumer":
+            own[f"LASTMILE_NOTIFICATION_{kind.upper()}_METRICS_PORT"] = str(ports[1])
+        self._environment = {**environment, **own}
+        self._log = log
+        self.start()
+
+    def start(self) -> None:
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(self._command, env=self._environment, stdout=output, stderr=output)
+
+    def kill(self) -> None:
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait(10)
+        self.start()
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(30)
+
+
+async def tell(notifications: Notifications, client: redis.Redis) -> list[tuple[Story, str]]:
+    """Publish deliveries of a few cities, each delivered to a customer of its own; return them with the numbers."""
+    told: list[tuple[Story, str]] = []
+    for city in range(4):
+        first = notifications.story()
+        writer = Writer(client, first.city_code)
+        await writer.append(*(event.raw for event in first.prologue()))
+        for number in range(DELIVERIES // 4):
+            story, phone = first.next_delivery(), f"+9198{city}{number:07}"
+            told.append((story, phone))
+            await writer.append(story.created(phone).raw, story.became("delivered").raw)
+    return told
+
+
+async def counts(owner: asyncpg.Connection) -> Counter[str]:
+    rows = await owner.fetch("SELECT state, count(*) AS n FROM notification.messages GROUP BY state")
+    return Counter({row["state"]: row["n"] for row in rows})
+
+
+async def settled(owner: asyncpg.Connection, peer: TwilioPeer) -> bool:
+    """Whether everything was planned and is done with, and all that was taken is known to be."""
+    now = await counts(owner)
+    return now.total() == DELIVERIES and not now["planned"] + now["sending"] and now["sent"] == len(peer.taken)
+
+
+async def test_no_message_is_sent_twice_whoever_dies(servers: EmbeddedServers, tmp_path: Path) -> None:
+    chance = random.Random(5)
+    async with (
+        twilio_peer(lambda _: chance.choice(FAULTS)) as peer,
+        notifications_on(servers) as notifications,
+        redis.from_url(servers.redis_url) as client,
+    ):
+        told = await tell(notifications, client)
+        environment = os.environ | servers.service_environment | QUICK | peer.environment
+        log = tmp_path / "workers.log"
+        workers = [Worker(kind, environment, log) for kind in ("consumer", "sender", "sender")]
+        owner = await asyncpg.connect(servers.dsn())
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                for _ in range(KILLS):
+                    # Whoever has come to work is killed in the middle of it.
+                    before = len(peer.taken)
+                    while len(peer.taken) < min(before + DELIVERIES // (2 * KILLS), DELIVERIES * 9 // 10):
+                        await asyncio.sleep(0.01)
+                    victim = chance.choice(workers)
+                    await asyncio.to_thread(victim.kill)
+                while not await settled(owner, peer):
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            now = await counts(owner)
+            raise AssertionError(f"{now}, {len(peer.taken)} taken\n{log.read_text()[-4_000:]}") from None
+        finally:
+            await asyncio.gather(*(asyncio.to_thread(worker.stop) for worker in workers))
+        await _prove(owner, peer, told)
+        await owner.close()
+
+
+async def _prove(owner: asyncpg.Connection, peer: TwilioPeer, told: list[tuple[Story, str]]) -> None:
+    rows: list[dict[str, Any]] = [dict(row) for row in await owner.fetch("SELECT * FROM notification.messages")]
+    state_of = {row["delivery_id"]: row["state"] for row in rows}
+    assert len(rows) == len(state_of) == len(told)
+    taken = Counter(message.to for message in peer.taken)
+    assert max(taken.values()) == 1, [number for number, times in taken.items() if times > 1]
+    listed: Counter[tuple[str, int]] = Counter()
+    for story, phone in told:
+        listed[state_of[uuid.UUID(story.delivery_id)], taken[phone]] += 1
+    # What was taken is known as sent; what nobody knows of is called so, and the provider has not taken it.
+    assert set(listed) <= {("sent", 1), ("failed", 0), ("outcome_unknown", 0)}, listed
+    assert listed["sent", 1] > DELIVERIES * 0.9
+    assert listed["outcome_unknown", 0] > 0
+    attempts = await owner.fetch("SELECT id, count(*) AS n FROM notification.attempts GROUP BY id HAVING count(*) > 1")
+    assert attempts == []

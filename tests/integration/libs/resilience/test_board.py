@@ -1,0 +1,134 @@
+"""Circuits shared by processes through a real Redis: each board here stands for a process."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from uuid import uuid4
+
+import pytest
+import redis.asyncio as redis
+
+from libs.embedded.stack import EmbeddedServers
+from libs.resilience.board import BoardLimits, CircuitBoard, read_board
+from libs.resilience.circuit import CircuitState
+from libs.resilience.dependency import Dependency
+from libs.resilience.errors import CallFailedError, Outcome
+from libs.resilience.limits import DependencyLimits
+from libs.resilience.verdict import Verdict
+from tests.consumers import until
+
+LIMITS = BoardLimits(beat_ms=20, life_ms=60_000, retry_ms=20, block_ms=200)
+DOWN = Verdict(counts=True, retryable=False, outcome=Outcome.UNKNOWN)
+
+
+def dependency(name: str) -> Dependency:
+    limits = DependencyLimits(failures_max=1, open_ms=100, return_ms=1_000)
+    return Dependency(name, limits, lambda error: DOWN if isinstance(error, OSError) else None)
+
+
+async def fail(peer: Dependency) -> None:
+    async def refuse() -> None:
+        raise OSError("refused")
+
+    with pytest.raises(CallFailedError):
+        await peer.call(refuse)
+
+
+async def answer() -> str:
+    return "yes"
+
+
+@asynccontextmanager
+async def process(url: str, *shared: Dependency, limits: BoardLimits = LIMITS) -> AsyncIterator[str]:
+    name = uuid4().hex
+    board = CircuitBoard(url, name, limits)
+    for one in shared:
+        board.add(one)
+    running = asyncio.create_task(board.run())
+    try:
+        yield name
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+async def test_what_one_process_finds_down_is_known_to_all_and_each_heals_by_its_own_probe(
+    embedded_servers: EmbeddedServers,
+) -> None:
+    url, name = embedded_servers.redis_url, f"peer-{uuid4().hex}"
+    first, second = dependency(name), dependency(name)
+    async with redis.from_url(url) as client, process(url, first) as one, process(url, second) as two:
+
+        async def states() -> dict[str, CircuitState]:
+            return {r.process: r.state for r in await read_board(client, LIMITS) if r.dependency == name}
+
+        async def told(expected: dict[str, CircuitState]) -> bool:
+            return await states() == expected
+
+        await until(lambda: told({one: CircuitState.CLOSED, two: CircuitState.CLOSED}))
+        await fail(first)
+        await until(lambda: told({one: CircuitState.OPEN, two: CircuitState.OPEN}))
+        await until(lambda: second.is_probe_due)
+        assert await second.call(answer) == "yes"
+        await until(lambda: told({one: CircuitState.OPEN, two: CircuitState.RETURNING}))
+        await until(lambda: first.is_probe_due)
+        # That its own probe fails is its own business.
+        await fail(first)
+        await until(lambda: told({one: CircuitState.OPEN, two: CircuitState.CLOSED}))
+        reports = [r for r in await read_board(client, LIMITS) if r.dependency == name]
+        assert {r.process: (r.share, r.cause) for r in reports}[one] == (0.0, "OSError: refused")
+
+
+async def test_a_process_that_starts_learns_what_is_down(embedded_servers: EmbeddedServers) -> None:
+    url, name = embedded_servers.redis_url, f"peer-{uuid4().hex}"
+    first, second = dependency(name), dependency(name)
+    async with redis.from_url(url) as client, process(url, first):
+        await fail(first)
+
+        async def told() -> bool:
+            return any(r.dependency == name and r.state == "open" for r in await read_board(client, LIMITS))
+
+        await until(told)
+        async with process(url, second):
+            await until(lambda: second.state is CircuitState.OPEN)
+
+
+async def test_a_process_that_is_gone_is_forgotten(embedded_servers: EmbeddedServers) -> None:
+    url, name = embedded_servers.redis_url, f"peer-{uuid4().hex}"
+    short = LIMITS.model_copy(update={"life_ms": 200})
+    async with redis.from_url(url) as client:
+
+        async def known() -> int:
+            return sum(r.dependency == name for r in await read_board(client, short))
+
+        async with process(url, dependency(name), limits=short):
+            await until(lambda: _equal(known, 1))
+        await until(lambda: _equal(known, 0))
+
+
+async def test_without_redis_circuits_go_by_what_their_process_finds_out_and_are_told_when_it_is_back(
+    embedded_servers: EmbeddedServers,
+) -> None:
+    url, name = embedded_servers.redis_url, f"peer-{uuid4().hex}"
+    first, second = dependency(name), dependency(name)
+    slow = LIMITS.model_copy(update={"redis_timeout_ms": 100})
+    async with redis.from_url(url) as client, process(url, first, limits=slow), process(url, second, limits=slow):
+        await until(lambda: _equal(lambda: _known(client, name), 2))
+        embedded_servers.kill("valkey", signal.SIGSTOP)
+        try:
+            await fail(first)
+            assert first.state is CircuitState.OPEN
+            assert second.state is CircuitState.CLOSED
+        finally:
+            embedded_servers.kill("valkey", signal.SIGCONT)
+        await until(lambda: second.state is not CircuitState.CLOSED)
+
+
+async def _known(client: redis.Redis, name: str) -> int:
+    return sum(report.dependency == name for report in await read_board(client, LIMITS))
+
+
+async def _equal(count: Callable[[], Awaitable[int]], expected: int) -> bool:
+    return await count() == expected

@@ -1,0 +1,23 @@
+"""The notification service's tables on the real servers, empty before each test: a sender takes whatever is due."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from libs.embedded.stack import EmbeddedServers
+from tests.notifications import Notifications, notifications_on
+
+
+@pytest.fixture(scope="module")
+async def on_servers(embedded_servers: EmbeddedServers) -> AsyncIterator[Notifications]:
+    async with notifications_on(embedded_servers) as made:
+        yield made
+
+
+@pytest.fixture
+async def notifications(on_servers: Notifications, embedded_servers: EmbeddedServers) -> Notifications:
+    owner = await asyncpg.connect(embedded_servers.dsn())
+    await owner.execute("TRUNCATE notification.messages, notification.attempts, notification.suppressions")
+    await owner.close()
+    return on_servers

@@ -1,0 +1,258 @@
+"""Alerts on the real servers: one for each outage, whoever dies, told once to those whom it concerns."""
+
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import redis.asyncio as redis
+from lastmile.assignment.v1 import assignment_pb2, delivery_pb2, partner_pb2
+from lastmile.events.v1 import event_pb2
+
+from libs.embedded.stack import EmbeddedServers
+from libs.ids import new_id
+from libs.resilience.board import read_board
+from libs.resilience.circuit import CircuitState
+from libs.streams.codec import Event, decode
+from services.assignment.events import event_text, timestamp
+from services.notification.alerts.observing import store as observing
+from services.notification.alerts.signals import SignalLimits
+from services.notification.handlers.outage_facts import OutageFacts
+from services.notification.providers.inbox import InboxProvider, InboxSettings
+from services.notification.sending.carriers import Carrier
+from tests.alerters import (
+    Peer,
+    alerter_process,
+    alerting,
+    alerts_of,
+    set_contact,
+    set_ops_contact,
+    shared_peer,
+    told_of,
+)
+from tests.consumers import until
+from tests.notifications import Notifications, phone_number, sending
+
+
+@pytest.fixture
+async def network(embedded_servers: EmbeddedServers) -> AsyncIterator[Peer]:
+    async with shared_peer(embedded_servers, "network:") as peer:
+        yield peer
+
+
+def event(message: event_pb2.Event, subject: str, merchant_id: str = "") -> Event:
+    text = event_text(
+        message, subject=subject, city_code="T1", sequence=1, at=datetime.now(UTC), merchant_id=merchant_id
+    )
+    return decode("test", "1-0", text.encode())
+
+
+def lent(partner_id: str, network_code: str) -> Event:
+    partner = partner_pb2.Partner(id=partner_id, version=1)
+    partner.profile.network_code = network_code
+    changed = event_pb2.PartnerChanged(partner=partner)
+    return event(event_pb2.Event(partner_changed=changed), f"partners/{partner_id}")
+
+
+def moved(delivery_id: str, merchant_id: str, partner_id: str, to_state: str, reason: str = "") -> Event:
+    change = delivery_pb2.DeliveryChange(
+        to_state=delivery_pb2.DeliveryState.Value(f"DELIVERY_STATE_{to_state}"),
+        reason=reason,
+        partner_id=partner_id,
+        recorded_at=timestamp(datetime.now(UTC)),
+    )
+    offer = assignment_pb2.Offer(id=str(new_id()), delivery_id=delivery_id, partner_id=partner_id)
+    data = event_pb2.DeliveryStateChanged(delivery_id=delivery_id, change=change, offer=offer)
+    return event(event_pb2.Event(delivery_state_changed=data), f"deliveries/{delivery_id}", merchant_id)
+
+
+async def test_of_two_alerters_one_tells_and_when_it_is_killed_the_other_goes_on(
+    notifications: Notifications, embedded_servers: EmbeddedServers, network: Peer
+) -> None:
+    primary = notifications.primary
+    await set_ops_contact(primary, notifications.vault)
+    async with alerter_process(embedded_servers) as first, alerter_process(embedded_servers) as second:
+
+        async def one_leads() -> bool:
+            return await first.leads() or await second.leads()
+
+        async def is_told(count: int) -> bool:
+            alerts = await alerts_of(primary, network.name)
+            return bool(alerts) and len(await told_of(primary, alerts[0]["id"])) == count
+
+        await until(one_leads)
+        await network.fail()
+        await until(lambda: is_told(1))
+        leader, standby = (first, second) if await first.leads() else (second, first)
+        assert not await standby.leads()
+        await leader.kill()
+        await until(standby.leads)
+        await network.heal()
+        await until(lambda: is_told(2))
+    (alert,) = await alerts_of(primary, network.name)
+    assert (alert["state"], alert["symptoms"], alert["relapses"]) == ("recovered", ["circuit_open"], 0)
+    raised, over = await told_of(primary, alert["id"])
+    assert (raised["status"], raised["audience"], raised["channel"], raised["priority"]) == (
+        "alert_raised", "ops", "email", 0,
+    )  # fmt: skip
+    assert (over["status"], over["state"]) == ("alert_over", "planned")
+
+
+async def test_ops_get_an_alert_and_its_end_by_e_mail(
+    notifications: Notifications, embedded_servers: EmbeddedServers, network: Peer
+) -> None:
+    primary, settings = notifications.primary, InboxSettings()
+    await set_ops_contact(primary, notifications.vault)
+    carrier = Carrier(InboxProvider(settings, primary, notifications.vault), settings)
+    async with alerting(primary, embedded_servers), sending(notifications.sender({"email": [carrier]})):
+
+        async def states() -> list[str]:
+            alerts = await alerts_of(primary, network.name)
+            return [message["state"] for alert in alerts for message in await told_of(primary, alert["id"])]
+
+        async def have_arrived(count: int) -> bool:
+            return await states() == ["delivered"] * count
+
+        await network.fail()
+        await until(lambda: have_arrived(1))
+        await network.heal()
+        await until(lambda: have_arrived(2))
+    row = await primary.fetchrow(
+        "SELECT content_sealed FROM notification.inbox WHERE channel = 'email' ORDER BY id DESC LIMIT 1"
+    )
+    text = notifications.vault.open(row["content_sealed"], b"message content")
+    assert "Over: partner network" in text
+    assert "It is over, after 1 minute." in text
+
+
+async def test_flapping_stays_one_alert(
+    notifications: Notifications, embedded_servers: EmbeddedServers, network: Peer
+) -> None:
+    primary = notifications.primary
+    await set_ops_contact(primary, notifications.vault)
+    async with alerting(primary, embedded_servers, healed_s=60):
+
+        async def comes_and_goes() -> bool:
+            await network.fail()
+            await until(lambda: network.dependency.is_probe_due)
+            await network.heal()
+            await until(lambda: is_well_on_board(embedded_servers, network))
+            return any(alert["relapses"] >= 3 for alert in await alerts_of(primary, network.name))
+
+        await until(comes_and_goes)
+    (alert,) = await alerts_of(primary, network.name)
+    assert len(await told_of(primary, alert["id"])) == 1
+    # No other test's alerter is to end it.
+    await primary.execute(
+        "UPDATE notification.alerts SET state = 'recovered', recovered_at = now() WHERE id = $1", alert["id"]
+    )
+
+
+async def is_well_on_board(servers: EmbeddedServers, network: Peer) -> bool:
+    async with redis.from_url(servers.redis_url) as client:
+        reports = [report for report in await read_board(client) if report.dependency == network.name]
+    return [report.state for report in reports] == [CircuitState.CLOSED]
+
+
+async def test_a_merchant_is_told_only_of_its_own_and_only_if_it_asked(
+    notifications: Notifications, embedded_servers: EmbeddedServers, network: Peer
+) -> None:
+    primary = notifications.primary
+    await set_ops_contact(primary, notifications.vault)
+    asked, silent, unconcerned = (uuid.uuid4() for _ in range(3))
+    for merchant_id in (asked, silent, unconcerned):
+        await set_contact(primary, notifications.vault, "merchant", merchant_id, f"m{merchant_id.hex}@example.com")
+    for merchant_id in (asked, unconcerned):
+        await primary.execute("INSERT INTO notification.outage_news VALUES ($1, now())", merchant_id)
+    partner_id, code = str(new_id()), network.name.removeprefix("network:")
+    facts = OutageFacts(primary)
+    delivery_id = str(new_id())
+    await facts.handle([lent(partner_id, code)])
+    async with alerting(primary, embedded_servers):
+        await network.fail()
+        await facts.handle(
+            [
+                moved(delivery_id, str(asked), partner_id, "PENDING", "NETWORK_DOWN"),
+                moved(str(new_id()), str(silent), partner_id, "PENDING", "NETWORK_DOWN"),
+            ]
+        )
+        await facts.handle([moved(delivery_id, str(asked), str(new_id()), "OFFERED")])
+
+        async def told() -> list[tuple[str, object]]:
+            alerts = await alerts_of(primary, network.name)
+            found = [message for alert in alerts for message in await told_of(primary, alert["id"])]
+            return [(message["status"], message["merchant_id"]) for message in found]
+
+        async def impact() -> str:
+            return "".join(alert["impact"] for alert in await alerts_of(primary, network.name))
+
+        async def is_counted() -> bool:
+            known = await impact()
+            wanted = ('"partners": 1', '"offers_withdrawn": 2', '"deliveries_rematched": 1', '"merchants": 2')
+            return all(part in known for part in wanted)
+
+        await until(is_counted)
+
+        async def is_told() -> bool:
+            return ("outage_began", asked) in await told()
+
+        await until(is_told)
+        await network.heal()
+
+        async def is_over() -> bool:
+            return ("outage_over", asked) in await told()
+
+        await until(is_over)
+    merchants = [merchant_id for _, merchant_id in await told() if merchant_id is not None]
+    assert merchants == [asked, asked]
+    (alert,) = await alerts_of(primary, network.name)
+    texts = [message["variables"] for message in await told_of(primary, alert["id"]) if message["merchant_id"]]
+    assert "1 of your deliveries" in texts[0]
+    assert not any(code in text for text in texts)
+
+
+async def test_messages_that_wait_too_long_are_an_alert(
+    notifications: Notifications, embedded_servers: EmbeddedServers
+) -> None:
+    primary = notifications.primary
+    story = notifications.story()
+    await notifications.plan(*story.prologue(), story.created(phone_number()), story.became("out_for_delivery"))
+    await primary.execute("UPDATE notification.messages SET planned_at = planned_at - interval '10 minutes'")
+
+    async def state() -> str:
+        return "".join(alert["state"] for alert in await alerts_of(primary, "sms"))
+
+    async def is_state(wanted: str) -> bool:
+        return await state() == wanted
+
+    async with alerting(primary, embedded_servers, SignalLimits(queue_age_s_max=60)):
+        await until(lambda: is_state("open"))
+        (alert,) = await alerts_of(primary, "sms")
+        assert alert["what"].startswith("1 messages are due and wait, the first of them for 60")
+        assert '"messages_waiting": 1' in alert["impact"]
+        await primary.execute("UPDATE notification.messages SET state = 'sent'")
+        await until(lambda: is_state("recovered"))
+
+
+async def test_receipts_are_compared_with_those_of_before(notifications: Notifications) -> None:
+    primary, now = notifications.primary, datetime.now(UTC)
+    story = notifications.story()
+    await notifications.plan(*story.prologue(), story.created(phone_number()), story.became("delivered"))
+    (message,) = await notifications.messages(story)
+    for minutes_ago, state, count in ((60, "delivered", 9), (60, "sent", 1), (8, "sent", 5), (1, "sent", 7)):
+        ids = [
+            uuid.UUID(
+                int=((round((now - timedelta(minutes=minutes_ago)).timestamp() * 1000)) << 80)
+                + uuid.uuid4().int % (1 << 60)
+            )
+            for _ in range(count)
+        ]
+        await primary.executemany(
+            "INSERT INTO notification.attempts (id, message_id, channel, provider, provider_message_id, state, "
+            "requested_by, content_sealed, started_at, lease_until) "
+            "VALUES ($1, $2, 'sms', 'twilio', 'SM1', $3, '', '', now(), now())",
+            [(one, message["id"], state) for one in ids],
+        )
+    spans = (timedelta(minutes=5), timedelta(minutes=10), timedelta(hours=6))
+    (known,) = await observing.receipts(primary, now, *spans)
+    assert (known.taken, known.told, known.taken_before, known.told_before) == (5, 0, 10, 9)

@@ -1,0 +1,162 @@
+"""What providers call back: believed when it is theirs, refused and counted when it is not, and taken once."""
+
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
+
+import asyncpg
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from libs.embedded.stack import EmbeddedServers
+from libs.ids import floor_at
+from libs.postgres.pool import PoolLimits, create_pool
+from services.notification import metrics
+from services.notification.receipts.endpoint import ReceiptEndpoint, ReceiptLimits
+from services.notification.sending.carriers import Carrier
+from tests.notifications import Notifications, Story, phone_number, sending
+from tests.peers.twilio import ACCOUNT, CALLBACK_URL, Fault, TwilioPeer, signature, twilio_peer
+from tests.texts import ends_as, texted, twilio
+
+
+@pytest.fixture
+async def peer() -> AsyncIterator[TwilioPeer]:
+    async with twilio_peer() as made:
+        yield made
+
+
+@pytest.fixture
+async def carrier(peer: TwilioPeer) -> Carrier:
+    return twilio(peer)
+
+
+@pytest.fixture
+async def client(
+    embedded_servers: EmbeddedServers, notifications: Notifications, carrier: Carrier
+) -> AsyncIterator[httpx.AsyncClient]:
+    limits = ReceiptLimits(body_bytes_max=2_000)
+    async with await create_pool(embedded_servers.dsn("notification_api"), PoolLimits(), "test") as primary:
+        endpoint = ReceiptEndpoint(primary, {"twilio": carrier.provider}, notifications.vault, limits)
+        transport = httpx.ASGITransport(Starlette(routes=[endpoint.route]))
+        async with httpx.AsyncClient(transport=transport, base_url="http://receipts") as made:
+            yield made
+
+
+async def call_back(
+    client: httpx.AsyncClient, attempt_id: object, form: Mapping[str, str], signed: str | None = None
+) -> int:
+    """Call back about an attempt, as Twilio does; None of an attempt is what somebody says of its own accord."""
+    query = f"?attempt={attempt_id}" if attempt_id else ""
+    headers = {
+        "X-Twilio-Signature": signature(CALLBACK_URL + query, form) if signed is None else signed,
+        "Content-Type": "application/x-www-form-urlencoded",
+    }
+    response = await client.post(f"/receipts/twilio{query}", content=urlencode(form), headers=headers)
+    return response.status_code
+
+
+def status(state: str, sid: str = "SM1", **more: str) -> dict[str, str]:
+    return {"MessageSid": sid, "MessageStatus": state, "AccountSid": ACCOUNT, **more}
+
+
+async def sent(notifications: Notifications, carrier: Carrier) -> tuple[Story, object]:
+    story = await texted(notifications)
+    async with sending(notifications.sender({"sms": [carrier]})):
+        await ends_as(notifications, story, "sent")
+    return story, (await notifications.attempts(story))[0]["id"]
+
+
+def counted(outcome: str) -> float:
+    return float(metrics.RECEIPTS.labels("twilio", outcome)._value.get())
+
+
+async def test_a_receipt_says_that_a_message_has_arrived(
+    notifications: Notifications, client: httpx.AsyncClient, carrier: Carrier
+) -> None:
+    story, attempt_id = await sent(notifications, carrier)
+    assert await call_back(client, attempt_id, status("sent")) == 204
+    assert await call_back(client, attempt_id, status("delivered")) == 204
+    assert await notifications.states(story) == {("delivered", "sms"): "delivered"}
+    # One that was overtaken changes nothing.
+    assert await call_back(client, attempt_id, status("sent", "SM1", RawDlrDoneDate="1")) == 204
+    assert await notifications.states(story) == {("delivered", "sms"): "delivered"}
+
+
+async def test_a_receipt_resolves_what_nobody_knew(
+    notifications: Notifications, client: httpx.AsyncClient, carrier: Carrier, peer: TwilioPeer
+) -> None:
+    peer.choose = lambda _: Fault.TAKEN_THEN_RESET
+    story = await texted(notifications)
+    async with sending(notifications.sender({"sms": [carrier]})):
+        await ends_as(notifications, story, "outcome_unknown")
+    (taken,) = peer.taken
+    assert await call_back(client, taken.attempt_id, status("delivered", taken.sid)) == 204
+    assert await notifications.states(story) == {("delivered", "sms"): "delivered"}
+    (attempt,) = await notifications.attempts(story)
+    assert (attempt["provider_message_id"], attempt["next_look_at"]) == (taken.sid, None)
+
+
+async def test_what_is_not_theirs_is_refused_counted_and_changes_nothing(
+    notifications: Notifications, client: httpx.AsyncClient, carrier: Carrier
+) -> None:
+    story, attempt_id = await sent(notifications, carrier)
+    before = {name: counted(name) for name in ("forged", "replayed", "oversized", "stale", "unreadable")}
+    form = status("undelivered", ErrorCode="30005")
+    assert await call_back(client, attempt_id, form, "") == 403
+    assert await call_back(client, attempt_id, form, signature(CALLBACK_URL, form)) == 403
+    assert await call_back(client, attempt_id, status("failed"), signature(CALLBACK_URL, form)) == 403
+    assert await call_back(client, attempt_id, form | {"Padding": "x" * 2_000}) == 413
+    old = floor_at(datetime.now(UTC) - timedelta(days=8))
+    assert await call_back(client, old, form) == 409
+    assert await call_back(client, "no-uuid", form) == 400
+    assert (await client.post("/receipts/nobody")).status_code == 404
+    assert (await client.post("/receipts/twilio", content=b"\xff\xfe")).status_code == 400
+    assert await notifications.states(story) == {("delivered", "sms"): "sent"}
+    assert not await notifications.primary.fetchval("SELECT count(*) FROM notification.suppressions")
+    delivered = status("delivered")
+    assert await call_back(client, attempt_id, delivered) == 204
+    assert await call_back(client, attempt_id, delivered) == 409
+    after = {name: counted(name) - count for name, count in before.items()}
+    assert after == {"forged": 3, "replayed": 1, "oversized": 1, "stale": 1, "unreadable": 2}
+
+
+async def test_a_hard_bounce_suppresses_the_address(
+    notifications: Notifications, client: httpx.AsyncClient, carrier: Carrier
+) -> None:
+    story, attempt_id = await sent(notifications, carrier)
+    assert await call_back(client, attempt_id, status("undelivered", ErrorCode="30005")) == 204
+    assert await notifications.states(story) == {("delivered", "sms"): "failed"}
+    await notifications.plan(story.became("cancelled"))
+    async with sending(notifications.sender({"sms": [carrier]})):
+        await ends_as(notifications, story, "suppressed", "cancelled")
+
+
+async def test_stop_suppresses_and_start_lifts_only_that(
+    notifications: Notifications, client: httpx.AsyncClient
+) -> None:
+    phone = phone_number()
+
+    async def reasons() -> list[str]:
+        return [r["reason"] for r in await notifications.primary.fetch("SELECT reason FROM notification.suppressions")]
+
+    said = {"MessageSid": uuid.uuid4().hex, "From": phone, "Body": "Stop"}
+    assert await call_back(client, None, said) == 204
+    assert await reasons() == ["STOP"]
+    assert await call_back(client, None, said | {"MessageSid": uuid.uuid4().hex, "Body": "Thank you"}) == 204
+    assert await reasons() == ["STOP"]
+    assert await call_back(client, None, said | {"MessageSid": uuid.uuid4().hex, "Body": "START"}) == 204
+    assert await reasons() == []
+
+
+async def test_old_receipts_are_forgotten(
+    notifications: Notifications, client: httpx.AsyncClient, carrier: Carrier, embedded_servers: EmbeddedServers
+) -> None:
+    _, attempt_id = await sent(notifications, carrier)
+    assert await call_back(client, attempt_id, status("delivered")) == 204
+    owner = await asyncpg.connect(embedded_servers.dsn())
+    await owner.execute("UPDATE notification.receipts SET received_at = now() - interval '9 days'")
+    await notifications.sweeper(carrier).forget()
+    assert await owner.fetchval("SELECT count(*) FROM notification.receipts") == 0
+    await owner.close()

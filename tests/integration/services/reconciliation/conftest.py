@@ -1,0 +1,108 @@
+"""The reconciliation service's own roles on the real servers, and its api as it runs in production."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import grpc
+import pytest
+from lastmile.reconciliation.v1 import ledger_pb2_grpc, rate_card_pb2_grpc
+
+from libs.embedded.stack import EmbeddedServers, free_ports
+from libs.grpc_server.identity import Principal, Role, TokenSigner
+from libs.ids import new_id
+from libs.postgres.pool import PoolLimits, create_pool
+from libs.postgres.replica import ReplicaLimits
+from services.reconciliation.app import serve_api
+from services.reconciliation.ledger.rates import RateCard
+from services.reconciliation.rate_cards import store as rate_cards
+from services.reconciliation.settings import ApiSettings
+from tests.ledger import SCOPE, card
+
+OPS = Principal("test", Role.OPS)
+
+
+class LedgerApi:
+    """Calls to the api as a caller of any role."""
+
+    def __init__(self, channel: grpc.aio.Channel, signer: TokenSigner) -> None:
+        self.ledger = ledger_pb2_grpc.LedgerServiceStub(channel)
+        self.rate_cards = rate_card_pb2_grpc.RateCardServiceStub(channel)
+        self._signer = signer
+        self._seen = ""
+
+    async def ask(self, method: Any, request: Any, principal: Principal = OPS) -> Any:
+        """Return the answer; a write is seen by the next read."""
+        token, _ = self._signer.sign(principal, datetime.now(UTC))
+        metadata = [("authorization", f"Bearer {token}")]
+        if self._seen:
+            metadata.append(("consistency-token", self._seen))
+        call = method(request, metadata=metadata, timeout=20)
+        answer = await call
+        sent = dict(await call.trailing_metadata())
+        self._seen = str(sent.get("consistency-token", self._seen))
+        return answer
+
+    def has_seen(self, token: str) -> None:
+        """Have the next read see what was committed by this position."""
+        self._seen = token
+
+
+@pytest.fixture
+async def owner(embedded_servers: EmbeddedServers) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(embedded_servers.dsn())
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture(scope="session")
+async def books(embedded_servers: EmbeddedServers) -> AsyncIterator[asyncpg.Pool]:
+    """The primary, as the consumer."""
+    limits = PoolLimits(connections_max=6)
+    async with await create_pool(embedded_servers.dsn("reconciliation_consumer"), limits, "test") as pool:
+        yield pool
+
+
+@pytest.fixture
+def city_code() -> str:
+    """A city of the test's own."""
+    return f"T{uuid.uuid4().hex[:10].upper()}"
+
+
+async def add_card(owner: asyncpg.Connection, city_code: str, network_code: str = "") -> RateCard:
+    """A rate card for a city's motorcycles."""
+    made = card(id=new_id(), scope=replace(SCOPE, city_code=city_code, network_code=network_code))
+    await rate_cards.create(owner, made)
+    return made
+
+
+@pytest.fixture
+async def priced(owner: asyncpg.Connection, city_code: str) -> RateCard:
+    """The rate card of the test's city."""
+    return await add_card(owner, city_code)
+
+
+@pytest.fixture(scope="module")
+async def api(embedded_servers: EmbeddedServers) -> AsyncIterator[LedgerApi]:
+    servers, known = embedded_servers, embedded_servers.service_environment
+    settings = ApiSettings(
+        reconciliation_port=free_ports(1)[0],
+        reconciliation_dsn=servers.dsn("reconciliation_api"),
+        reconciliation_query_dsn=servers.dsn("reconciliation_query", standby=True),
+        reconciliation_fallback_dsn=servers.dsn("reconciliation_fallback"),
+        reconciliation_replica=ReplicaLimits(replay_wait_ms_max=5_000),
+        token_public_key_file=Path(known["LASTMILE_TOKEN_PUBLIC_KEY_FILE"]),
+    )
+    stop = asyncio.Event()
+    serving = asyncio.create_task(serve_api(settings, stop))
+    signer = TokenSigner(Path(known["LASTMILE_TOKEN_PRIVATE_KEY_FILE"]), timedelta(hours=1))
+    async with grpc.aio.insecure_channel(f"{settings.host}:{settings.reconciliation_port}") as channel:
+        await asyncio.wait_for(channel.channel_ready(), 20)
+        yield LedgerApi(channel, signer)
+    stop.set()
+    await serving
