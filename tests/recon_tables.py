@@ -8,7 +8,6 @@ import asyncpg
 
 # What a run leaves behind, each with what it is ordered by.
 RESULTS = {
-    "legs": "delivery_id, leg",
     "results": "statement_id, line, delivery_id, leg",
     "open_lines": "statement_id, line",
     "open_legs": "delivery_id, leg",

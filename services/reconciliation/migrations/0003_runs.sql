@@ -1,7 +1,12 @@
 -- Runs: what the ledger says is owed against what statements say was paid.
 --
--- Nothing in legs, results, open_legs, open_lines and discrepancies depends on when or by whom it was worked out: run
+-- Nothing in results, open_legs, open_lines and discrepancies depends on when or by whom it was worked out: run
 -- numbers, not moments, say what came when. So a run that was killed and resumed leaves the same bytes.
+
+-- A chunk's rows are sorted and hashed in memory.
+ALTER ROLE reconciliation_worker SET work_mem = '64MB';
+-- A chunk may be a moment's deliveries or a year's: its plan is made for what it is.
+ALTER ROLE reconciliation_worker SET plan_cache_mode = 'force_custom_plan';
 
 -- Spread over buckets by the payee: what may belong together is in one.
 CREATE FUNCTION reconciliation.bucket_key(payee text) RETURNS integer LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -62,23 +67,17 @@ CREATE TABLE reconciliation.run_chunks (
   PRIMARY KEY (run_no, chunk)
 );
 
--- What is owed for deliveries: the ledger's entries in the form in which they are paid.
-CREATE TABLE reconciliation.legs (
-  delivery_id uuid NOT NULL,
-  leg text NOT NULL CHECK (leg IN ('payout', 'cash')),
-  payee text NOT NULL,
-  paise bigint NOT NULL CHECK (paise > 0),
-  confirmed_at timestamptz NOT NULL,
-  entry_id uuid NOT NULL,
-  -- The run that saw it first.
-  run_no integer NOT NULL,
-  -- What undid it, and the run that saw that first.
-  reversal_entry_id uuid,
-  reversed_run_no integer,
-  PRIMARY KEY (delivery_id, leg),
-  CONSTRAINT leg_reversed CHECK ((reversal_entry_id IS NULL) = (reversed_run_no IS NULL))
-);
-CREATE INDEX legs_by_run ON reconciliation.legs (run_no, delivery_id);
+-- What is owed for deliveries: the ledger's entries in the form in which they are paid. Of the postings of an entry's
+-- earnings the one below nothing says to whom they are owed, and cash above nothing is in its partner's hands.
+CREATE VIEW reconciliation.legs WITH (security_invoker = true) AS
+SELECT e.delivery_id, CASE p.purpose WHEN 'earnings' THEN 'payout' ELSE 'cash' END AS leg,
+  CASE p.purpose WHEN 'earnings' THEN p.account ELSE 'partner:' || e.partner_id END AS payee, abs(p.paise) AS paise,
+  e.occurred_at AS confirmed_at, e.id AS entry_id, u.id AS reversal_entry_id
+FROM reconciliation.entries e
+JOIN reconciliation.postings p ON p.entry_id = e.id
+  AND ((p.purpose = 'earnings' AND p.paise < 0) OR (p.purpose = 'cash_collected' AND p.paise > 0))
+LEFT JOIN reconciliation.entries u ON u.delivery_id = e.delivery_id AND u.kind = 'reversal'
+WHERE e.kind = 'earnings';
 -- Reversals are few among the entries of a time.
 CREATE INDEX reversals ON reconciliation.entries (id) INCLUDE (delivery_id) WHERE kind = 'reversal';
 
@@ -163,7 +162,6 @@ GRANT SELECT ON reconciliation.runs, reconciliation.run_statements, reconciliati
 GRANT INSERT ON reconciliation.runs, reconciliation.run_statements, reconciliation.run_chunks
   TO reconciliation_operator, reconciliation_worker;
 GRANT UPDATE ON reconciliation.runs, reconciliation.run_chunks TO reconciliation_worker;
-GRANT INSERT, UPDATE ON reconciliation.legs TO reconciliation_worker;
 GRANT INSERT ON reconciliation.results TO reconciliation_worker;
 GRANT INSERT, UPDATE, DELETE ON reconciliation.open_lines, reconciliation.open_legs TO reconciliation_worker;
 GRANT INSERT, UPDATE ON reconciliation.discrepancies TO reconciliation_worker;

@@ -37,7 +37,7 @@ class Transition:
 
 TRANSITIONS = (
     Transition(State.COLLECT, State.NORMALIZE, False, "counts what the chunk has to account for"),
-    Transition(State.NORMALIZE, State.MATCH_EXACT, False, "makes legs of the ledger's entries, and marks undone ones"),
+    Transition(State.NORMALIZE, State.MATCH_EXACT, False, "notes what is undone since, and whose open lines are"),
     Transition(State.MATCH_EXACT, State.MATCH_BY_RULE, True, "settles what has the same delivery, payee and amount"),
     Transition(State.MATCH_BY_RULE, State.CLASSIFY, True, "settles what rules find: 1:1, N:1 and 1:N"),
     Transition(State.CLASSIFY, State.POST, False, "says of the rest what is wrong with it"),

@@ -17,6 +17,9 @@ class RunLimits(BaseModel):
     payout_due_min: int = Field(1_440, ge=0, le=1_000_000, description="When after its hand-over a payout is missing")
     chunk_rows: int = Field(20_000, gt=0, description="Entries or lines of a chunk, about")
     chunks_max: int = Field(1_000, gt=0, description="Most chunks of a run")
+    settle_s: float = Field(
+        5.0, ge=0, description="How old entries are that a run looks at: younger ones may be written still"
+    )
     overlap_s: float = Field(
         300.0,
         ge=0,

@@ -28,8 +28,8 @@ async def open_run(
     if last is not None and last.closed_at is None:
         return last, True
     run_no = last.run_no + 1 if last else 1
-    # Ids are made where entries are written: what is written at this moment may get an id of before it.
-    until = floor_at(now)
+    # An entry has its id before it can be seen: what is looked at must not gain any while it is.
+    until = floor_at(now - timedelta(seconds=limits.settle_s))
     since = await _since(connection, last, timedelta(seconds=limits.overlap_s))
     window = (min(since, until), until)
     await store.add_statements(connection, run_no)

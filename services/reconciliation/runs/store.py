@@ -19,10 +19,11 @@ _RUN_COLUMNS = """
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('reconciliation runs', 0))"
 # Served by runs_pkey.
 _LAST = f"SELECT {_RUN_COLUMNS} FROM reconciliation.runs ORDER BY run_no DESC LIMIT 1"  # noqa: S608 - a constant
-# Served by run_chunks_pkey: where the entries of a run begin that it could not take.
+# Served by runs_pkey and run_chunks_pkey: where the entries of a run begin that it could not take all of.
 _LEFT_FROM = """
-SELECT min(entries_from::text)::uuid FROM reconciliation.run_chunks
-WHERE run_no = $1 AND is_quarantined AND state = ANY ($2::text[])
+SELECT r.entries_from FROM reconciliation.runs r WHERE r.run_no = $1 AND EXISTS (
+  SELECT FROM reconciliation.run_chunks c
+  WHERE c.run_no = r.run_no AND c.is_quarantined AND c.state = ANY ($2::text[]))
 """
 _ADD_RUN = f"""
 INSERT INTO reconciliation.runs ({_RUN_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, NULL)
@@ -78,11 +79,14 @@ FROM (
 WHERE c.run_no = free.run_no AND c.chunk = free.chunk
 RETURNING c.run_no, c.chunk, c.state, c.fence, c.attempts
 """
-# Served by run_chunks_pkey. Who has lost the chunk finds nothing; who finds it keeps it until the transaction ends.
+# Served by run_chunks_pkey and runs_pkey. Who has lost the chunk finds nothing; who finds it keeps it until the
+# transaction ends.
 _HOLD = """
 SELECT c.chunk, c.entries_from, c.entries_until, c.delivery_from, c.delivery_to, c.bucket_from, c.bucket_until,
   r.tolerance_paise, r.tolerance_min, r.payout_due_min, r.as_of, r.entries_from AS run_from,
   r.entries_until AS run_until,
+  coalesce((SELECT b.entries_until FROM reconciliation.runs b WHERE b.run_no = r.run_no - 1), r.entries_from)
+    AS new_from,
   NOT EXISTS (SELECT FROM reconciliation.run_chunks o
     WHERE o.run_no = c.run_no AND o.is_quarantined AND o.state = ANY ($4::text[])) AS is_whole
 FROM reconciliation.run_chunks c JOIN reconciliation.runs r ON r.run_no = c.run_no
@@ -159,6 +163,8 @@ class Held:
     as_of: datetime
     run_from: UUID
     run_until: UUID
+    # From which entry on none has been looked at by an earlier run.
+    new_from: UUID
     # Whether every chunk has come as far as the later states need.
     is_whole: bool
 
@@ -175,7 +181,7 @@ async def last(connection: asyncpg.Connection) -> Run | None:
 
 
 async def left_from(connection: asyncpg.Connection, run_no: int) -> UUID | None:
-    """Return from which entry on a run has not taken all, or None."""
+    """Return from which entry on a run has not taken all, or None when it has."""
     found: UUID | None = await connection.fetchval(_LEFT_FROM, run_no, list(NEEDED_BY_ALL))
     return found
 
@@ -238,7 +244,9 @@ async def hold(connection: asyncpg.Connection, claimed: Claim) -> Held | None:
     names = ("chunk", "entries_from", "entries_until", "delivery_from", "delivery_to", "bucket_from", "bucket_until")
     rules = RunRules(row["tolerance_paise"], row["tolerance_min"], row["payout_due_min"])
     chunk = Chunk(*(row[name] for name in names))
-    return Held(claimed.run_no, chunk, rules, row["as_of"], row["run_from"], row["run_until"], row["is_whole"])
+    return Held(
+        claimed.run_no, chunk, rules, row["as_of"], row["run_from"], row["run_until"], row["new_from"], row["is_whole"]
+    )
 
 
 async def move_on(

@@ -120,8 +120,7 @@ class Worker:
             run_no = await store.to_close(connection)
             if run_no is not None:
                 for chunk in await store.left_out(connection, run_no):
-                    deliveries = (chunk.delivery_from, chunk.delivery_to)
-                    await collecting.set_aside(connection, run_no, chunk.chunk, deliveries)
+                    await collecting.set_aside(connection, run_no, chunk)
                 await store.close(connection, run_no, now)
                 log.info("run is closed", extra={"run_no": run_no})
                 return True

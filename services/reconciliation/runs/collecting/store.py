@@ -1,16 +1,18 @@
 """Collecting and matching in PostgreSQL: every statement of the first four states. Each is one chunk's."""
 
-from collections.abc import Sequence
 from datetime import datetime
 
 import asyncpg
 
+from services.reconciliation.runs.rules import Chunk
 from services.reconciliation.runs.store import Held
 
-# Served by entries_pkey.
-_COUNT_ENTRIES = """
-SELECT count(*) AS entries, max(occurred_at) AS last_confirmed_at
-FROM reconciliation.entries WHERE id >= $1 AND id < $2 AND kind = 'earnings'
+# Served by entry_once_for_delivery or entries_pkey, whichever is narrower for the chunk.
+_ENTRIES = """
+SELECT count(*) AS entries, max(occurred_at) AS last_confirmed_at, min(id::text)::uuid AS first,
+  max(id::text)::uuid AS last
+FROM reconciliation.entries
+WHERE delivery_id BETWEEN $1 AND $2 AND id >= $3 AND id < $4 AND kind = 'earnings'
 """
 # Served by run_statements_by_run and statement_lines_by_delivery.
 _COUNT_LINES = """
@@ -24,72 +26,91 @@ SELECT count(*) AS lines, coalesce(sum(l.paise), 0)::bigint AS paise
 FROM reconciliation.run_statements s JOIN reconciliation.statement_lines l ON l.statement_id = s.statement_id
 WHERE s.run_no = $1 AND l.delivery_id IS NULL
 """
-# Served by entries_pkey, postings_pkey and reversals. An entry that is looked at again is there already.
-_ADD_LEGS = """
-WITH undone AS MATERIALIZED (
-  SELECT id, delivery_id FROM reconciliation.entries WHERE kind = 'reversal' AND id >= $4 AND id < $5
-)
-INSERT INTO reconciliation.legs (delivery_id, leg, payee, paise, confirmed_at, entry_id, run_no, reversal_entry_id,
-  reversed_run_no)
-SELECT e.delivery_id, CASE p.purpose WHEN 'earnings' THEN 'payout' ELSE 'cash' END,
-  CASE p.purpose WHEN 'earnings' THEN p.account ELSE 'partner:' || e.partner_id END, abs(p.paise), e.occurred_at, e.id,
-  $1::integer, u.id, CASE WHEN u.id IS NOT NULL THEN $1::integer END
-FROM reconciliation.entries e
-JOIN reconciliation.postings p ON p.entry_id = e.id
-  AND ((p.purpose = 'earnings' AND p.paise < 0 AND p.account ~ '^(partner|network):')
-    OR (p.purpose = 'cash_collected' AND p.paise > 0 AND p.account LIKE 'cash:%'))
-LEFT JOIN undone u ON u.delivery_id = e.delivery_id
-WHERE e.id >= $2 AND e.id < $3 AND e.kind = 'earnings'
-ORDER BY e.delivery_id, p.purpose
-ON CONFLICT (delivery_id, leg) DO NOTHING
-"""
-# Served by reversals, legs_pkey and leg_settled_once. What was settled before and is undone now is to be adjusted.
-_UNDO_LEGS = """
-WITH undone AS (
-  UPDATE reconciliation.legs g SET reversal_entry_id = e.id, reversed_run_no = $1::integer
-  FROM reconciliation.entries e
-  WHERE e.kind = 'reversal' AND e.id >= $2 AND e.id < $3 AND g.delivery_id = e.delivery_id AND g.run_no < $1
-    AND g.reversal_entry_id IS NULL
-  RETURNING g.delivery_id, g.leg, g.payee, g.paise, g.confirmed_at
-)
+# Served by reversals, entry_once_for_delivery, postings_pkey and leg_settled_once: what earlier runs have settled and
+# is undone since, to be adjusted.
+_ADJUST = """
 INSERT INTO reconciliation.open_legs (delivery_id, leg, payee, paise, confirmed_at, bucket_key, outcome)
-SELECT u.delivery_id, u.leg, u.payee, u.paise, u.confirmed_at, reconciliation.bucket_key(u.payee), 'late_adjustment'
-FROM undone u
-JOIN reconciliation.results r ON r.delivery_id = u.delivery_id AND r.leg = u.leg AND r.is_settling AND r.run_no < $1
+SELECT g.delivery_id, g.leg, g.payee, g.paise, g.confirmed_at, reconciliation.bucket_key(g.payee), 'late_adjustment'
+FROM reconciliation.entries e
+JOIN reconciliation.legs g ON g.delivery_id = e.delivery_id AND g.entry_id < $4
+JOIN reconciliation.results r ON r.delivery_id = g.delivery_id AND r.leg = g.leg AND r.is_settling AND r.run_no < $1
+WHERE e.kind = 'reversal' AND e.id >= $2 AND e.id < $3
 ON CONFLICT (delivery_id, leg) DO NOTHING
 """
-# Served by run_statements_by_run, statement_lines_by_delivery, open_lines_by_delivery and legs_pkey. Of several lines
-# the one that was paid first settles the leg; the constraint has none settle it that is settled.
-_MATCH_EXACT = """
-WITH lines AS (
-  SELECT l.statement_id, l.line, l.leg, l.delivery_id, l.payee, l.paise, l.paid_at
-  FROM reconciliation.run_statements s JOIN reconciliation.statement_lines l ON l.statement_id = s.statement_id
-  WHERE s.run_no = $1 AND l.delivery_id BETWEEN $3 AND $4
-  UNION ALL
-  SELECT o.statement_id, o.line, o.leg, o.delivery_id, o.payee, o.paise, o.paid_at
-  FROM reconciliation.open_lines o WHERE o.delivery_id BETWEEN $3 AND $4
-)
-INSERT INTO reconciliation.results (statement_id, line, delivery_id, leg, outcome, rule, is_settling, expected_paise,
-  paid_paise, run_no, chunk)
-SELECT DISTINCT ON (l.delivery_id, l.leg) l.statement_id, l.line, l.delivery_id, l.leg, 'matched', 'exact', true,
-  g.paise, l.paise, $1::integer, $2::integer
-FROM lines l
-JOIN reconciliation.legs g ON g.delivery_id = l.delivery_id AND g.leg = l.leg AND g.payee = l.payee
-  AND g.paise = l.paise AND g.reversal_entry_id IS NULL
-ORDER BY l.delivery_id, l.leg, l.paid_at, l.statement_id, l.line
-ON CONFLICT DO NOTHING
+# Served by reversals and open_legs_pkey: what was never paid and is undone is owed no more.
+_FORGET_UNDONE = """
+DELETE FROM reconciliation.open_legs o USING reconciliation.entries e
+WHERE e.kind = 'reversal' AND e.id >= $1 AND e.id < $2 AND o.delivery_id = e.delivery_id
+  AND o.outcome IS DISTINCT FROM 'late_adjustment'
 """
-# Served by run_statements_by_run, statement_lines_by_delivery, line_settled_once and legs_pkey.
+# Served by run_statements_by_run, statement_lines_by_delivery and open_lines_by_delivery; by entry_once_for_delivery or
+# entries_pkey; by reversals, postings_pkey, open_legs_pkey and leg_settled_once. Of several lines the one that was paid
+# first settles the leg. What is new and not settled is opened, with whom it is to be looked for. Entries that an
+# earlier run has looked at count only where it did not see them.
+_MATCH_EXACT = """
+WITH undone AS MATERIALIZED (
+  SELECT delivery_id FROM reconciliation.entries WHERE kind = 'reversal' AND id >= $5 AND id < $6
+), fresh AS MATERIALIZED (
+  SELECT e.delivery_id, CASE p.purpose WHEN 'earnings' THEN 'payout' ELSE 'cash' END AS leg,
+    CASE p.purpose WHEN 'earnings' THEN p.account ELSE 'partner:' || e.partner_id END AS payee, abs(p.paise) AS paise,
+    e.occurred_at AS confirmed_at
+  FROM reconciliation.entries e
+  JOIN reconciliation.postings p ON p.entry_id = e.id AND p.entry_id BETWEEN $8 AND $9
+    AND ((p.purpose = 'earnings' AND p.paise < 0) OR (p.purpose = 'cash_collected' AND p.paise > 0))
+  WHERE e.delivery_id BETWEEN $3 AND $4 AND e.id >= $5 AND e.id < $6 AND e.kind = 'earnings'
+    AND e.delivery_id NOT IN (SELECT delivery_id FROM undone)
+    AND (e.id >= $7 OR NOT EXISTS (SELECT FROM reconciliation.results r
+        WHERE r.delivery_id = e.delivery_id AND r.is_settling)
+      AND NOT EXISTS (SELECT FROM reconciliation.open_legs o WHERE o.delivery_id = e.delivery_id))
+), owed AS (
+  SELECT delivery_id, leg, payee, paise FROM fresh
+  UNION ALL
+  SELECT o.delivery_id, o.leg, o.payee, o.paise FROM reconciliation.open_legs o
+  WHERE o.delivery_id BETWEEN $3 AND $4 AND o.outcome IS DISTINCT FROM 'late_adjustment'
+), lines AS (
+  SELECT l.statement_id, l.line, l.leg, l.reference, l.delivery_id, l.payee, l.paise, l.paid_at, true AS is_new
+  FROM reconciliation.statement_lines l
+  WHERE l.statement_id = ANY (ARRAY(SELECT s.statement_id FROM reconciliation.run_statements s WHERE s.run_no = $1))
+    AND l.delivery_id BETWEEN $3 AND $4
+  UNION ALL
+  SELECT o.statement_id, o.line, o.leg, o.reference, o.delivery_id, o.payee, o.paise, o.paid_at, false
+  FROM reconciliation.open_lines o WHERE o.delivery_id BETWEEN $3 AND $4
+), compared AS (
+  SELECT l.*, coalesce(g.payee = l.payee AND g.paise = l.paise, false) AS is_same
+  FROM lines l LEFT JOIN owed g ON g.delivery_id = l.delivery_id AND g.leg = l.leg
+), placed AS MATERIALIZED (
+  SELECT *, is_same AND row_number() OVER (PARTITION BY delivery_id, leg, is_same
+    ORDER BY paid_at, statement_id, line) = 1 AS is_settling
+  FROM compared
+), settled AS (
+  INSERT INTO reconciliation.results (statement_id, line, delivery_id, leg, outcome, rule, is_settling,
+    expected_paise, paid_paise, run_no, chunk)
+  SELECT statement_id, line, delivery_id, leg, 'matched', 'exact', true, paise, paise, $1::integer, $2::integer
+  FROM placed WHERE is_settling
+), opened AS (
+  INSERT INTO reconciliation.open_lines (statement_id, line, leg, reference, delivery_id, payee, paise, paid_at,
+    bucket_key)
+  SELECT statement_id, line, leg, reference, delivery_id, payee, paise, paid_at, reconciliation.bucket_key(coalesce(
+    (SELECT g.payee FROM reconciliation.legs g
+     WHERE g.delivery_id = placed.delivery_id AND g.leg = placed.leg AND g.entry_id < $6), payee))
+  FROM placed WHERE is_new AND NOT is_settling
+), opened_legs AS (
+  INSERT INTO reconciliation.open_legs (delivery_id, leg, payee, paise, confirmed_at, bucket_key)
+  SELECT g.delivery_id, g.leg, g.payee, g.paise, g.confirmed_at, reconciliation.bucket_key(g.payee)
+  FROM fresh g WHERE (g.delivery_id, g.leg) NOT IN (SELECT delivery_id, leg FROM placed WHERE is_settling)
+)
+SELECT count(*) FILTER (WHERE is_settling) AS exact, (SELECT count(*) FROM fresh) AS legs FROM placed
+"""
+# Served by run_statements_by_run, statement_lines_by_delivery, entry_once_for_delivery and postings_pkey: of a range
+# that could not be matched.
 _OPEN_LINES = """
 INSERT INTO reconciliation.open_lines (statement_id, line, leg, reference, delivery_id, payee, paise, paid_at,
   bucket_key)
 SELECT l.statement_id, l.line, l.leg, l.reference, l.delivery_id, l.payee, l.paise, l.paid_at,
   reconciliation.bucket_key(coalesce(g.payee, l.payee))
 FROM reconciliation.run_statements s JOIN reconciliation.statement_lines l ON l.statement_id = s.statement_id
-LEFT JOIN reconciliation.results r ON r.statement_id = l.statement_id AND r.line = l.line
 LEFT JOIN reconciliation.legs g ON g.delivery_id = l.delivery_id AND g.leg = l.leg
-WHERE s.run_no = $1 AND l.delivery_id BETWEEN $2 AND $3 AND r.line IS NULL
-ON CONFLICT (statement_id, line) DO NOTHING
+WHERE s.run_no = $1 AND l.delivery_id BETWEEN $2 AND $3
 """
 # Served by run_statements_by_run and statement_lines_by_delivery.
 _OPEN_NAMELESS = """
@@ -99,23 +120,14 @@ SELECT l.statement_id, l.line, l.leg, l.reference, NULL, l.payee, l.paise, l.pai
   reconciliation.bucket_key(l.payee)
 FROM reconciliation.run_statements s JOIN reconciliation.statement_lines l ON l.statement_id = s.statement_id
 WHERE s.run_no = $1 AND l.delivery_id IS NULL
-ON CONFLICT (statement_id, line) DO NOTHING
 """
-# Served by open_lines_by_delivery and legs_pkey: lines of earlier runs whose delivery is known by now.
+# Served by open_lines_by_delivery, entry_once_for_delivery and postings_pkey: lines of earlier runs whose delivery is
+# known by now.
 _MOVE_LINES = """
 UPDATE reconciliation.open_lines o SET bucket_key = reconciliation.bucket_key(g.payee)
 FROM reconciliation.legs g
-WHERE o.delivery_id BETWEEN $1 AND $2 AND g.delivery_id = o.delivery_id AND g.leg = o.leg
+WHERE o.delivery_id BETWEEN $1 AND $2 AND g.delivery_id = o.delivery_id AND g.leg = o.leg AND g.entry_id < $3
   AND o.bucket_key <> reconciliation.bucket_key(g.payee)
-"""
-# Served by legs_by_run and leg_settled_once.
-_OPEN_LEGS = """
-INSERT INTO reconciliation.open_legs (delivery_id, leg, payee, paise, confirmed_at, bucket_key)
-SELECT g.delivery_id, g.leg, g.payee, g.paise, g.confirmed_at, reconciliation.bucket_key(g.payee)
-FROM reconciliation.legs g
-LEFT JOIN reconciliation.results r ON r.delivery_id = g.delivery_id AND r.leg = g.leg AND r.is_settling
-WHERE g.run_no = $1 AND g.delivery_id BETWEEN $2 AND $3 AND g.reversal_entry_id IS NULL AND r.delivery_id IS NULL
-ON CONFLICT (delivery_id, leg) DO NOTHING
 """
 # Served by open_lines_by_delivery and line_settled_once.
 _SETTLE_LINES_IN_RANGE = """
@@ -133,8 +145,9 @@ WHERE o.delivery_id BETWEEN $2 AND $3 AND r.delivery_id = o.delivery_id AND r.le
 async def collect(connection: asyncpg.Connection, held: Held) -> tuple[dict[str, int], datetime | None]:
     """Return what the chunk has to account for, and its last hand-over."""
     chunk = held.chunk
-    entries = await connection.fetchrow(_COUNT_ENTRIES, chunk.entries_from, chunk.entries_until)
-    lines = await connection.fetchrow(_COUNT_LINES, held.run_no, chunk.delivery_from, chunk.delivery_to)
+    deliveries = (chunk.delivery_from, chunk.delivery_to)
+    entries = await connection.fetchrow(_ENTRIES, *deliveries, held.run_from, held.run_until)
+    lines = await connection.fetchrow(_COUNT_LINES, held.run_no, *deliveries)
     tallies = {"entries": entries["entries"], "lines": lines["lines"], "lines_paise": lines["paise"]}
     if chunk.chunk == 0:
         nameless = await connection.fetchrow(_COUNT_NAMELESS, held.run_no)
@@ -144,32 +157,36 @@ async def collect(connection: asyncpg.Connection, held: Held) -> tuple[dict[str,
 
 
 async def normalize(connection: asyncpg.Connection, held: Held) -> dict[str, int]:
-    """Make legs of the chunk's entries, and mark those of earlier runs that its reversals undo."""
+    """Note what the chunk's reversals undo, and to whom lines belong that earlier runs have left open."""
     chunk = held.chunk
-    window = (held.run_no, chunk.entries_from, chunk.entries_until)
-    added = await connection.execute(_ADD_LEGS, *window, held.run_from, held.run_until)
-    await connection.execute(_UNDO_LEGS, *window)
-    return {"legs": _count(added)}
+    window = (chunk.entries_from, chunk.entries_until)
+    await connection.execute(_FORGET_UNDONE, *window)
+    adjusted = await connection.execute(_ADJUST, held.run_no, *window, held.run_until)
+    await connection.execute(_MOVE_LINES, chunk.delivery_from, chunk.delivery_to, held.run_until)
+    return {"adjusted": _count(adjusted)}
 
 
 async def match_exact(connection: asyncpg.Connection, held: Held) -> dict[str, int]:
-    """Settle what has the same delivery, payee and amount; set the rest aside, by whom it pays."""
+    """Settle what has the same delivery, payee and amount; open the rest, for those who look by whom it pays."""
     chunk = held.chunk
     deliveries = (chunk.delivery_from, chunk.delivery_to)
-    matched = await connection.execute(_MATCH_EXACT, held.run_no, chunk.chunk, *deliveries)
-    await set_aside(connection, held.run_no, chunk.chunk, deliveries)
-    await connection.execute(_MOVE_LINES, *deliveries)
+    entries = await connection.fetchrow(_ENTRIES, *deliveries, held.run_from, held.run_until)
+    # Where its postings are: their range is read in one go, and not an entry at a time.
+    spread = (entries["first"] or held.run_until, entries["last"] or held.run_until)
+    window = (held.run_from, held.run_until, held.new_from)
+    found = await connection.fetchrow(_MATCH_EXACT, held.run_no, chunk.chunk, *deliveries, *window, *spread)
+    if chunk.chunk == 0:
+        await connection.execute(_OPEN_NAMELESS, held.run_no)
     await connection.execute(_SETTLE_LINES_IN_RANGE, *deliveries)
     await connection.execute(_SETTLE_LEGS_IN_RANGE, held.run_no, *deliveries)
-    return {"exact": _count(matched)}
+    return {"exact": found["exact"], "legs": found["legs"]}
 
 
-async def set_aside(connection: asyncpg.Connection, run_no: int, chunk: int, deliveries: Sequence[object]) -> None:
-    """Keep the lines and legs of a range of deliveries that are not settled, for this run and the next."""
-    await connection.execute(_OPEN_LINES, run_no, *deliveries)
-    if chunk == 0:
+async def set_aside(connection: asyncpg.Connection, run_no: int, chunk: Chunk) -> None:
+    """Open the lines of a chunk that could not be matched, for the next run, which looks at its entries again."""
+    await connection.execute(_OPEN_LINES, run_no, chunk.delivery_from, chunk.delivery_to)
+    if chunk.chunk == 0:
         await connection.execute(_OPEN_NAMELESS, run_no)
-    await connection.execute(_OPEN_LEGS, run_no, *deliveries)
 
 
 def _count(tag: str) -> int:

@@ -6,7 +6,8 @@ import asyncpg
 
 from services.reconciliation.runs.store import Held
 
-# Served by results_to_explain, statement_lines_pkey, legs_pkey and leg_settled_once. Of each result that is no match.
+# Served by results_to_explain, statement_lines_pkey, entry_once_for_delivery, postings_pkey and leg_settled_once: of
+# each result that is no match.
 _OF_RESULTS = """
 INSERT INTO reconciliation.discrepancies (id, run_no, class, leg, delivery_id, statement_id, line, payee,
   expected_paise, paid_paise, evidence, bucket_key)
@@ -16,7 +17,8 @@ SELECT reconciliation.id_of(r.outcome, r.statement_id::text, r.line::text),
   jsonb_build_object(
     'reference', l.reference, 'paid_at', l.paid_at, 'paid_to', l.payee, 'paid_paise', l.paise, 'owed_to', g.payee,
     'owed_paise', g.paise, 'confirmed_at', g.confirmed_at, 'entry_id', g.entry_id,
-    'reversal_entry_id', g.reversal_entry_id, 'settled_by_statement_id', s.statement_id, 'settled_by_line', s.line,
+    'reversal_entry_id', CASE WHEN g.reversal_entry_id < $4 THEN g.reversal_entry_id END,
+    'settled_by_statement_id', s.statement_id, 'settled_by_line', s.line,
     'tolerance_paise', $3::bigint),
   reconciliation.bucket_key(g.payee)
 FROM reconciliation.results r
@@ -38,7 +40,8 @@ SELECT reconciliation.id_of(l.outcome, l.statement_id::text, l.line::text),
 FROM reconciliation.open_lines l WHERE l.bucket_key >= $2 AND l.bucket_key < $3 AND l.outcome IS NOT NULL
 ON CONFLICT (id) DO NOTHING RETURNING class
 """
-# Served by open_legs_by_bucket, legs_pkey and leg_settled_once. What was settled before it was undone names that.
+# Served by open_legs_by_bucket, entry_once_for_delivery, postings_pkey and leg_settled_once. What
+# was settled before it was undone names that.
 _OF_LEGS = """
 INSERT INTO reconciliation.discrepancies (id, run_no, class, leg, delivery_id, payee, expected_paise, paid_paise,
   evidence, bucket_key)
@@ -46,7 +49,8 @@ SELECT reconciliation.id_of(o.outcome, o.delivery_id::text, o.leg),
   $1::integer, o.outcome, o.leg, o.delivery_id, o.payee,
   CASE o.outcome WHEN 'late_adjustment' THEN 0 ELSE o.paise END, coalesce(s.paid_paise, 0),
   jsonb_build_object('owed_to', g.payee, 'owed_paise', g.paise, 'confirmed_at', g.confirmed_at,
-    'entry_id', g.entry_id, 'reversal_entry_id', g.reversal_entry_id, 'settled_by_statement_id', s.statement_id,
+    'entry_id', g.entry_id, 'reversal_entry_id', CASE WHEN g.reversal_entry_id < $5 THEN g.reversal_entry_id END,
+    'settled_by_statement_id', s.statement_id,
     'settled_by_line', s.line, 'payout_due_min', $4::integer),
   o.bucket_key
 FROM reconciliation.open_legs o
@@ -74,9 +78,9 @@ async def post(connection: asyncpg.Connection, held: Held) -> dict[str, int]:
     """Write the bucket's discrepancies down, and note which of earlier ones are settled; return how many of a class."""
     chunk, rules = held.chunk, held.rules
     bucket = (chunk.bucket_from, chunk.bucket_until)
-    rows = await connection.fetch(_OF_RESULTS, held.run_no, chunk.chunk, rules.tolerance_paise)
+    rows = await connection.fetch(_OF_RESULTS, held.run_no, chunk.chunk, rules.tolerance_paise, held.run_until)
     rows += await connection.fetch(_OF_LINES, held.run_no, *bucket)
-    rows += await connection.fetch(_OF_LEGS, held.run_no, *bucket, rules.payout_due_min)
+    rows += await connection.fetch(_OF_LEGS, held.run_no, *bucket, rules.payout_due_min, held.run_until)
     await connection.execute(_FORGET_ADJUSTED, *bucket)
     await connection.execute(_SETTLE, held.run_no, *bucket)
     return dict(Counter(str(row["class"]) for row in rows))

@@ -162,7 +162,7 @@ async def test_a_chunk_that_always_fails_is_quarantined_and_the_rest_is_done(
         "CREATE FUNCTION pg_temp.poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
         f" IF NEW.delivery_id = '{poisoned.delivery_id}' THEN RAISE 'poison'; END IF; RETURN NEW; END $$")  # fmt: skip
     await clean.execute(
-        "CREATE TRIGGER poison BEFORE INSERT ON reconciliation.legs FOR EACH ROW EXECUTE FUNCTION pg_temp.poison()"
+        "CREATE TRIGGER poison BEFORE INSERT ON reconciliation.results FOR EACH ROW EXECUTE FUNCTION pg_temp.poison()"
     )
     worker = Worker(pool, LIMITS, WorkerLimits(schedule="never", attempts_max=2, backoff_first_s=0.001))
     async with pool.acquire() as connection, connection.transaction():
@@ -170,12 +170,12 @@ async def test_a_chunk_that_always_fails_is_quarantined_and_the_rest_is_done(
     while await clean.fetchval("SELECT count(*) FROM reconciliation.runs WHERE closed_at IS NULL"):
         await worker.work_once()
     rows = await clean.fetch("SELECT state, last_error FROM reconciliation.run_chunks WHERE is_quarantined")
-    assert [row["state"] for row in rows] == ["normalize"]
+    assert [row["state"] for row in rows] == ["match_exact"]
     assert "poison" in rows[0]["last_error"]
     assert await clean.fetchval("SELECT count(*) FROM reconciliation.results") > len(day.paid) / 2
     # Nothing is concluded of what may be missing.
     assert await found(clean) == {}
-    await clean.execute("DROP TRIGGER poison ON reconciliation.legs")
+    await clean.execute("DROP TRIGGER poison ON reconciliation.results")
     await run_once(pool)
     assert await found(clean) == {}
     assert await clean.fetchval("SELECT count(*) FROM reconciliation.results") == len(day.paid)
