@@ -100,7 +100,8 @@ def day_of(count: int, seed: int, every: int = 100, start: datetime = START) -> 
         owed = Owed(number, uuid_at(at, chance), partners[number % len(partners)], payout, cash, at)
         kind = kinds[(number // every) % len(kinds)] if number % every == every // 2 else "plain"
         _add(day, owed, kind, chance)
-    chance.shuffle(day.paid)
+    # As statements are: in the order of payment.
+    day.paid.sort(key=lambda row: (row.at, row.reference, row.leg))
     return day
 
 

@@ -63,6 +63,9 @@ CREATE TABLE reconciliation.run_chunks (
   is_quarantined boolean NOT NULL DEFAULT false,
   last_error text,
   tallies jsonb NOT NULL DEFAULT '{}',
+  -- What was collected: the first and the last entry of its deliveries.
+  collected_from uuid,
+  collected_to uuid,
   last_confirmed_at timestamptz,
   PRIMARY KEY (run_no, chunk)
 );

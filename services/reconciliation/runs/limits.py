@@ -15,7 +15,7 @@ class RunLimits(BaseModel):
         2_880, ge=0, le=100_000, description="How far a payment without a reference may be from its hand-over"
     )
     payout_due_min: int = Field(1_440, ge=0, le=1_000_000, description="When after its hand-over a payout is missing")
-    chunk_rows: int = Field(20_000, gt=0, description="Entries or lines of a chunk, about")
+    chunk_rows: int = Field(50_000, gt=0, description="Entries or lines of a chunk, about")
     chunks_max: int = Field(1_000, gt=0, description="Most chunks of a run")
     settle_s: float = Field(
         5.0, ge=0, description="How old entries are that a run looks at: younger ones may be written still"

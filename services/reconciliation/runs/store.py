@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -83,7 +83,8 @@ RETURNING c.run_no, c.chunk, c.state, c.fence, c.attempts
 # transaction ends.
 _HOLD = """
 SELECT c.chunk, c.entries_from, c.entries_until, c.delivery_from, c.delivery_to, c.bucket_from, c.bucket_until,
-  r.tolerance_paise, r.tolerance_min, r.payout_due_min, r.as_of, r.entries_from AS run_from,
+  c.collected_from, c.collected_to, r.tolerance_paise, r.tolerance_min, r.payout_due_min, r.as_of,
+  r.entries_from AS run_from,
   r.entries_until AS run_until,
   coalesce((SELECT b.entries_until FROM reconciliation.runs b WHERE b.run_no = r.run_no - 1), r.entries_from)
     AS new_from,
@@ -94,8 +95,13 @@ WHERE c.run_no = $1 AND c.chunk = $2 AND c.fence = $3 AND r.closed_at IS NULL FO
 """
 # Served by run_chunks_pkey.
 _MOVE_ON = """
-UPDATE reconciliation.run_chunks SET state = $4, attempts = 0, holder = NULL, leased_until = NULL, not_before = NULL,
-  last_error = NULL, tallies = tallies || $5::jsonb, last_confirmed_at = coalesce($6, last_confirmed_at)
+UPDATE reconciliation.run_chunks SET state = $4, attempts = $6, leased_until = now() + $7::interval, not_before = NULL,
+  last_error = NULL, tallies = tallies || $5::jsonb
+WHERE run_no = $1 AND chunk = $2 AND fence = $3
+"""
+# Served by run_chunks_pkey.
+_COLLECTED = """
+UPDATE reconciliation.run_chunks SET collected_from = $4, collected_to = $5, last_confirmed_at = $6
 WHERE run_no = $1 AND chunk = $2 AND fence = $3
 """
 # Served by run_chunks_pkey.
@@ -154,6 +160,15 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Collected:
+    """The first and the last of a chunk's entries, and the last hand-over."""
+
+    first: UUID
+    last: UUID
+    last_confirmed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """A claimed chunk, locked until the end of the transaction, and what its run judges by."""
 
@@ -165,6 +180,8 @@ class Held:
     run_until: UUID
     # From which entry on none has been looked at by an earlier run.
     new_from: UUID
+    collected_from: UUID | None
+    collected_to: UUID | None
     # Whether every chunk has come as far as the later states need.
     is_whole: bool
 
@@ -244,23 +261,23 @@ async def hold(connection: asyncpg.Connection, claimed: Claim) -> Held | None:
     names = ("chunk", "entries_from", "entries_until", "delivery_from", "delivery_to", "bucket_from", "bucket_until")
     rules = RunRules(row["tolerance_paise"], row["tolerance_min"], row["payout_due_min"])
     chunk = Chunk(*(row[name] for name in names))
-    return Held(
-        claimed.run_no, chunk, rules, row["as_of"], row["run_from"], row["run_until"], row["new_from"], row["is_whole"]
-    )
+    told = ("as_of", "run_from", "run_until", "new_from", "collected_from", "collected_to", "is_whole")
+    return Held(claimed.run_no, chunk, rules, *(row[name] for name in told))
 
 
 async def move_on(
-    connection: asyncpg.Connection,
-    claimed: Claim,
-    state: State,
-    tallies: Mapping[str, int],
-    last_confirmed_at: datetime | None,
-) -> None:
-    """Put a chunk into its next state, and give it up."""
-    told = json.dumps(tallies)
-    await connection.execute(
-        _MOVE_ON, claimed.run_no, claimed.chunk, claimed.fence, state, told, last_confirmed_at
-    )  # fmt: skip
+    connection: asyncpg.Connection, claimed: Claim, state: State, tallies: Mapping[str, int], kept: timedelta | None
+) -> Claim | None:
+    """Put a chunk into its next state; keep it for so long and return the claim of that, or give it up."""
+    told, attempts = json.dumps(tallies), 0 if kept is None else 1
+    await connection.execute(_MOVE_ON, claimed.run_no, claimed.chunk, claimed.fence, state, told, attempts, kept)
+    return None if kept is None else replace(claimed, state=state, attempts=attempts)
+
+
+async def note_collected(connection: asyncpg.Connection, claimed: Claim, found: Collected) -> None:
+    """Keep what was collected."""
+    key = (claimed.run_no, claimed.chunk, claimed.fence)
+    await connection.execute(_COLLECTED, *key, found.first, found.last, found.last_confirmed_at)
 
 
 async def fail(connection: asyncpg.Connection, claimed: Claim, said: str, wait: timedelta, *, quarantine: bool) -> None:

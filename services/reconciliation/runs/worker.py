@@ -62,36 +62,45 @@ class Worker:
         return await store.claim(connection, self._holder, lease)
 
     async def attempt(self, connection: asyncpg.Connection, claimed: Claim) -> None:
-        """Do a chunk's state; whatever goes wrong with it concerns this chunk alone."""
+        """Do a chunk's states until one that waits; whatever goes wrong concerns this chunk alone."""
+        doing: Claim | None = claimed
+        while doing is not None:
+            doing = await self._attempt(connection, doing)
+
+    async def _attempt(self, connection: asyncpg.Connection, claimed: Claim) -> Claim | None:
         if claimed.attempts > self._limits.attempts_max:
             # Whoever tried it so often did not live to say why.
             await self._give_up(connection, claimed, "its workers ended", quarantine=True)
-            return
+            return None
         try:
-            await self._do(connection, claimed)
+            kept = await self._do(connection, claimed)
         except LeaseLostError:
             log.info("chunk was taken over", extra=_told(claimed))
+            return None
         except UNREACHABLE:
             raise
         except Exception as error:
             log.exception("chunk failed", extra=_told(claimed))
             is_last = claimed.attempts >= self._limits.attempts_max
             await self._give_up(connection, claimed, repr(error), quarantine=is_last)
-        else:
-            metrics.CHUNKS.labels(claimed.state).inc()
+            return None
+        metrics.CHUNKS.labels(claimed.state).inc()
+        return kept
 
-    async def _do(self, connection: asyncpg.Connection, claimed: Claim) -> None:
-        transition = lifecycle.transition_of(claimed.state)
+    async def _do(self, connection: asyncpg.Connection, claimed: Claim) -> Claim | None:
+        then = lifecycle.transition_of(claimed.state).then
+        keeps = then is not State.DONE and then not in lifecycle.WAITING
+        lease = timedelta(seconds=self._limits.lease_ttl_s) if keeps else None
         async with connection.transaction():
             held = await store.hold(connection, claimed)
             if held is None:
                 raise LeaseLostError
-            confirmed_at = None
             if claimed.state is State.COLLECT:
-                tallies, confirmed_at = await collecting.collect(connection, held)
+                tallies, found = await collecting.collect(connection, held)
+                await store.note_collected(connection, claimed, found)
             else:
                 tallies = await self._tallies(connection, claimed.state, held)
-            await store.move_on(connection, claimed, transition.then, tallies, confirmed_at)
+            return await store.move_on(connection, claimed, then, tallies, lease)
 
     async def _tallies(self, connection: asyncpg.Connection, state: State, held: Held) -> dict[str, int]:
         match state:

@@ -1,11 +1,9 @@
 """Collecting and matching in PostgreSQL: every statement of the first four states. Each is one chunk's."""
 
-from datetime import datetime
-
 import asyncpg
 
 from services.reconciliation.runs.rules import Chunk
-from services.reconciliation.runs.store import Held
+from services.reconciliation.runs.store import Collected, Held
 
 # Served by entry_once_for_delivery or entries_pkey, whichever is narrower for the chunk.
 _ENTRIES = """
@@ -13,18 +11,6 @@ SELECT count(*) AS entries, max(occurred_at) AS last_confirmed_at, min(id::text)
   max(id::text)::uuid AS last
 FROM reconciliation.entries
 WHERE delivery_id BETWEEN $1 AND $2 AND id >= $3 AND id < $4 AND kind = 'earnings'
-"""
-# Served by run_statements_by_run and statement_lines_by_delivery.
-_COUNT_LINES = """
-SELECT count(*) AS lines, coalesce(sum(l.paise), 0)::bigint AS paise
-FROM reconciliation.run_statements s JOIN reconciliation.statement_lines l ON l.statement_id = s.statement_id
-WHERE s.run_no = $1 AND l.delivery_id BETWEEN $2 AND $3
-"""
-# Served by run_statements_by_run and statement_lines_by_delivery.
-_COUNT_NAMELESS = """
-SELECT count(*) AS lines, coalesce(sum(l.paise), 0)::bigint AS paise
-FROM reconciliation.run_statements s JOIN reconciliation.statement_lines l ON l.statement_id = s.statement_id
-WHERE s.run_no = $1 AND l.delivery_id IS NULL
 """
 # Served by reversals, entry_once_for_delivery, postings_pkey and leg_settled_once: what earlier runs have settled and
 # is undone since, to be adjusted.
@@ -86,7 +72,7 @@ WITH undone AS MATERIALIZED (
   INSERT INTO reconciliation.results (statement_id, line, delivery_id, leg, outcome, rule, is_settling,
     expected_paise, paid_paise, run_no, chunk)
   SELECT statement_id, line, delivery_id, leg, 'matched', 'exact', true, paise, paise, $1::integer, $2::integer
-  FROM placed WHERE is_settling
+  FROM placed WHERE is_settling ORDER BY statement_id, line
 ), opened AS (
   INSERT INTO reconciliation.open_lines (statement_id, line, leg, reference, delivery_id, payee, paise, paid_at,
     bucket_key)
@@ -99,7 +85,9 @@ WITH undone AS MATERIALIZED (
   SELECT g.delivery_id, g.leg, g.payee, g.paise, g.confirmed_at, reconciliation.bucket_key(g.payee)
   FROM fresh g WHERE (g.delivery_id, g.leg) NOT IN (SELECT delivery_id, leg FROM placed WHERE is_settling)
 )
-SELECT count(*) FILTER (WHERE is_settling) AS exact, (SELECT count(*) FROM fresh) AS legs FROM placed
+SELECT count(*) FILTER (WHERE is_settling) AS exact, (SELECT count(*) FROM fresh) AS legs,
+  count(*) FILTER (WHERE is_new) AS lines, coalesce(sum(paise) FILTER (WHERE is_new), 0)::bigint AS lines_paise
+FROM placed
 """
 # Served by run_statements_by_run, statement_lines_by_delivery, entry_once_for_delivery and postings_pkey: of a range
 # that could not be matched.
@@ -114,12 +102,16 @@ WHERE s.run_no = $1 AND l.delivery_id BETWEEN $2 AND $3
 """
 # Served by run_statements_by_run and statement_lines_by_delivery.
 _OPEN_NAMELESS = """
-INSERT INTO reconciliation.open_lines (statement_id, line, leg, reference, delivery_id, payee, paise, paid_at,
-  bucket_key)
-SELECT l.statement_id, l.line, l.leg, l.reference, NULL, l.payee, l.paise, l.paid_at,
-  reconciliation.bucket_key(l.payee)
-FROM reconciliation.run_statements s JOIN reconciliation.statement_lines l ON l.statement_id = s.statement_id
-WHERE s.run_no = $1 AND l.delivery_id IS NULL
+WITH opened AS (
+  INSERT INTO reconciliation.open_lines (statement_id, line, leg, reference, delivery_id, payee, paise, paid_at,
+    bucket_key)
+  SELECT l.statement_id, l.line, l.leg, l.reference, NULL, l.payee, l.paise, l.paid_at,
+    reconciliation.bucket_key(l.payee)
+  FROM reconciliation.run_statements s JOIN reconciliation.statement_lines l ON l.statement_id = s.statement_id
+  WHERE s.run_no = $1 AND l.delivery_id IS NULL
+  RETURNING paise
+)
+SELECT count(*) AS lines, coalesce(sum(paise), 0)::bigint AS paise FROM opened
 """
 # Served by open_lines_by_delivery, entry_once_for_delivery and postings_pkey: lines of earlier runs whose delivery is
 # known by now.
@@ -142,18 +134,14 @@ WHERE o.delivery_id BETWEEN $2 AND $3 AND r.delivery_id = o.delivery_id AND r.le
 """
 
 
-async def collect(connection: asyncpg.Connection, held: Held) -> tuple[dict[str, int], datetime | None]:
-    """Return what the chunk has to account for, and its last hand-over."""
+async def collect(connection: asyncpg.Connection, held: Held) -> tuple[dict[str, int], Collected]:
+    """Return what the chunk's entries are, and which deliveries they are of."""
     chunk = held.chunk
     deliveries = (chunk.delivery_from, chunk.delivery_to)
-    entries = await connection.fetchrow(_ENTRIES, *deliveries, held.run_from, held.run_until)
-    lines = await connection.fetchrow(_COUNT_LINES, held.run_no, *deliveries)
-    tallies = {"entries": entries["entries"], "lines": lines["lines"], "lines_paise": lines["paise"]}
-    if chunk.chunk == 0:
-        nameless = await connection.fetchrow(_COUNT_NAMELESS, held.run_no)
-        tallies["lines"] += nameless["lines"]
-        tallies["lines_paise"] += nameless["paise"]
-    return tallies, entries["last_confirmed_at"]
+    row = await connection.fetchrow(_ENTRIES, *deliveries, held.run_from, held.run_until)
+    # Of no entries, an empty range.
+    spread = (row["first"] or held.run_until, row["last"] or held.run_until)
+    return {"entries": row["entries"]}, Collected(*spread, row["last_confirmed_at"])
 
 
 async def normalize(connection: asyncpg.Connection, held: Held) -> dict[str, int]:
@@ -170,16 +158,18 @@ async def match_exact(connection: asyncpg.Connection, held: Held) -> dict[str, i
     """Settle what has the same delivery, payee and amount; open the rest, for those who look by whom it pays."""
     chunk = held.chunk
     deliveries = (chunk.delivery_from, chunk.delivery_to)
-    entries = await connection.fetchrow(_ENTRIES, *deliveries, held.run_from, held.run_until)
     # Where its postings are: their range is read in one go, and not an entry at a time.
-    spread = (entries["first"] or held.run_until, entries["last"] or held.run_until)
+    spread = (held.collected_from, held.collected_to)
     window = (held.run_from, held.run_until, held.new_from)
     found = await connection.fetchrow(_MATCH_EXACT, held.run_no, chunk.chunk, *deliveries, *window, *spread)
+    tallies = {name: int(found[name]) for name in ("exact", "legs", "lines", "lines_paise")}
     if chunk.chunk == 0:
-        await connection.execute(_OPEN_NAMELESS, held.run_no)
+        nameless = await connection.fetchrow(_OPEN_NAMELESS, held.run_no)
+        tallies["lines"] += nameless["lines"]
+        tallies["lines_paise"] += nameless["paise"]
     await connection.execute(_SETTLE_LINES_IN_RANGE, *deliveries)
     await connection.execute(_SETTLE_LEGS_IN_RANGE, held.run_no, *deliveries)
-    return {"exact": found["exact"], "legs": found["legs"]}
+    return tallies
 
 
 async def set_aside(connection: asyncpg.Connection, run_no: int, chunk: Chunk) -> None:
