@@ -1,6 +1,6 @@
 """Rows on their way from a format to their meaning: gathered into batches, so that memory is bounded. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from services.reconciliation.statements.fields import printable
@@ -30,6 +30,14 @@ class Batches:
         """Add a row."""
         self._batch.numbers.append(self._next())
         self._batch.rows.append(row)
+
+    def add_many(self, rows: Sequence[Row]) -> None:
+        """Add rows that follow one another."""
+        first = self._count + 1
+        self._count += len(rows) - 1
+        self._next()
+        self._batch.numbers.extend(range(first, first + len(rows)))
+        self._batch.rows.extend(rows)
 
     def refuse(self, reason: str, said: str, content: str) -> None:
         """Add a row that cannot be one."""

@@ -89,7 +89,7 @@ class RowParser:
             refs,
             [self._payees[text] for text in payees],
             [self._amounts[text] for text in amounts],
-            [self._moments[text] for text in moments],
+            self._moments_of(moments),
             [self._legs[text] for text in legs],
             [self._currencies[text] for text in currencies],
         )
@@ -101,7 +101,7 @@ class RowParser:
         taken = [
             (number, leg, ref[0], ref[1], payee, paise, at)
             for number, ref, payee, paise, at, leg, _ in zip(numbers, *columns, strict=True)
-            if number not in bad
+            if not bad or number not in bad
         ]
         return Parsed(cast("list[Line]", taken), refused)
 
@@ -178,6 +178,18 @@ class RowParser:
         if not _EARLIEST <= at < _LATEST:
             raise FieldError("DATE_OUT_OF_RANGE", f"{clean!r:.60} is not between the years 2000 and 2200")
         return at
+
+    def _moments_of(self, texts: Sequence[str]) -> Sequence[datetime | Problem]:
+        """Return the moments of a column: all in one go where all are whole, which most are."""
+        if not self._mapping.time_format:
+            try:
+                found = list(map(datetime.fromisoformat, texts))
+                if min(found) >= _EARLIEST and max(found) < _LATEST:
+                    return found
+            except (ValueError, TypeError):
+                # One cannot be read, or states no offset.
+                return [self._moments[text] for text in texts]
+        return [self._moments[text] for text in texts]
 
     def _leg(self, text: str) -> str:
         clean = text.strip()

@@ -6,7 +6,7 @@ refused, and what follows its first line is read as rows of their own.
 
 import csv
 from collections.abc import Iterator
-from operator import itemgetter
+from itertools import islice
 
 from services.reconciliation.statements.batches import Batch, Batches
 from services.reconciliation.statements.content import Content, as_text
@@ -28,6 +28,7 @@ class _Lines:
         self._lines, self._lines_max = lines, lines_max
         self._again: list[str] = []
         self.record: list[str] = []
+        self.given = 0
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -36,13 +37,24 @@ class _Lines:
         if len(self.record) >= self._lines_max:
             raise _RecordTooLongError
         line = self._again.pop() if self._again else next(self._lines)
+        self.given += 1
         self.record.append(line)
         return line
 
+    def block(self, count: int) -> list[str]:
+        """Return the next lines, which are none of the record."""
+        again = [self._again.pop() for _ in range(min(count, len(self._again)))]
+        return again + list(islice(self._lines, count - len(again)))
+
+    def back(self, lines: list[str]) -> None:
+        """Have lines come again."""
+        self._again.extend(reversed(lines))
+
     def back_to_second(self) -> str:
-        """Give the lines after the record's first one again; return the first."""
+        """Have the lines after the record's first one come again; return the first."""
         first, *others = self.record
-        self._again.extend(reversed(others))
+        self.back(others)
+        self.given -= len(others)
         self.record.clear()
         return first
 
@@ -58,37 +70,64 @@ class _Columns:
         if missing := sorted(set(wanted.values()) - set(names)):
             raise FileRefusedError("COLUMN_MISSING", f"no column is called {', '.join(missing)[:200]}")
         self.count = len(names)
-        # A field that the source does not have is the empty text after the record's last one.
-        self.row_of = itemgetter(*(names.index(wanted[f]) if f in wanted else self.count for f in FIELDS))
+        # Where each field is; None is a field that the source does not have.
+        self._places = [names.index(wanted[name]) if name in wanted else None for name in FIELDS]
         self.reads_last = bool(names) and names[-1] in wanted.values()
+
+    def rows_of(self, records: list[list[str]]) -> list[Row]:
+        """Return the rows of records that have every column."""
+        columns = list(zip(*records, strict=True))
+        nothing = ("",) * len(records)
+        reference, payee, amount, paid_at, leg, currency = (nothing if p is None else columns[p] for p in self._places)
+        return list(zip(reference, payee, amount, paid_at, leg, currency, strict=True))
 
 
 def read(content: Content, mapping: Mapping, limits: IntakeLimits) -> Iterator[Batch]:
     """Yield the file's rows. Raises FileRefusedError."""
     lines = _Lines(as_text(content, mapping), limits.record_lines_max)
-    records = csv.reader(lines, delimiter=mapping.delimiter, strict=True)
-    header = _header(records)
+    header = _header(csv.reader(lines, delimiter=mapping.delimiter, strict=True))
     lines.record.clear()
     columns = _Columns(header, mapping)
     batches = Batches(limits)
-    row_of, count = columns.row_of, columns.count
-    record = lines.record
-    while True:
+    while block := lines.block(limits.batch_rows):
+        records = _plain_records(block, columns, mapping.delimiter)
+        if records:
+            batches.add_many(columns.rows_of(records))
+        else:
+            lines.back(block)
+            _read_carefully(lines, len(block), columns, mapping.delimiter, batches)
+        if batches.is_full:
+            yield from batches.take()
+    yield from batches.take()
+
+
+def _plain_records(block: list[str], columns: _Columns, delimiter: str) -> list[list[str]]:
+    """Return the records of lines of which each is one and has every column; none when it takes a closer look."""
+    if not block[-1].endswith(("\n", "\r")) or '"' in "".join(block):
+        return []
+    try:
+        records = list(csv.reader(block, delimiter=delimiter, strict=True))
+    except csv.Error:
+        return []
+    return records if set(map(len, records)) == {columns.count} else []
+
+
+def _read_carefully(lines: _Lines, count: int, columns: _Columns, delimiter: str, batches: Batches) -> None:
+    """Read records until so many lines are read, or a few more, where the last one goes on."""
+    until = lines.given + count
+    records = csv.reader(lines, delimiter=delimiter, strict=True)
+    while lines.given < until:
         try:
-            for fields in records:
-                if len(fields) == count and record[-1].endswith(("\n", "\r")):
-                    fields.append("")
-                    batches.add(row_of(fields))
-                elif fields:
-                    _add_odd(batches, columns, fields, record)
-                record.clear()
-                if batches.is_full:
-                    yield from batches.take()
-            break
+            fields = next(records)
         except (csv.Error, _RecordTooLongError) as error:
             _refuse_record(batches, lines, error)
-            records = csv.reader(lines, delimiter=mapping.delimiter, strict=True)
-    yield from batches.take()
+            records = csv.reader(lines, delimiter=delimiter, strict=True)
+            continue
+        if len(fields) == columns.count and lines.record[-1].endswith(("\n", "\r")):
+            batches.add_many(columns.rows_of([fields]))
+        elif fields:
+            _add_odd(batches, columns, fields, lines.record)
+        lines.record.clear()
 
 
 def _header(records: Iterator[list[str]]) -> list[str]:
@@ -110,9 +149,7 @@ def _add_odd(batches: Batches, columns: _Columns, fields: list[str], record: lis
     elif len(fields) != columns.count:
         batches.refuse("FIELDS_COUNT", f"it has {len(fields)} fields, and the header {columns.count}", content)
     else:
-        fields.append("")
-        row: Row = columns.row_of(fields)
-        batches.add(row)
+        batches.add_many(columns.rows_of([fields]))
 
 
 def _refuse_record(batches: Batches, lines: _Lines, error: Exception) -> None:
