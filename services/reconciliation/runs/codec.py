@@ -5,7 +5,7 @@ from uuid import UUID
 from lastmile.reconciliation.v1 import run_pb2
 
 from services.reconciliation.runs.reading.store import ChunkProgress, Discrepancy, Leg, Result, StatementLine
-from services.reconciliation.runs.store import Run
+from services.reconciliation.runs.run import Run
 from services.reconciliation.timestamps import timestamp
 
 

@@ -9,7 +9,7 @@ from libs.ids import floor_at, made_at
 from services.reconciliation.runs import store
 from services.reconciliation.runs.limits import RunLimits
 from services.reconciliation.runs.rules import RunRules, chunks_of, count_of, fractions
-from services.reconciliation.runs.store import Run
+from services.reconciliation.runs.run import Run
 
 _FIRST = UUID(int=0)
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -10,6 +10,7 @@ import asyncpg
 
 from services.reconciliation.runs.lifecycle import NEEDED_BY_ALL, ORDER, WAITING, State
 from services.reconciliation.runs.rules import Chunk, RunRules
+from services.reconciliation.runs.run import Claim, Collected, Held, Run
 
 _RUN_COLUMNS = """
   run_no, tolerance_paise, tolerance_min, payout_due_min, chunks_count, entries_from, entries_until, as_of, opened_at,
@@ -128,62 +129,6 @@ UPDATE reconciliation.runs r SET closed_at = $2, last_confirmed_at = coalesce(
   (SELECT b.last_confirmed_at FROM reconciliation.runs b WHERE b.run_no = r.run_no - 1))
 WHERE r.run_no = $1
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A run, as it is stored."""
-
-    run_no: int
-    tolerance_paise: int
-    tolerance_min: int
-    payout_due_min: int
-    chunks_count: int
-    entries_from: UUID
-    entries_until: UUID
-    as_of: datetime
-    opened_at: datetime
-    opened_by: str
-    last_confirmed_at: datetime | None = None
-    closed_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A chunk that this worker may work on, as long as its fence is the last."""
-
-    run_no: int
-    chunk: int
-    state: State
-    fence: int
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class Collected:
-    """The first and the last of a chunk's entries, and the last hand-over."""
-
-    first: UUID
-    last: UUID
-    last_confirmed_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A claimed chunk, locked until the end of the transaction, and what its run judges by."""
-
-    run_no: int
-    chunk: Chunk
-    rules: RunRules
-    as_of: datetime
-    run_from: UUID
-    run_until: UUID
-    # From which entry on none has been looked at by an earlier run.
-    new_from: UUID
-    collected_from: UUID | None
-    collected_to: UUID | None
-    # Whether every chunk has come as far as the later states need.
-    is_whole: bool
 
 
 async def lock(connection: asyncpg.Connection) -> None:

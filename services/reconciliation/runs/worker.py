@@ -15,8 +15,8 @@ from services.reconciliation.runs.lifecycle import State
 from services.reconciliation.runs.limits import RunLimits, WorkerLimits
 from services.reconciliation.runs.opening import open_run, rules_of
 from services.reconciliation.runs.posting import store as posting
+from services.reconciliation.runs.run import Claim, Held
 from services.reconciliation.runs.schedule import parse
-from services.reconciliation.runs.store import Claim, Held
 
 log = logging.getLogger("runs")
 

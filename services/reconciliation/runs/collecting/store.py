@@ -3,7 +3,7 @@
 import asyncpg
 
 from services.reconciliation.runs.rules import Chunk
-from services.reconciliation.runs.store import Collected, Held
+from services.reconciliation.runs.run import Collected, Held
 
 # Served by entry_once_for_delivery or entries_pkey, whichever is narrower for the chunk.
 _ENTRIES = """

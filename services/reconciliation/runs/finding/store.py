@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from services.reconciliation.runs.store import Held
+from services.reconciliation.runs.run import Held
 
 # What every statement here begins with: the bucket's lines and legs that are open. An adjustment is no open leg.
 _OPEN = """

@@ -4,7 +4,7 @@ from collections import Counter
 
 import asyncpg
 
-from services.reconciliation.runs.store import Held
+from services.reconciliation.runs.run import Held
 
 # Served by results_to_explain, statement_lines_pkey, entry_once_for_delivery, postings_pkey and leg_settled_once: of
 # each result that is no match.

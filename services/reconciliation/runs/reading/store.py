@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
-from services.reconciliation.runs.store import Run
+from services.reconciliation.runs.run import Run
 
 _RUN_COLUMNS = """
   run_no, tolerance_paise, tolerance_min, payout_due_min, chunks_count, entries_from, entries_until, as_of, opened_at,
