@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 HOME_DEFAULT = ".lastmile"
+PIECE_BYTES = 64 * 1024
 # An answer that comes from what stands before the gateway, not from it, and says no more than "not now".
 STATUSES_NOT_NOW = frozenset({429, 502, 503, 504})
 
@@ -102,6 +103,10 @@ class Gateway:
             return await self._answer("POST", path, headers=headers, json=body)
         return await self._once("POST", path, headers=headers, json=body)
 
+    async def upload(self, path: str, file: Path, **query: Any) -> dict[str, Any]:
+        """Return the answer to a file, which is sent once, as it is read."""
+        return await self._once("POST", path, params=query, content=_pieces(file))
+
     async def delete(self, path: str) -> dict[str, Any]:
         """Return the answer to a command that removes something."""
         return await self._answer("DELETE", path, headers={"Idempotency-Key": str(uuid.uuid4())})
@@ -151,6 +156,12 @@ class Gateway:
 
 def _may_succeed(error: BaseException) -> bool:
     return isinstance(error, httpx.TransportError) or (isinstance(error, RefusedError) and error.retryable)
+
+
+async def _pieces(file: Path) -> AsyncIterator[bytes]:
+    with file.open("rb") as opened:
+        while piece := opened.read(PIECE_BYTES):
+            yield piece
 
 
 def problem_of(response: httpx.Response) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from libs.embedded.readiness import grpc_health
 from libs.embedded.wiring import Wiring
 
 RECONCILIATION, RECONCILIATION_CONSUMER = "reconciliation-api", "reconciliation-consumer"
+RECONCILIATION_WORKER = "reconciliation-worker"
 
 
 def reconciliation_specs(wiring: Wiring) -> list[ProcessSpec]:
@@ -26,5 +27,12 @@ def reconciliation_specs(wiring: Wiring) -> list[ProcessSpec]:
             wiring.dsns("reconciliation_consumer_dsn") | wiring.redis,
             (settings.reconciliation_consumer_port, settings.reconciliation_consumer_metrics_port),
             grpc_health(host, settings.reconciliation_consumer_port, timeout_s),
+        ),
+        wiring.process(
+            RECONCILIATION_WORKER,
+            ("services.reconciliation", "worker"),
+            wiring.dsns("reconciliation_worker_dsn"),
+            (settings.reconciliation_worker_port, settings.reconciliation_worker_metrics_port),
+            grpc_health(host, settings.reconciliation_worker_port, timeout_s),
         ),
     ]

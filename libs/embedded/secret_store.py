@@ -39,6 +39,7 @@ SERVICE_ROLES = (
     "reconciliation_query",
     "reconciliation_fallback",
     "reconciliation_consumer",
+    "reconciliation_worker",
     RELAY_ROLE,
 )
 REDIS = "redis"

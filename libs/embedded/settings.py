@@ -32,6 +32,7 @@ POSTGRES_DSN_FIELDS = (
     "reconciliation_query_dsn",
     "reconciliation_fallback_dsn",
     "reconciliation_consumer_dsn",
+    "reconciliation_worker_dsn",
 )
 
 
@@ -74,6 +75,8 @@ class PlatformSettings(BaseSettings):
     reconciliation_metrics_port: Port = Field(15077, description="Metrics of the reconciliation api, over HTTP")
     reconciliation_consumer_port: Port = Field(15078, description="Health of the reconciliation service's consumers")
     reconciliation_consumer_metrics_port: Port = Field(15079, description="Metrics of those consumers, over HTTP")
+    reconciliation_worker_port: Port = Field(15056, description="Health of the worker that reconciles statements")
+    reconciliation_worker_metrics_port: Port = Field(15057, description="Metrics of that worker, over HTTP")
     postgres_port: Port = Field(15432, description="PostgreSQL primary")
     standby_port: Port = Field(15433, description="PostgreSQL hot standby")
     redis_port: Port = Field(16379, description="Valkey")
@@ -101,6 +104,9 @@ class PlatformSettings(BaseSettings):
     )
     reconciliation_consumer_dsn: SecretStr | None = Field(
         None, description="PostgreSQL primary, as reconciliation_consumer"
+    )
+    reconciliation_worker_dsn: SecretStr | None = Field(
+        None, description="PostgreSQL primary, as reconciliation_worker"
     )
     redis_url: SecretStr | None = Field(None, description="Redis or Valkey")
 
@@ -251,6 +257,8 @@ class PlatformSettings(BaseSettings):
             "reconciliation_metrics_port",
             "reconciliation_consumer_port",
             "reconciliation_consumer_metrics_port",
+            "reconciliation_worker_port",
+            "reconciliation_worker_metrics_port",
             *(("sandbox_network_port",) if self.plays_network else ()),
         )
         ports = {variable(field): int(getattr(self, field)) for field in fields}

@@ -60,6 +60,8 @@ PORT_FIELDS = (
     "reconciliation_metrics_port",
     "reconciliation_consumer_port",
     "reconciliation_consumer_metrics_port",
+    "reconciliation_worker_port",
+    "reconciliation_worker_metrics_port",
     "postgres_port",
     "standby_port",
     "redis_port",
@@ -242,6 +244,7 @@ class EmbeddedServers(_Stack):
             "reconciliation_query_dsn": self.dsn("reconciliation_query", standby=True),
             "reconciliation_fallback_dsn": self.dsn("reconciliation_fallback"),
             "reconciliation_consumer_dsn": self.dsn("reconciliation_consumer"),
+            "reconciliation_worker_dsn": self.dsn("reconciliation_worker"),
         }
         return {
             **{variable(field): dsns[field] for field in POSTGRES_DSN_FIELDS},

@@ -59,6 +59,7 @@ def connections(
             "reconciliation_query_dsn": postgres.dsn("reconciliation_query", standby=True),
             "reconciliation_fallback_dsn": postgres.dsn("reconciliation_fallback"),
             "reconciliation_consumer_dsn": postgres.dsn("reconciliation_consumer"),
+            "reconciliation_worker_dsn": postgres.dsn("reconciliation_worker"),
             "relay_dsn": postgres.dsn("relay"),
         }
     else:
@@ -156,6 +157,8 @@ def addresses(settings: PlatformSettings) -> dict[str, str]:
         "LASTMILE_RECONCILIATION_METRICS_PORT": str(settings.reconciliation_metrics_port),
         "LASTMILE_RECONCILIATION_CONSUMER_PORT": str(settings.reconciliation_consumer_port),
         "LASTMILE_RECONCILIATION_CONSUMER_METRICS_PORT": str(settings.reconciliation_consumer_metrics_port),
+        "LASTMILE_RECONCILIATION_WORKER_PORT": str(settings.reconciliation_worker_port),
+        "LASTMILE_RECONCILIATION_WORKER_METRICS_PORT": str(settings.reconciliation_worker_metrics_port),
         "LASTMILE_RECONCILIATION_TARGET": f"{settings.host}:{settings.reconciliation_port}",
         "LASTMILE_ASSIGNMENT_TARGET": f"{settings.host}:{settings.assignment_port}",
         "LASTMILE_ASSIGNMENT_QUERIES_TARGET": f"{settings.host}:{settings.assignment_queries_port}",

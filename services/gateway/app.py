@@ -23,7 +23,7 @@ from lastmile.notification.v1 import (
     template_pb2,
     webhook_pb2,
 )
-from lastmile.reconciliation.v1 import ledger_pb2, rate_card_pb2
+from lastmile.reconciliation.v1 import ledger_pb2, rate_card_pb2, run_pb2, statement_pb2
 from lastmile.streams.v1 import stream_pb2
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -57,6 +57,8 @@ from services.gateway.rest.routes import routes_of
 from services.gateway.rest.transcoder import Transcoder, unrouted
 from services.gateway.rest.upstream import Upstream
 from services.gateway.settings import GatewaySettings
+from services.gateway.uploads import endpoint as uploads
+from services.gateway.uploads.openapi import with_upload
 from services.gateway.webhooks.endpoint import NETWORK_PATH, WebhookEndpoint
 
 ACCESS_SERVICE = access_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name
@@ -64,8 +66,10 @@ ACCESS_SERVICE = access_pb2.DESCRIPTOR.services_by_name["AccessService"].full_na
 STREAM_SERVICE = stream_pb2.DESCRIPTOR.services_by_name["StreamService"].full_name
 _ASSIGNMENT = (city_pb2, merchant_pb2, partner_pb2, network_pb2, delivery_pb2, assignment_pb2)
 _NOTIFICATION = (alert_pb2, message_pb2, recipient_pb2, template_pb2, provider_pb2, sandbox_pb2, webhook_pb2)
-_RECONCILIATION = (ledger_pb2, rate_card_pb2)
+_RECONCILIATION = (ledger_pb2, rate_card_pb2, run_pb2, statement_pb2)
 _ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+# Routes below /v1/ that no annotation makes.
+_OWN_PATHS = frozenset({live.PATH, uploads.PATH})
 _SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -98,11 +102,9 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
         )
         queries = await stack.enter_async_context(_querying(settings))
         redis_store = await stack.enter_async_context(redis.from_url(str(settings.redis_url)))
-        targets = {"assignment": settings.assignment_target}
-        if settings.assignment_queries_target:
-            targets["assignment-queries"] = settings.assignment_queries_target
         channels = {
-            name: await stack.enter_async_context(grpc.aio.insecure_channel(target)) for name, target in targets.items()
+            name: await stack.enter_async_context(grpc.aio.insecure_channel(target))
+            for name, target in _targets(settings).items()
         }
         await _ensure_bootstrap_key(settings, primary)
         verifier = TokenVerifier(settings.token_public_key_file)
@@ -128,12 +130,16 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
         follow = live.LiveEndpoint(hub, credentials, verifier, limiter, settings.gateway_live)
         assignment_upstream = upstreams[network_pb2.DESCRIPTOR.services_by_name["PartnerNetworkService"].full_name]
         webhooks = WebhookEndpoint(assignment_upstream, limiter, settings.gateway_webhooks)
+        upload = uploads.UploadEndpoint(
+            upstreams[_names_of((statement_pb2,))[0]], credentials, limiter, GoogleJsonCodec(), settings.gateway_uploads
+        )
         timeout_s = settings.gateway_health_timeout_s
         checks, dispensable = health.checks_of(queries.check_any, channels, redis_store, timeout_s)
         routes: list[BaseRoute] = [
             *health.routes(checks, dispensable, timeout_s),
-            *pages.routes(with_live(openapi.build(services, load_comments())), settings.assignment_target),
+            *pages.routes(with_upload(with_live(openapi.build(services, load_comments()))), settings.assignment_target),
             Route(live.PATH, follow.answer, methods=_ALL_METHODS),
+            Route(uploads.PATH, upload.answer, methods=_ALL_METHODS),
             Route(NETWORK_PATH, webhooks.answer, methods=_ALL_METHODS),
             Route("/{path:path}", transcoder.answer, methods=_ALL_METHODS),
         ]
@@ -147,6 +153,13 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
             await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
             http_server.should_exit = True
             stop.set()
+
+
+def _targets(settings: GatewaySettings) -> dict[str, str]:
+    targets = {"assignment": settings.assignment_target}
+    if settings.assignment_queries_target:
+        targets["assignment-queries"] = settings.assignment_queries_target
+    return targets
 
 
 def _access_server(settings: GatewaySettings, verifier: TokenVerifier, servicer: AccessServicer) -> GrpcServer:
@@ -204,7 +217,7 @@ def _calls_first(transcoder: Transcoder, others: ASGIApp) -> ASGIApp:
     """Give calls to the transcoder as they come: it needs neither a router nor handlers of exceptions around it."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith("/v1/") and scope["path"] != live.PATH:
+        if scope["type"] == "http" and scope["path"].startswith("/v1/") and scope["path"] not in _OWN_PATHS:
             response = await transcoder.answer(Request(scope, receive))
             await response(scope, receive, send)
         else:

@@ -1,4 +1,4 @@
-"""The reconciliation service's processes: `python -m services.reconciliation api|consumer`."""
+"""The reconciliation service's processes: `python -m services.reconciliation api|consumer|worker`."""
 
 import argparse
 import sys
@@ -27,7 +27,15 @@ async def _consumer() -> None:
     await run_handlers(settings, stop_on_signals())
 
 
-PROCESSES = {"api": _api, "consumer": _consumer}
+async def _worker() -> None:
+    from services.reconciliation.worker import WorkerSettings, run_worker
+
+    settings = WorkerSettings()
+    configure("reconciliation-worker", settings.log_level)
+    await run_worker(settings, stop_on_signals())
+
+
+PROCESSES = {"api": _api, "consumer": _consumer, "worker": _worker}
 
 
 def main() -> int:

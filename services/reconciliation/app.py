@@ -2,7 +2,16 @@
 
 import asyncio
 
-from lastmile.reconciliation.v1 import ledger_pb2, ledger_pb2_grpc, rate_card_pb2, rate_card_pb2_grpc
+from lastmile.reconciliation.v1 import (
+    ledger_pb2,
+    ledger_pb2_grpc,
+    rate_card_pb2,
+    rate_card_pb2_grpc,
+    run_pb2,
+    run_pb2_grpc,
+    statement_pb2,
+    statement_pb2_grpc,
+)
 
 from libs.grpc_server.identity import TokenVerifier
 from libs.grpc_server.server import GrpcServer
@@ -14,11 +23,15 @@ from libs.telemetry.metrics import serve_metrics
 from services.reconciliation.database import Database
 from services.reconciliation.ledger.servicer import LedgerServicer
 from services.reconciliation.rate_cards.servicer import RateCardServicer
+from services.reconciliation.runs.servicer import RunServicer
 from services.reconciliation.settings import ApiSettings
+from services.reconciliation.statements.servicer import StatementServicer
 
 SERVICES = (
     ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"].full_name,
     rate_card_pb2.DESCRIPTOR.services_by_name["RateCardService"].full_name,
+    run_pb2.DESCRIPTOR.services_by_name["RunService"].full_name,
+    statement_pb2.DESCRIPTOR.services_by_name["StatementService"].full_name,
 )
 
 
@@ -48,6 +61,12 @@ async def serve_api(settings: ApiSettings, stop: asyncio.Event) -> None:
         ledger_pb2_grpc.add_LedgerServiceServicer_to_server(LedgerServicer(database), server.server)
         rate_card_pb2_grpc.add_RateCardServiceServicer_to_server(
             RateCardServicer(database, settings.rate_card_notice_s), server.server
+        )
+        run_pb2_grpc.add_RunServiceServicer_to_server(
+            RunServicer(database, settings.reconciliation_runs), server.server
+        )
+        statement_pb2_grpc.add_StatementServiceServicer_to_server(
+            StatementServicer(database, settings.reconciliation_intake), server.server
         )
         warm(rate_card_pb2.CreateRateCardRequest())
         with serve_metrics(settings.host, settings.reconciliation_metrics_port):

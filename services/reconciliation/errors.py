@@ -1,16 +1,23 @@
 """The reconciliation service's error tree: what each refusal is called, and whether to fix or to retry.
 
 ServiceError
+├── InvalidArgumentError
+│   └── StatementRefusedError     fix: the reason is the file's own, such as HEADER_DUPLICATE
 ├── NotFoundError
 │   ├── AccountNotFoundError
-│   └── DeliveryNotFoundError
+│   ├── DeliveryNotFoundError
+│   ├── DeliveryNotReconciledError
+│   ├── LineNotFoundError
+│   ├── RunNotFoundError
+│   ├── SourceNotFoundError       fix: make a mapping for it first
+│   └── StatementNotFoundError
 ├── AlreadyExistsError
 │   └── RateCardExistsError       fix: metadata names the version that begins then
 └── FailedPreconditionError
     └── RateCardTooLateError      fix: metadata names the earliest moment
 """
 
-from libs.grpc_server.errors import AlreadyExistsError, FailedPreconditionError, NotFoundError
+from libs.grpc_server.errors import AlreadyExistsError, FailedPreconditionError, InvalidArgumentError, NotFoundError
 
 
 class DeliveryNotFoundError(NotFoundError):
@@ -35,3 +42,39 @@ class RateCardTooLateError(FailedPreconditionError):
     """The version would apply to what may have been paid by another one already."""
 
     reason = "RATE_CARD_TOO_LATE"
+
+
+class StatementRefusedError(InvalidArgumentError):
+    """Nothing of the file can be read."""
+
+    reason = "STATEMENT_REFUSED"
+
+
+class SourceNotFoundError(NotFoundError):
+    """No mapping says how files of this source are read."""
+
+    reason = "SOURCE_UNKNOWN"
+
+
+class StatementNotFoundError(NotFoundError):
+    """There is no statement of this id."""
+
+    reason = "STATEMENT_NOT_FOUND"
+
+
+class LineNotFoundError(NotFoundError):
+    """The statement has no such line."""
+
+    reason = "LINE_NOT_FOUND"
+
+
+class RunNotFoundError(NotFoundError):
+    """There is no run of this number."""
+
+    reason = "RUN_NOT_FOUND"
+
+
+class DeliveryNotReconciledError(NotFoundError):
+    """Nothing is owed for a delivery of this id, and nothing was said to be paid."""
+
+    reason = "DELIVERY_NOT_RECONCILED"

@@ -9,6 +9,8 @@ from libs.grpc_server.server import ServerLimits
 from libs.postgres.log_clock import ClockLimits
 from libs.postgres.pool import PoolLimits
 from libs.postgres.replica import ReplicaLimits
+from services.reconciliation.runs.limits import RunLimits
+from services.reconciliation.statements.limits import IntakeLimits
 
 
 class ApiSettings(BaseSettings):
@@ -33,7 +35,9 @@ class ApiSettings(BaseSettings):
     rate_card_notice_s: int = Field(
         60, ge=1, le=86_400, description="How long before its moment a further version of a rate card must be made"
     )
-    reconciliation_primary_pool: PoolLimits = Field(PoolLimits(connections_max=3), description="Pool for commands")
+    reconciliation_primary_pool: PoolLimits = Field(PoolLimits(connections_max=5), description="Pool for commands")
+    reconciliation_runs: RunLimits = Field(RunLimits(), description="By what runs are opened")
+    reconciliation_intake: IntakeLimits = Field(IntakeLimits(), description="Limits of files that are uploaded")
     reconciliation_query_pool: PoolLimits = Field(
         PoolLimits(connections_min=0, connections_max=5), description="Pool for queries"
     )

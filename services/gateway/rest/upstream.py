@@ -35,6 +35,12 @@ class Upstream:
         self._turn = (self._turn + 1) % len(channels)
         return calls[self._turn]
 
+    def stream_call(self, rpc: str) -> grpc.aio.StreamUnaryMultiCallable[bytes, bytes]:
+        """Return a command that takes a stream of serialized messages, on the next channel."""
+        channels = self._channels[False]
+        self._turn = (self._turn + 1) % len(channels)
+        return channels[self._turn].stream_unary(rpc, None, None)
+
     async def close(self) -> None:
         """Close the channels."""
         await asyncio.gather(*(channel.close(None) for channels in self._channels.values() for channel in channels))

@@ -19,6 +19,7 @@ TENANT, OPERATOR, MATCHER = "assignment_tenant", "assignment_operator", "assignm
 NOTIFICATION_TENANT, NOTIFICATION_OPERATOR = "notification_tenant", "notification_operator"
 GATEWAY, RELAY = "gateway", "relay"
 BOOKS = "reconciliation_consumer"
+BOOKS_WORKER = "reconciliation_worker"
 BOOKS_OPERATOR, BOOKS_READER = "reconciliation_operator", "reconciliation_operator_reader"
 TENANTS = frozenset({TENANT, NOTIFICATION_TENANT})
 # What a transaction takes; the other roles log in as what they are.

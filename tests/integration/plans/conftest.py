@@ -17,6 +17,7 @@ from tests.integration.plans.case import (
     BOOKS,
     BOOKS_OPERATOR,
     BOOKS_READER,
+    BOOKS_WORKER,
     GATEWAY,
     MATCHER,
     NOTIFICATION_OPERATOR,
@@ -27,7 +28,8 @@ from tests.integration.plans.case import (
 )
 from tests.integration.plans.world import World
 
-FILLS = [Path(__file__).with_name(name) for name in ("fill.sql", "fill_notification.sql", "fill_ledger.sql")]
+_FILLS = ("fill.sql", "fill_notification.sql", "fill_ledger.sql", "fill_recon.sql")
+FILLS = [Path(__file__).with_name(name) for name in _FILLS]
 DATABASE = "plans"
 # Whose login takes the role in its transactions.
 LOGINS = {
@@ -41,6 +43,7 @@ LOGINS = {
     BOOKS: BOOKS,
     BOOKS_OPERATOR: "reconciliation_api",
     BOOKS_READER: "reconciliation_fallback",
+    BOOKS_WORKER: BOOKS_WORKER,
 }
 _PARTITIONS = """
 SELECT assignment.make_partition(c.relname, date_trunc('week', now(), 'UTC') - back * interval '7 days')

@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import grpc
 import pytest
-from lastmile.reconciliation.v1 import ledger_pb2_grpc, rate_card_pb2_grpc
+from lastmile.reconciliation.v1 import ledger_pb2_grpc, rate_card_pb2_grpc, run_pb2_grpc, statement_pb2_grpc
 
 from libs.embedded.stack import EmbeddedServers, free_ports
 from libs.grpc_server.identity import Principal, Role, TokenSigner
@@ -33,6 +33,8 @@ class LedgerApi:
     def __init__(self, channel: grpc.aio.Channel, signer: TokenSigner) -> None:
         self.ledger = ledger_pb2_grpc.LedgerServiceStub(channel)
         self.rate_cards = rate_card_pb2_grpc.RateCardServiceStub(channel)
+        self.runs = run_pb2_grpc.RunServiceStub(channel)
+        self.statements = statement_pb2_grpc.StatementServiceStub(channel)
         self._signer = signer
         self._seen = ""
 

@@ -1,0 +1,43 @@
+"""Statements to the reconciliation api, a piece at a time, as they come."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+from google.protobuf.message import Message
+from lastmile.reconciliation.v1 import statement_pb2 as pb
+
+from services.gateway.rest.upstream import Upstream
+
+RPC = "/lastmile.reconciliation.v1.StatementService/UploadStatement"
+_PIECE_BYTES = 256 * 1024
+
+
+async def upload_statement(
+    upstream: Upstream,
+    source_code: str,
+    file_name: str,
+    pieces: AsyncIterator[bytes],
+    metadata: list[tuple[str, str]],
+    timeout_s: float,
+) -> Message:
+    """Return what a file came to. Raises AioRpcError, and whatever `pieces` raises, which ends the call."""
+    call = upstream.stream_call(RPC)(None, timeout=timeout_s, metadata=metadata)
+    file = pb.StatementFile(source_code=source_code, file_name=file_name)
+    try:
+        await call.write(pb.UploadStatementRequest(file=file).SerializeToString())
+        async for piece in pieces:
+            for part in _parts(piece):
+                await call.write(pb.UploadStatementRequest(content=part).SerializeToString())
+        await call.done_writing()
+    except asyncio.InvalidStateError:
+        # The service has answered before it had all: its answer says why.
+        return pb.UploadStatementResponse.FromString(await call)
+    except BaseException:
+        call.cancel()
+        raise
+    return pb.UploadStatementResponse.FromString(await call)
+
+
+def _parts(piece: bytes) -> Iterator[bytes]:
+    for start in range(0, len(piece), _PIECE_BYTES):
+        yield piece[start : start + _PIECE_BYTES]

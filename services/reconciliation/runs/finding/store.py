@@ -1,0 +1,200 @@
+"""Matching by rule and classifying in PostgreSQL. Each statement is for one bucket of payees, which has all that may
+belong together, and settles a line and a leg at most once."""
+
+from collections.abc import Sequence
+
+import asyncpg
+
+from services.reconciliation.runs.run import Held
+
+# What every statement here begins with: the bucket's lines and legs that are open. An adjustment is no open leg.
+_OPEN = """
+lines AS (
+  SELECT o.*, regexp_replace(lower(o.reference), '[^0-9a-z]', '', 'g') AS spelt,
+    EXISTS (SELECT FROM reconciliation.legs k
+      WHERE k.delivery_id = o.delivery_id AND k.leg = o.leg AND k.entry_id < $5) AS is_known
+  FROM reconciliation.open_lines o WHERE o.bucket_key >= $3 AND o.bucket_key < $4
+), legs AS (
+  SELECT o.*, replace(o.delivery_id::text, '-', '') AS spelt,
+    EXISTS (SELECT FROM reconciliation.open_lines l WHERE l.delivery_id = o.delivery_id AND l.leg = o.leg) AS is_named
+  FROM reconciliation.open_legs o
+  WHERE o.bucket_key >= $3 AND o.bucket_key < $4 AND o.outcome IS DISTINCT FROM 'late_adjustment'
+)"""
+_INTO = """
+)
+INSERT INTO reconciliation.results (statement_id, line, delivery_id, leg, outcome, rule, is_settling, expected_paise,
+  paid_paise, run_no, chunk, paid_by_statement_id, paid_by_line)"""
+# Served by open_lines_by_bucket, open_legs_by_bucket, entry_once_for_delivery and postings_pkey, as all that follow.
+# The lines of a leg together are what is owed for it: one within the tolerance, or several.
+_MATCH_NAMED = f"""
+WITH {_OPEN}, sums AS (
+  SELECT l.delivery_id, l.leg, g.payee, g.paise, count(*) AS lines
+  FROM lines l JOIN legs g ON g.delivery_id = l.delivery_id AND g.leg = l.leg AND g.payee = l.payee
+  GROUP BY l.delivery_id, l.leg, g.payee, g.paise HAVING abs(sum(l.paise) - g.paise) <= $6
+), found AS (
+  SELECT l.*, s.paise AS owed_paise, s.lines, row_number() OVER (PARTITION BY l.delivery_id, l.leg
+    ORDER BY l.paid_at, l.statement_id, l.line) AS place
+  FROM lines l JOIN sums s ON s.delivery_id = l.delivery_id AND s.leg = l.leg AND s.payee = l.payee
+{_INTO}
+SELECT statement_id, line, delivery_id, leg, 'matched', CASE lines WHEN 1 THEN 'tolerance' ELSE 'many_to_one' END,
+  place = 1, CASE place WHEN 1 THEN owed_paise ELSE 0 END, paise, $1::integer, $2::integer, NULL, NULL
+FROM found
+"""  # noqa: S608 - constants
+# A reference with a slip: one half of it is that of a delivery which is owed the same, and of no other.
+_MATCH_MISTYPED = f"""
+WITH {_OPEN}, pairs AS (
+  SELECT l.statement_id, l.line, g.delivery_id, l.leg, g.paise AS owed_paise, l.paise,
+    count(*) OVER (PARTITION BY l.statement_id, l.line) AS of_line,
+    count(*) OVER (PARTITION BY g.delivery_id, g.leg) AS of_leg
+  FROM lines l JOIN legs g ON g.payee = l.payee AND g.leg = l.leg AND abs(g.paise - l.paise) <= $6 AND NOT g.is_named
+    AND (right(l.spelt, 16) = right(g.spelt, 16) OR left(l.spelt, 16) = left(g.spelt, 16))
+  WHERE NOT l.is_known AND length(l.spelt) BETWEEN 24 AND 40
+{_INTO}
+SELECT statement_id, line, delivery_id, leg, 'matched', 'mistyped_reference', true, owed_paise, paise,
+  $1::integer, $2::integer, NULL, NULL
+FROM pairs WHERE of_line = 1 AND of_leg = 1
+"""  # noqa: S608 - constants
+# No reference: the same payee, about the same amount and time; each the other's nearest.
+_MATCH_NAMELESS = f"""
+WITH {_OPEN}, pairs AS (
+  SELECT l.statement_id, l.line, g.delivery_id, l.leg, g.paise AS owed_paise, l.paise,
+    row_number() OVER (PARTITION BY l.statement_id, l.line ORDER BY abs(g.paise - l.paise),
+      abs(extract(epoch FROM l.paid_at - g.confirmed_at)), g.confirmed_at, g.delivery_id) AS of_line,
+    row_number() OVER (PARTITION BY g.delivery_id, g.leg ORDER BY abs(g.paise - l.paise),
+      abs(extract(epoch FROM l.paid_at - g.confirmed_at)), l.paid_at, l.statement_id, l.line) AS of_leg
+  FROM lines l JOIN legs g ON g.payee = l.payee AND g.leg = l.leg AND abs(g.paise - l.paise) <= $6 AND NOT g.is_named
+    AND l.paid_at BETWEEN g.confirmed_at - make_interval(mins => $7) AND g.confirmed_at + make_interval(mins => $7)
+  WHERE NOT l.is_known AND l.delivery_id IS NULL AND length(l.spelt) < 24
+{_INTO}
+SELECT statement_id, line, delivery_id, leg, 'matched', 'missing_reference', true, owed_paise, paise,
+  $1::integer, $2::integer, NULL, NULL
+FROM pairs WHERE of_line = 1 AND of_leg = 1
+"""  # noqa: S608 - constants
+# One line for all that a payee was owed in the time before it. A payee's first such line, so that no leg is in two.
+_MATCH_TOGETHER = f"""
+WITH {_OPEN}, sums AS (
+  SELECT l.statement_id, l.line, l.payee, l.leg, l.paise, l.paid_at, sum(g.paise) AS owed_paise
+  FROM lines l JOIN legs g ON g.payee = l.payee AND g.leg = l.leg AND NOT g.is_named
+    AND g.confirmed_at <= l.paid_at AND g.confirmed_at > l.paid_at - make_interval(mins => $7)
+  WHERE NOT l.is_known AND l.delivery_id IS NULL AND length(l.spelt) < 24
+  GROUP BY l.statement_id, l.line, l.payee, l.leg, l.paise, l.paid_at
+  HAVING count(*) > 1 AND abs(sum(g.paise) - l.paise) <= $6
+), first AS (
+  SELECT DISTINCT ON (payee, leg) * FROM sums ORDER BY payee, leg, paid_at, statement_id, line
+{_INTO}
+SELECT f.statement_id, f.line, NULL, f.leg, 'matched', 'one_to_many', false, f.owed_paise, f.paise,
+  $1::integer, $2::integer, NULL, NULL
+FROM first f
+UNION ALL
+SELECT NULL, NULL, g.delivery_id, g.leg, 'matched', 'one_to_many', true, g.paise, g.paise,
+  $1::integer, $2::integer, f.statement_id, f.line
+FROM first f JOIN legs g ON g.payee = f.payee AND g.leg = f.leg AND NOT g.is_named
+  AND g.confirmed_at <= f.paid_at AND g.confirmed_at > f.paid_at - make_interval(mins => $7)
+"""  # noqa: S608 - constants
+# Served by open_lines_by_bucket, entry_once_for_delivery, postings_pkey and leg_settled_once. What a line is judged by
+# is in the order of the cases.
+_CLASSIFY = f"""
+WITH judged AS (
+  SELECT l.statement_id, l.line, l.delivery_id, l.leg, l.paise, g.paise AS owed_paise,
+    coalesce(g.reversal_entry_id < $5, false) AS is_undone, s.delivery_id IS NOT NULL AS is_settled,
+    l.payee <> g.payee AS is_other,
+    row_number() OVER leg_lines AS place, row_number() OVER payee_lines AS place_of_payee,
+    sum(l.paise) OVER (PARTITION BY l.delivery_id, l.leg, l.payee) AS together_paise
+  FROM reconciliation.open_lines l
+  JOIN reconciliation.legs g ON g.delivery_id = l.delivery_id AND g.leg = l.leg AND g.entry_id < $5
+  LEFT JOIN reconciliation.results s ON s.delivery_id = l.delivery_id AND s.leg = l.leg AND s.is_settling
+  WHERE l.bucket_key >= $3 AND l.bucket_key < $4
+  WINDOW leg_lines AS (PARTITION BY l.delivery_id, l.leg
+      ORDER BY l.payee <> g.payee, l.paid_at, l.statement_id, l.line),
+    payee_lines AS (PARTITION BY l.delivery_id, l.leg, l.payee ORDER BY l.paid_at, l.statement_id, l.line)
+), named AS (
+  SELECT *, CASE WHEN together_paise <= owed_paise + $6 THEN together_paise ELSE paise END AS counted_paise,
+    CASE
+      WHEN is_undone THEN 'cancelled_after_export'
+      WHEN is_other THEN 'wrong_partner'
+      WHEN is_settled THEN 'duplicate'
+      WHEN place_of_payee > 1 AND together_paise > owed_paise + $6 THEN 'duplicate'
+    END AS plain
+  FROM judged
+{_INTO}
+SELECT statement_id, line, delivery_id, leg,
+  coalesce(plain, CASE
+    WHEN abs(counted_paise - owed_paise) <= $6 THEN 'matched'
+    WHEN leg = 'cash' THEN 'cash_mismatch'
+    WHEN counted_paise > owed_paise THEN 'overpaid'
+    ELSE 'underpaid'
+  END), 'classified', place = 1 AND NOT is_settled,
+  CASE WHEN place = 1 AND NOT is_settled AND NOT is_undone THEN owed_paise ELSE 0 END, paise,
+  $1::integer, $2::integer, NULL, NULL
+FROM named
+"""  # noqa: S608 - constants
+# Served by open_lines_by_bucket.
+_CALL_LINES = """
+UPDATE reconciliation.open_lines SET outcome = 'unknown_delivery'
+WHERE bucket_key >= $1 AND bucket_key < $2 AND outcome IS NULL
+"""
+# Served by open_legs_by_bucket.
+_CALL_LEGS = """
+UPDATE reconciliation.open_legs SET outcome = CASE leg WHEN 'cash' THEN 'cash_mismatch' ELSE 'missing_payout' END
+WHERE bucket_key >= $1 AND bucket_key < $2 AND outcome IS NULL
+  AND confirmed_at <= $3::timestamptz - make_interval(mins => $4)
+"""
+# Served by open_lines_by_bucket and line_settled_once.
+_SETTLE_LINES = """
+DELETE FROM reconciliation.open_lines o USING reconciliation.results r
+WHERE o.bucket_key >= $1 AND o.bucket_key < $2 AND r.statement_id = o.statement_id AND r.line = o.line
+"""
+# Served by open_legs_by_bucket and leg_settled_once.
+_SETTLE_LEGS = """
+DELETE FROM reconciliation.open_legs o USING reconciliation.results r
+WHERE o.bucket_key >= $2 AND o.bucket_key < $3 AND r.delivery_id = o.delivery_id AND r.leg = o.leg AND r.is_settling
+  AND r.run_no = $1
+"""
+_NOTHING = "INSERT 0 0"
+
+
+async def match_by_rule(connection: asyncpg.Connection, held: Held, passes_max: int) -> dict[str, int]:
+    """Settle what rules find, one rule after the other. Nothing is concluded where something may be missing."""
+    if not held.is_whole:
+        return {}
+    rules = held.rules
+    found = {"by_reference": await _once(connection, held, _MATCH_NAMED, rules.tolerance_paise)}
+    found["mistyped_reference"] = await _once(connection, held, _MATCH_MISTYPED, rules.tolerance_paise)
+    near = (rules.tolerance_paise, rules.tolerance_min)
+    found["missing_reference"] = await _until_none(connection, held, _MATCH_NAMELESS, passes_max, near)
+    found["one_to_many"] = await _until_none(connection, held, _MATCH_TOGETHER, passes_max, near)
+    return found
+
+
+async def classify(connection: asyncpg.Connection, held: Held) -> dict[str, int]:
+    """Say of every open line and leg of the bucket what is wrong with it."""
+    bucket = (held.chunk.bucket_from, held.chunk.bucket_until)
+    judged = await _once(connection, held, _CLASSIFY, held.rules.tolerance_paise)
+    if held.is_whole:
+        await connection.execute(_CALL_LINES, *bucket)
+        await connection.execute(_CALL_LEGS, *bucket, held.as_of, held.rules.payout_due_min)
+    return {"judged": judged}
+
+
+async def _once(connection: asyncpg.Connection, held: Held, statement: str, *values: object) -> int:
+    chunk = held.chunk
+    tag = await connection.execute(
+        statement, held.run_no, chunk.chunk, chunk.bucket_from, chunk.bucket_until, held.run_until, *values
+    )
+    if tag != _NOTHING:
+        await connection.execute(_SETTLE_LINES, chunk.bucket_from, chunk.bucket_until)
+        await connection.execute(_SETTLE_LEGS, held.run_no, chunk.bucket_from, chunk.bucket_until)
+    return int(tag.rpartition(" ")[2])
+
+
+async def _until_none(
+    connection: asyncpg.Connection, held: Held, statement: str, passes_max: int, values: Sequence[object]
+) -> int:
+    """Run a statement that settles the nearest until it finds none; what is left after so many passes stays open."""
+    total = 0
+    for _ in range(passes_max):
+        found = await _once(connection, held, statement, *values)
+        total += found
+        if not found:
+            break
+    return total

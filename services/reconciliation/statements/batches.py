@@ -1,0 +1,62 @@
+"""Rows on their way from a format to their meaning: gathered into batches, so that memory is bounded. Pure."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from services.reconciliation.statements.fields import printable
+from services.reconciliation.statements.limits import IntakeLimits
+from services.reconciliation.statements.mapping import Row
+from services.reconciliation.statements.problems import FileRefusedError, RefusedRow
+
+
+@dataclass(slots=True)
+class Batch:
+    """`rows` stand at `numbers` in the file; `refused` are those of which no row can be made."""
+
+    numbers: list[int] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    refused: list[RefusedRow] = field(default_factory=list)
+
+
+class Batches:
+    """Counts a file's rows, from 1, and gathers them."""
+
+    def __init__(self, limits: IntakeLimits) -> None:
+        self._limits = limits
+        self._count = 0
+        self._batch = Batch()
+
+    def add(self, row: Row) -> None:
+        """Add a row."""
+        self._batch.numbers.append(self._next())
+        self._batch.rows.append(row)
+
+    def add_many(self, rows: Sequence[Row]) -> None:
+        """Add rows that follow one another."""
+        first = self._count + 1
+        self._count += len(rows) - 1
+        self._next()
+        self._batch.numbers.extend(range(first, first + len(rows)))
+        self._batch.rows.extend(rows)
+
+    def refuse(self, reason: str, said: str, content: str) -> None:
+        """Add a row that cannot be one."""
+        kept = printable(content[: self._limits.content_chars_max])
+        self._batch.refused.append(RefusedRow(self._next(), reason, said, kept))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the batch is to be taken."""
+        return len(self._batch.rows) + len(self._batch.refused) >= self._limits.batch_rows
+
+    def take(self) -> Iterator[Batch]:
+        """Yield the batch, if there is anything in it, and begin another."""
+        if self._batch.rows or self._batch.refused:
+            full, self._batch = self._batch, Batch()
+            yield full
+
+    def _next(self) -> int:
+        self._count += 1
+        if self._count > self._limits.rows_max:
+            raise FileRefusedError("ROWS_TOO_MANY", f"more than {self._limits.rows_max} rows")
+        return self._count

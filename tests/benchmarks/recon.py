@@ -1,0 +1,179 @@
+"""Recon: a statement taken in and a whole run over it, beside bare COPY and one bare SQL statement of the same data."""
+
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import asyncpg
+
+from libs.embedded.stack import EmbeddedServers, free_ports
+from libs.ids import new_id
+from libs.postgres.pool import PoolLimits, create_pool
+from services.reconciliation.runs.limits import RunLimits
+from services.reconciliation.runs.opening import open_run, rules_of
+from services.reconciliation.statements import store as statements
+from services.reconciliation.statements.intake import ReceivedFile, take_in
+from services.reconciliation.statements.limits import IntakeLimits
+from services.reconciliation.statements.store import SourceMapping
+from tests.benchmarks.report import Row, higher, lower, report
+from tests.recon import CSV, NOW, START, Day, add_to_ledger, day_of, lines_of
+
+DELIVERIES = int(os.environ.get("LASTMILE_BENCH_DELIVERIES", "280000"))
+ROUNDS, SEED, DEADLINE_S = 3, 6, 1_800.0
+MEMORY_MB_MAX, RATIO_MAX, COPY_RATIO_MIN = 500, 3, 1 / 3
+_BARE_TABLES = """
+CREATE SCHEMA bench;
+CREATE TABLE bench.lines (statement_id uuid, line integer, leg text, reference text, delivery_id uuid, payee text,
+  paise bigint, paid_at timestamptz);
+CREATE TABLE bench.results (statement_id uuid, line integer, delivery_id uuid, leg text, outcome text,
+  expected_paise bigint, paid_paise bigint);
+"""
+# What one would write who needs no chunks, no resumption, no rules and no evidence.
+_BARE_RUN = """
+INSERT INTO bench.results
+SELECT l.statement_id, l.line, coalesce(l.delivery_id, g.delivery_id), coalesce(l.leg, g.leg), CASE
+    WHEN l.line IS NULL THEN 'missing_payout'
+    WHEN g.delivery_id IS NULL THEN 'unknown_delivery'
+    WHEN l.payee <> g.payee THEN 'wrong_partner'
+    WHEN l.paise > g.paise THEN 'overpaid'
+    WHEN l.paise < g.paise THEN 'underpaid'
+    ELSE 'matched' END, g.paise, l.paise
+FROM reconciliation.statement_lines l
+FULL JOIN (
+  SELECT e.delivery_id, CASE p.purpose WHEN 'earnings' THEN 'payout' ELSE 'cash' END AS leg,
+    CASE p.purpose WHEN 'earnings' THEN p.account ELSE 'partner:' || e.partner_id END AS payee, abs(p.paise) AS paise
+  FROM reconciliation.entries e JOIN reconciliation.postings p ON p.entry_id = e.id
+  WHERE e.kind = 'earnings' AND ((p.purpose = 'earnings' AND p.paise < 0 AND p.account LIKE 'partner:%')
+    OR (p.purpose = 'cash_collected' AND p.account LIKE 'cash:%'))
+) g ON g.delivery_id = l.delivery_id AND g.leg = l.leg
+"""
+
+
+async def bare_copy(owner: asyncpg.Connection, day: Day) -> float:
+    """Seconds of a COPY of the ready rows into a table without an index."""
+    statement_id, rows = new_id(), list(lines_of(day))
+    started_s = time.perf_counter()
+    await owner.copy_records_to_table(
+        "lines", schema_name="bench", records=((statement_id, *row) for row in rows)
+    )  # fmt: skip
+    seconds = time.perf_counter() - started_s
+    await owner.execute("TRUNCATE bench.lines")
+    return seconds
+
+
+async def intake(pool: asyncpg.Pool, content: bytes, source_code: str) -> float:
+    """Seconds from a file to its lines."""
+    async with pool.acquire() as connection:
+        await statements.add_mapping(connection, SourceMapping(source_code, 1, CSV, START, "bench"))
+        started_s = time.perf_counter()
+        async with connection.transaction():
+            with ReceivedFile(IntakeLimits()) as received:
+                for start in range(0, len(content), 1 << 20):
+                    received.add(content[start : start + (1 << 20)])
+                await take_in(connection, received, source_code, "day.csv", "bench", START, IntakeLimits())
+        return time.perf_counter() - started_s
+
+
+async def whole_run(servers: EmbeddedServers, pool: asyncpg.Pool, log: Path) -> tuple[float, float]:
+    """Seconds from opening a run to its close by one worker, and the most memory in MB that this had."""
+    ports = free_ports(2)
+    told = {
+        "reconciliation_worker_dsn": servers.dsn("reconciliation_worker"),
+        "reconciliation_worker_port": str(ports[0]),
+        "reconciliation_worker_metrics_port": str(ports[1]),
+        "reconciliation_worker__schedule": "never",
+        "reconciliation_worker__poll_s": "0.02",
+    }
+    environment = os.environ | {f"LASTMILE_{name.upper()}": value for name, value in told.items()}
+    with log.open("wb") as output:
+        worker = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.reconciliation", "worker", env=environment, stdout=output, stderr=output
+        )
+    try:
+        await _until(pool, "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'reconciliation-worker'")
+        started_s = time.perf_counter()
+        limits = RunLimits()
+        async with pool.acquire() as connection, connection.transaction():
+            await open_run(connection, rules_of(limits), limits, "bench", NOW)
+        await _until(pool, "SELECT count(*) = 0 FROM reconciliation.runs WHERE closed_at IS NULL")
+        seconds = time.perf_counter() - started_s
+        status = Path(f"/proc/{worker.pid}/status").read_text()
+        peak_kb = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+        return seconds, peak_kb / 1024
+    finally:
+        worker.terminate()
+        await worker.wait()
+
+
+async def _until(pool: asyncpg.Pool, query: str) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not await pool.fetchval(query):
+            await asyncio.sleep(0.02)
+
+
+async def found(owner: asyncpg.Connection) -> dict[str, set[str]]:
+    """The discrepancies by class."""
+    by_class = defaultdict(set)
+    for row in await owner.fetch(
+        "SELECT d.class, coalesce(l.reference, d.delivery_id::text) AS about FROM reconciliation.discrepancies d"
+        " LEFT JOIN reconciliation.statement_lines l ON l.statement_id = d.statement_id AND l.line = d.line"
+    ):
+        by_class[row["class"]].add(row["about"])
+    return dict(by_class)
+
+
+async def bare_run(owner: asyncpg.Connection) -> float:
+    """Seconds of one statement that joins, classifies and writes."""
+    await owner.execute("TRUNCATE bench.results")
+    started_s = time.perf_counter()
+    await owner.execute(_BARE_RUN)
+    return time.perf_counter() - started_s
+
+
+async def measure(servers: EmbeddedServers, folder: Path) -> None:
+    day = day_of(DELIVERIES, SEED)
+    content = day.file()
+    owner = await asyncpg.connect(servers.dsn(), command_timeout=DEADLINE_S)
+    await owner.execute(_BARE_TABLES)
+    await add_to_ledger(owner, day.owed)
+    limits = PoolLimits(connections_max=3, statement_timeout_ms=600_000)
+    async with await create_pool(servers.dsn("reconciliation_worker"), limits, "bench") as pool:
+        copied_s = min([await bare_copy(owner, day) for _ in range(ROUNDS)])
+        taken_s = await intake(pool, content, "bank")
+        await owner.execute("ANALYZE reconciliation.statement_lines")
+        before_s = [await bare_run(owner) for _ in range(ROUNDS)]
+        run_s, peak_mb = await whole_run(servers, pool, folder / "worker.log")
+        bare_s = min(before_s)
+        discrepancies = await found(owner)
+        chunks = await owner.fetchval("SELECT chunks_count FROM reconciliation.runs")
+    await owner.close()
+    seeded = {name: about for name, about in day.seeded.items() if about}
+    wrong = sum(len(seeded.get(name, set()) ^ discrepancies.get(name, set())) for name in {*seeded, *discrepancies})
+    rows = len(day.paid)
+    report(
+        "recon",
+        [
+            lower(f"a run of {DELIVERIES:,} deliveries, {rows:,} lines", run_s, "s", "one bare statement", bare_s),
+            Row("the same as a multiple of the bare statement", run_s / bare_s, "x", "at most", RATIO_MAX),
+            Row("chunks", chunks, ""),
+            Row("most memory of the worker", peak_mb, "MB", "at most", MEMORY_MB_MAX),
+            Row("discrepancies seeded", sum(map(len, seeded.values())), ""),
+            Row("missed or invented", wrong, "", "at most", 0),
+            higher("rows taken in from CSV", rows / taken_s, "1/s", "bare COPY of ready rows", rows / copied_s),
+            Row("the same as a share of bare COPY", copied_s / taken_s, "x", "at least", COPY_RATIO_MIN),
+        ],
+    )
+    assert wrong == 0
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder, EmbeddedServers(Path(folder) / "home") as servers:
+        asyncio.run(measure(servers, Path(folder)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+-- Statements of a month and the runs over them, on the deliveries of fill_ledger.sql and as many that it does not know:
+-- 40 statements of 1,500 lines, 20 runs of 40 chunks, the last of which is open and has the last two statements.
+INSERT INTO reconciliation.mappings (source_code, version, terms, created_at, created_by)
+SELECT 'source-' || lpad(s::text, 2, '0'), v, '{}', now(), 'fill'
+FROM generate_series(0, 39) AS s CROSS JOIN generate_series(1, 5) AS v;
+INSERT INTO reconciliation.statements (id, source_code, mapping_version, file_name, content_sha256, size_bytes,
+  rows_taken, rows_refused, taken_paise, refused_paise, received_at, received_by)
+SELECT md5('statement ' || s)::uuid, 'source-' || lpad(s::text, 2, '0'), 1, 'day.csv', sha256(s::text::bytea), 1, 1500,
+  50, 1500, 0, now(), 'fill' FROM generate_series(0, 39) AS s;
+INSERT INTO reconciliation.statement_lines (statement_id, line, leg, reference, delivery_id, payee, paise, paid_at)
+SELECT md5('statement ' || s)::uuid, n, 'payout', 'reference', CASE WHEN n % 30 <> 0 THEN
+  md5('delivery ' || s * 1500 + n)::uuid END, 'partner:' || md5('partner ' || n % 9999)::uuid, 5, now()
+FROM generate_series(0, 39) AS s CROSS JOIN generate_series(1, 1500) AS n;
+INSERT INTO reconciliation.refused_rows (statement_id, line, reason, said, content)
+SELECT md5('statement ' || s)::uuid, n, 'DATE_MISSING', 'no date', 'row'
+FROM generate_series(0, 39) AS s CROSS JOIN generate_series(1501, 1550) AS n;
+INSERT INTO reconciliation.runs (run_no, tolerance_paise, tolerance_min, payout_due_min, chunks_count, entries_from,
+  entries_until, as_of, opened_at, opened_by, closed_at)
+SELECT r, 0, 60, 60, 40, '00000000-0000-0000-0000-000000000000', '01000000-0000-0000-0000-000000000000', now(), now(),
+  'fill', CASE WHEN r < 20 THEN now() END FROM generate_series(1, 20) AS r;
+INSERT INTO reconciliation.run_statements (statement_id, run_no)
+SELECT md5('statement ' || s)::uuid, s / 2 + 1 FROM generate_series(0, 39) AS s;
+INSERT INTO reconciliation.run_chunks (run_no, chunk, state, entries_from, entries_until, delivery_from, delivery_to,
+  bucket_from, bucket_until, tallies)
+SELECT r, c, CASE WHEN r < 20 THEN 'done' ELSE 'match_exact' END, '00000000-0000-0000-0000-000000000000',
+  '01000000-0000-0000-0000-000000000000', '00000000-0000-0000-0000-000000000000',
+  '01000000-0000-0000-0000-000000000000', 0, 65536, '{"lines": 5, "exact": 4}'
+FROM generate_series(1, 20) AS r CROSS JOIN generate_series(0, 39) AS c;
+INSERT INTO reconciliation.results (statement_id, line, delivery_id, leg, outcome, rule, is_settling, expected_paise,
+  paid_paise, run_no, chunk)
+SELECT md5('statement ' || s)::uuid, n, md5('delivery ' || s * 1500 + n)::uuid, 'payout',
+  CASE WHEN n % 50 = 1 THEN 'overpaid' ELSE 'matched' END, 'exact', n % 50 <> 2, 5, 5, s / 2 + 1, n % 40
+FROM generate_series(0, 37) AS s CROSS JOIN generate_series(1, 1500) AS n WHERE n % 30 <> 0 AND n % 50 <> 3;
+INSERT INTO reconciliation.open_lines (statement_id, line, leg, reference, delivery_id, payee, paise, paid_at, bucket_key,
+  outcome)
+SELECT statement_id, line, leg, reference, delivery_id, payee, paise, paid_at, reconciliation.bucket_key(payee),
+  CASE WHEN line % 2 = 0 THEN 'unknown_delivery' END
+FROM reconciliation.statement_lines WHERE line % 50 = 3 OR delivery_id IS NULL;
+INSERT INTO reconciliation.open_legs (delivery_id, leg, payee, paise, confirmed_at, bucket_key, outcome)
+SELECT md5('open delivery ' || d)::uuid, 'payout', 'partner:' || md5('partner ' || d)::uuid, 5, now(),
+  reconciliation.bucket_key('partner:' || md5('partner ' || d)::uuid),
+  CASE d % 10 WHEN 0 THEN 'late_adjustment' WHEN 1 THEN 'missing_payout' END FROM generate_series(0, 2999) AS d;
+INSERT INTO reconciliation.discrepancies (id, run_no, class, leg, delivery_id, statement_id, line, payee, expected_paise,
+  paid_paise, evidence, bucket_key, settled_run_no)
+SELECT md5('discrepancy ' || d)::uuid, d % 19 + 1, CASE d % 3 WHEN 0 THEN 'missing_payout' WHEN 1 THEN 'overpaid' ELSE
+  'unknown_delivery' END, 'payout', md5('delivery ' || d)::uuid, CASE WHEN d % 3 > 0 THEN md5('statement 1')::uuid END,
+  CASE WHEN d % 3 > 0 THEN d END, 'partner:' || md5('partner ' || d)::uuid, 5, 6, '{}',
+  reconciliation.bucket_key('partner:' || md5('partner ' || d)::uuid), CASE WHEN d % 2 = 0 THEN 20 END
+FROM generate_series(1, 6000) AS d;
+-- Some are undone.
+INSERT INTO reconciliation.entries (id, kind, cause_event_id, event_ids, delivery_id, merchant_id, partner_id,
+  partner_version, rate_card_id, reverses, postings_count, occurred_at, booked_at)
+SELECT md5('reversal ' || d)::uuid, 'reversal', md5('undone ' || d)::uuid, ARRAY[md5('undone ' || d)::uuid],
+  md5('delivery ' || d)::uuid, md5('merchant ' || d % 100)::uuid, md5('partner ' || d % 9999)::uuid, 1,
+  md5('card 0 1')::uuid, md5('entry ' || d)::uuid, 0, now(), now()
+FROM generate_series(1, 11999, 50) AS d WHERE d % 10 <> 0;
