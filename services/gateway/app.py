@@ -58,6 +58,7 @@ from services.gateway.rest.transcoder import Transcoder, unrouted
 from services.gateway.rest.upstream import Upstream
 from services.gateway.settings import GatewaySettings
 from services.gateway.webhooks.endpoint import NETWORK_PATH, WebhookEndpoint
+from services.gateway.webhooks.openapi import with_webhooks
 
 ACCESS_SERVICE = access_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name
 # Every module's services have routes; its import puts them into the descriptor pool.
@@ -132,7 +133,7 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
         checks, dispensable = health.checks_of(queries.check_any, channels, redis_store, timeout_s)
         routes: list[BaseRoute] = [
             *health.routes(checks, dispensable, timeout_s),
-            *pages.routes(with_live(openapi.build(services, load_comments())), settings.assignment_target),
+            *pages.routes(_document(services), settings.assignment_target),
             Route(live.PATH, follow.answer, methods=_ALL_METHODS),
             Route(NETWORK_PATH, webhooks.answer, methods=_ALL_METHODS),
             Route("/{path:path}", transcoder.answer, methods=_ALL_METHODS),
@@ -147,6 +148,10 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
             await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
             http_server.should_exit = True
             stop.set()
+
+
+def _document(services: Sequence[ServiceDescriptor]) -> dict[str, Any]:
+    return with_webhooks(with_live(openapi.build(services, load_comments())))
 
 
 def _access_server(settings: GatewaySettings, verifier: TokenVerifier, servicer: AccessServicer) -> GrpcServer:

@@ -11,6 +11,7 @@ from tests.integration.plans.case import (
     ID_MAX,
     NOTIFICATION_OPERATOR,
     NOTIFICATION_TENANT,
+    NOTIFICATION_WORKER,
     PAGE,
     Case,
     many,
@@ -127,7 +128,14 @@ PEOPLE = [
     _case("templates.store.RETIRE", lambda w: [new_id(), w.now], 1),
     _case("receipts.store.TAKE", lambda w: [_HASH, w.now], 0),
     _case("receipts.store.FORGET", lambda w: [w.now - timedelta(days=8), 200], 800),
-    _case("receipts.store.ADDRESS", lambda w: [w.notification.customers[0], "sms"], 1),
+    _case("receipts.store.ADDRESSES_BY_ATTEMPT", lambda w: ["twilio", w.notification.attempts[0]], 10),
+    _case("receipts.store.ADDRESSES_BY_PROVIDER_ID", lambda w: ["twilio", str(w.notification.attempts[0])], 10),
+    _case("retention.store.MESSAGES", lambda w: [
+        UUID(int=0), ID_MAX, w.now - timedelta(days=90), 200], 1_000, NOTIFICATION_WORKER),
+    _case("retention.store.DELIVERIES", lambda w: [UUID(int=0), ID_MAX, 200], 1_500, NOTIFICATION_WORKER),
+    _case("retention.store.CUSTOMERS", lambda w: [
+        UUID(int=0), ID_MAX, w.now - timedelta(days=90), 200], 1_500, NOTIFICATION_WORKER),
+    _case("retention.store.INBOX", lambda w: [w.now - timedelta(days=90), 200], 800),
     _case("inbox.store.KEEP", lambda w: [new_id(), None, "sms", b"\0", b"\0", w.now], 0),
     _case("inbox.store.IS_KEPT", lambda w: [new_id()], 1),
     _case("inbox.store.LIST", lambda w: [ID_MAX, PAGE], PAGE, note="of everyone", text=inbox._LIST.format(filters="")),
