@@ -28,7 +28,7 @@ from tests.peers.sns import TOPIC, SnsPeer, sns_peer
 from tests.peers.twilio import Fault
 from tests.workers import LIMITS, QUICK, Worker, counts
 
-DELIVERIES, KILLS, DEADLINE_S = 240, 6, 90.0
+DELIVERIES, KILLS, DEADLINE_S = 200, 3, 90.0
 FAULTS = [
     *[Fault.TAKEN_THEN_HANG, Fault.TAKEN_THEN_RESET, Fault.TAKEN_THEN_GARBAGE, Fault.HANG_BEFORE, Fault.RESET_BEFORE],
     *[Fault.SERVER_ERROR, Fault.REFUSED_429, Fault.REJECTED_INVALID],

@@ -85,8 +85,8 @@ def test_every_delivery_arrives_and_what_each_side_knows_of_each_offer_is_the_sa
 
 
 SHARED, LEFT_BEHIND = 24, 8
-# Shorter than an attempt of the network's may take, and long enough to be killed in.
-SLOW = {"latency_ms": 300}
+# Nothing is taken, and whoever asks waits long enough to be killed.
+HANGING = {"hang_share": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Dispatcher:
             text = httpx.get(self.metrics_url).text
         except httpx.TransportError:
             return None
-        found = re.search(r'^lastmile_dispatch_told_total\{network="other",what="offer"\} (\S+)', text, re.MULTILINE)
+        found = re.search(r'^lastmile_dispatch_told_total\{network="shared",what="offer"\} (\S+)', text, re.MULTILINE)
         return int(float(found.group(1))) if found else 0
 
 
@@ -135,13 +135,13 @@ def test_two_dispatchers_tell_each_offer_once_and_the_work_of_one_that_is_killed
 ) -> None:
     behaviour = {"answer_ms": 20, "step_ms": 40}
     with (
-        networks.running("other", running_stack.base_url, **behaviour) as network,
+        networks.running("shared", running_stack.base_url, **behaviour) as network,
         second_dispatcher(running_stack, networks) as second,
     ):
-        until_well(running_stack, network, "other")
+        until_well(running_stack, network, "shared")
         city, merchant = ops.city(), ops.merchant()
         for _ in range(SHARED + LEFT_BEHIND):
-            ops.partner(city, networkCode="other")
+            ops.partner(city, networkCode="shared")
 
         def arrive(deliveries: list[str]) -> None:
             for delivery_id in deliveries:
@@ -151,15 +151,15 @@ def test_two_dispatchers_tell_each_offer_once_and_the_work_of_one_that_is_killed
         offers = until(lambda: _settled(running_stack, city))
         assert [row["attempts"] for row in offers] == [1] * SHARED
         assert 0 < (second.told() or 0) < SHARED
-        network.behave(**behaviour, faults=SLOW)
+        network.behave(**behaviour, faults=HANGING)
         running_stack.kill("assignment-dispatcher", signal.SIGSTOP)
         try:
             left = [ops.delivery(city, merchant) for _ in range(LEFT_BEHIND)]
             until(lambda: sum(row["is_leased"] for row in asyncio.run(rows(running_stack, city))) >= 3)
             second.process.kill()
+            network.behave(**behaviour)
         finally:
             running_stack.kill("assignment-dispatcher", signal.SIGCONT)
-        network.behave(**behaviour)
         arrive(left)
         offers, record = until(lambda: _settled(running_stack, city)), network.record()
     assert max(row["attempts"] for row in offers) > 1

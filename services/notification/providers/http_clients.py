@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 from pydantic import Field
+from yarl import URL
 
 from libs.resilience.errors import AttemptTimeoutError, Outcome
 from libs.resilience.statuses import status_verdict
@@ -75,7 +76,7 @@ class HttpClient:
             headers=headers,
         )
 
-    async def ask(self, verb: str, url: str, **told: Any) -> Answer:
+    async def ask(self, verb: str, url: str | URL, **told: Any) -> Answer:
         """Ask once; `told` as aiohttp has it. Raises aiohttp.ClientError."""
         async with self._session.request(verb, url, allow_redirects=False, **told) as response:
             body = b""

@@ -13,8 +13,6 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 import aiohttp
-from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
 from pydantic import Field
@@ -151,6 +149,10 @@ class SesProvider:
         await self._http.close()
 
     async def _ready(self) -> Any:
+        # Importing it takes longer than all else that starts: only who sends through SES shall wait for it.
+        from aiobotocore.config import AioConfig  # noqa: PLC0415 - as above
+        from aiobotocore.session import get_session  # noqa: PLC0415 - as above
+
         async with self._making:
             if self._client is None:
                 s = self._settings

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
-from urllib.parse import parse_qs, parse_qsl
+from urllib.parse import parse_qs, parse_qsl, urlencode
 from uuid import UUID
 
 from aiohttp import encode_basic_auth
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
+from yarl import URL
 
 from libs.ids import made_at
 from libs.privacy.addresses import AddressError, phone_of
@@ -44,6 +45,7 @@ _TAKEN = frozenset({"accepted", "scheduled", "queued", "sending"})
 _INVALID, _STOPPED = frozenset({"21211", "21614", "30005", "30006"}), frozenset({"21610"})
 _STOP, _START = frozenset({"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT"}), frozenset({"START", "UNSTOP"})
 _BAD_REQUEST, _TOO_MANY = 400, 429
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 class TwilioSettings(HttpProviderSettings):
@@ -75,6 +77,7 @@ class TwilioProvider:
         token = settings.auth_token.get_secret_value()
         self._client = HttpClient(settings, {"Authorization": encode_basic_auth(settings.account_sid, token)})
         self._messages = f"{settings.base_url}/2010-04-01/Accounts/{settings.account_sid}/Messages"
+        self._messages_url = URL(f"{self._messages}.json")
 
     async def send(self, outgoing: Outgoing) -> Accepted:
         """Hand a text message over."""
@@ -86,7 +89,9 @@ class TwilioProvider:
         }
         if self._settings.callback_url:
             form["StatusCallback"] = f"{self._settings.callback_url}?attempt={outgoing.attempt_id}"
-        answer = await self._client.ask("POST", f"{self._messages}.json", data=form)
+        # aiohttp's own forms cost as much as all else that it does with a request.
+        body = urlencode(form).encode()
+        answer = await self._client.ask("POST", self._messages_url, data=body, headers=_FORM)
         if _BAD_REQUEST <= answer.status < 500 and answer.status not in {408, _TOO_MANY}:
             raise _rejected(answer)
         return Accepted(_sid_of(answer.checked()))
@@ -103,7 +108,7 @@ class TwilioProvider:
             return _found(answer.checked().json(), attempt_id)
         day = f"{datetime.fromtimestamp(sought.started_at_s, UTC):%Y-%m-%d}"
         wanted = {"To": sought.outgoing.address, "DateSent>": day, "PageSize": 100}
-        answer = await self._client.ask("GET", f"{self._messages}.json", params=wanted)
+        answer = await self._client.ask("GET", self._messages_url, params=wanted)
         same = [m for m in answer.checked().json()["messages"] if _is_same(m, sought)]
         # Two that are alike could be those of two attempts: then only a receipt tells.
         return _found(same[0], attempt_id) if len(same) == 1 else None
