@@ -14,13 +14,27 @@ LIMITS = DependencyLimits(
     backoff_ms=1, backoff_ms_max=5, return_ms=0,
 )  # fmt: skip
 
+_OPENED: list[Carrier] = []
+
+
+def opened(carrier: Carrier) -> Carrier:
+    """Have a carrier's connections be closed when the test has ended."""
+    _OPENED.append(carrier)
+    return carrier
+
+
+async def close_opened() -> None:
+    """Close them."""
+    while _OPENED:
+        await _OPENED.pop().provider.close()
+
 
 def twilio(peer: TwilioPeer, limits: DependencyLimits = LIMITS, name: str = "twilio") -> Carrier:
     settings = TwilioSettings(
         base_url=peer.base_url, account_sid=ACCOUNT, auth_token=TOKEN, sender=SENDER, limits=limits,
         callback_url=CALLBACK_URL,
     )  # fmt: skip
-    return Carrier(TwilioProvider(settings), settings, name)
+    return opened(Carrier(TwilioProvider(settings), settings, name))
 
 
 async def texted(notifications: Notifications, status: str = "delivered") -> Story:

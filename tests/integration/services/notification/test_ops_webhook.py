@@ -26,6 +26,7 @@ from tests.consumers import until
 from tests.notifications import Notifications, sending
 from tests.outages import lent, moved
 from tests.peers.receiver import Receiver, receiver
+from tests.texts import opened
 
 OPS_SECRET, MERCHANTS_SECRET = "whsec_" + "QUFB" * 11, "whsec_" + "QkJC" * 11
 
@@ -40,7 +41,7 @@ async def system() -> AsyncIterator[Receiver]:
 def carrier(folder: Path, url: str) -> Carrier:
     (folder / "secret").write_text(f"{OPS_SECRET}\n")
     settings = WebhookSettings(private_receivers=True, ops_url=url, ops_secret_file=folder / "secret")
-    return Carrier(WebhookProvider(settings), settings)
+    return opened(Carrier(WebhookProvider(settings), settings))
 
 
 async def merchant_at(notifications: Notifications, url: str) -> uuid.UUID:
@@ -93,7 +94,6 @@ async def test_an_outage_and_its_end_are_told_by_signed_webhook(
         assert len(system.asked) == len(merchants.asked) == 2
     finally:
         await keep_ops_webhook(primary, notifications.vault, "")
-        await by_webhook.provider.close()
 
 
 async def test_where_ops_are_told_is_what_the_settings_say(notifications: Notifications) -> None:
