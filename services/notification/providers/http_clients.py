@@ -27,7 +27,9 @@ class HttpProviderSettings(ProviderSettings):
     """What every provider with an HTTP API is told."""
 
     connect_ms: int = Field(
-        3_000, gt=0, description="Longest time to connect: whoever cannot be reached has certainly not sent it"
+        3_000,
+        gt=0,
+        description="Longest time to connect, names included: whoever cannot be reached has certainly not sent it",
     )
     answer_bytes_max: int = Field(1_000_000, gt=0, description="Longest answer that is read")
 
@@ -71,7 +73,7 @@ class HttpClient:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=settings.limits.at_once_max),
             # The dependency bounds each attempt.
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_ms / 1000),
+            timeout=aiohttp.ClientTimeout(total=None, connect=settings.connect_ms / 1000),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=headers,
         )

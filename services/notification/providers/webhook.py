@@ -65,7 +65,11 @@ class WebhookSettings(ProviderSettings):
 
     @model_validator(mode="after")
     def _ops_can_verify(self) -> Self:
-        if self.ops_url and (self.ops_secret_file is None or not self.ops_secrets()):
+        try:
+            can_verify = not self.ops_url or bool(self.ops_secrets())
+        except OSError as error:
+            raise ValueError(f"ops_secret_file cannot be read: {error.strerror}") from error
+        if not can_verify:
             raise ValueError("ops_url needs ops_secret_file, with a secret")
         return self
 

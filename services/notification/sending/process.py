@@ -18,8 +18,10 @@ from libs.postgres.errors import UNREACHABLE
 from libs.postgres.pool import PoolLimits, create_pool
 from libs.privacy.vault import Vault
 from libs.resilience.board import BoardLimits, CircuitBoard
+from libs.streams.handler import discovered
 from libs.telemetry import error_text
 from libs.telemetry.metrics import serve_metrics
+from services.notification import handlers
 from services.notification.providers.registry import named, settings_of
 from services.notification.providers.webhook import WebhookProvider
 from services.notification.retention.keeper import Keeper, RetentionLimits
@@ -111,7 +113,9 @@ async def run_sender(settings: SenderSettings, stop: asyncio.Event) -> None:
                     group.create_task(_keep_reading(primary, book, settings)),
                 ]
                 group.create_task(sweeper.run(stop))
-                group.create_task(Keeper(primary, settings.notification_retention).run(stop))
+                group.create_task(
+                    Keeper(primary, settings.notification_retention, tuple(discovered(handlers))).run(stop)
+                )
                 await sender.run(stop)
                 for task in helping:
                     task.cancel()

@@ -109,6 +109,6 @@ async def test_where_ops_are_told_is_what_the_settings_say(notifications: Notifi
 
 def test_a_webhook_that_nothing_signs_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
-    for told in ({}, {"ops_secret_file": tmp_path / "empty"}):
+    for told in ({}, {"ops_secret_file": tmp_path / "empty"}, {"ops_secret_file": tmp_path / "absent"}):
         with pytest.raises(ValidationError, match="ops_secret_file"):
             WebhookSettings.model_validate({"ops_url": "https://ops.example.com/", **told})

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from libs.embedded.stack import EmbeddedServers
+from services.notification.handlers.planner import NotificationPlanner
 from services.notification.messages.lifecycle import MessageState
 from services.notification.providers.inbox import InboxProvider, InboxSettings
 from services.notification.recipients import suppressing
@@ -30,7 +31,7 @@ def inbox(notifications: Notifications) -> Carrier:
 async def forget(notifications: Notifications, days: int) -> None:
     """Forget as it is done so many days from now."""
     at = datetime.now(UTC) + timedelta(days=days)
-    await Keeper(notifications.primary, LIMITS).forget(at, asyncio.Event())
+    await Keeper(notifications.primary, LIMITS, [NotificationPlanner.name]).forget(at, asyncio.Event())
 
 
 async def told(notifications: Notifications, count: int, phone: str = "") -> list[Story]:
@@ -113,6 +114,23 @@ async def test_what_is_still_to_be_sent_or_was_lately_stays_with_whom_it_is_for(
     counts = await rows_of(notifications, story)
     del counts["inbox"]
     assert all(bool(count) is stays for count in counts.values()), counts
+
+
+async def test_what_events_have_been_seen_is_forgotten_when_none_of_them_can_come_again(
+    notifications: Notifications,
+) -> None:
+    story = notifications.story()
+    created = story.created(phone_number())
+    await notifications.plan(*story.prologue(), created)
+
+    async def is_known() -> bool:
+        query = "SELECT EXISTS (SELECT FROM notification.seen_events WHERE event_id = $1)"
+        return bool(await notifications.primary.fetchval(query, uuid.UUID(created.id)))
+
+    await forget(notifications, LIMITS.seen_events_days - 1)
+    assert await is_known()
+    await forget(notifications, LIMITS.seen_events_days + 1)
+    assert not await is_known()
 
 
 async def test_of_two_that_forget_one_waits_for_another_time(
