@@ -24,6 +24,9 @@ def notification_specs(wiring: Wiring) -> list[ProcessSpec]:
     # It asks no provider, and opens no address.
     of_alerter = {name: value for name, value in own.items() if name.startswith(_OF_ALERTER)}
     worker = common | wiring.dsns("notification_worker_dsn")
+    # Secrets of the shell, for a sender that has Amazon SES on a route, and for no other.
+    has_ses = '"ses' in own.get(f"{NOTIFICATION_PREFIX}ROUTES", "")
+    of_aws = {name: value for name, value in os.environ.items() if has_ses and name.startswith("AWS_")}
     return [
         wiring.process(
             NOTIFICATION_API,
@@ -44,7 +47,7 @@ def notification_specs(wiring: Wiring) -> list[ProcessSpec]:
         wiring.process(
             SENDER,
             ("services.notification", "sender"),
-            worker,
+            worker | of_aws,
             (settings.notification_sender_port, settings.notification_sender_metrics_port),
             grpc_health(host, settings.notification_sender_port, timeout_s),
         ),

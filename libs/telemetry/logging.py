@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 # What LogRecord carries itself; anything else on a record came in by `extra=` and is a field of ours.
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
-# They log the URL of every request, and a URL may name a person.
-_URL_LOGGERS = ("httpx", "httpcore")
+# They log requests or their URLs, and those name people.
+_URL_LOGGERS = ("httpx", "httpcore", "botocore", "aiobotocore")
 
 
 class JsonFormatter(logging.Formatter):

@@ -60,6 +60,7 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.uploads import endpoint as uploads
 from services.gateway.uploads.openapi import with_upload
 from services.gateway.webhooks.endpoint import NETWORK_PATH, WebhookEndpoint
+from services.gateway.webhooks.openapi import with_webhooks
 
 ACCESS_SERVICE = access_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name
 # Every module's services have routes; its import puts them into the descriptor pool.
@@ -137,7 +138,7 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
         checks, dispensable = health.checks_of(queries.check_any, channels, redis_store, timeout_s)
         routes: list[BaseRoute] = [
             *health.routes(checks, dispensable, timeout_s),
-            *pages.routes(with_upload(with_live(openapi.build(services, load_comments()))), settings.assignment_target),
+            *pages.routes(_document(services), settings.assignment_target),
             Route(live.PATH, follow.answer, methods=_ALL_METHODS),
             Route(uploads.PATH, upload.answer, methods=_ALL_METHODS),
             Route(NETWORK_PATH, webhooks.answer, methods=_ALL_METHODS),
@@ -160,6 +161,10 @@ def _targets(settings: GatewaySettings) -> dict[str, str]:
     if settings.assignment_queries_target:
         targets["assignment-queries"] = settings.assignment_queries_target
     return targets
+
+
+def _document(services: Sequence[ServiceDescriptor]) -> dict[str, Any]:
+    return with_upload(with_webhooks(with_live(openapi.build(services, load_comments()))))
 
 
 def _access_server(settings: GatewaySettings, verifier: TokenVerifier, servicer: AccessServicer) -> GrpcServer:

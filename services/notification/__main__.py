@@ -64,10 +64,11 @@ def main() -> int:
 
 def _prefix_of(settings_name: str) -> str:
     """Return what the variables of a settings object begin with: providers have their own."""
-    from services.notification.providers.registry import discovered
+    from services.notification.providers.registry import discovered, prefix_of
 
-    own = {kind.Settings.__name__: str(kind.Settings.model_config["env_prefix"]) for kind in discovered().values()}
-    return own.get(settings_name, "LASTMILE_")
+    name, _, account = settings_name.partition(":")
+    own = (prefix_of(kind, account) for kind in discovered().values() if kind.Settings.__name__ == name)
+    return next(own, "LASTMILE_")
 
 
 if __name__ == "__main__":

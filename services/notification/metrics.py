@@ -13,6 +13,7 @@ UNSENT = Counter("lastmile_notification_unsent", "Messages that no provider was 
 RECEIPTS = Counter(
     "lastmile_notification_receipts", "Receipts by provider and what became of them", ["provider", "outcome"]
 )
+FORGOTTEN = Counter("lastmile_notification_forgotten", "Rows that were older than they are kept", ["what"])
 OLDEST_DUE = Gauge(
     "lastmile_notification_oldest_due_seconds", "How long the message that is due longest waits", ["channel"]
 )

@@ -9,19 +9,16 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import ClassVar
 
 import uvloop
-from pydantic_settings import SettingsConfigDict
 
 from libs.grpc_server.lifetime import stop_on_signals
 from libs.telemetry import configure
-from services.notification.providers import registry
-from services.notification.providers.twilio import TwilioProvider, TwilioSettings
 from services.notification.sending.process import SenderSettings, run_sender
 from tests.peers.twilio import twilio_peer
 
-PROVIDERS = ("twilio_a", "twilio_b")
+# Two accounts, so that one may hang.
+PROVIDERS = ("twilio:a", "twilio:b")
 
 
 class Peer:
@@ -87,7 +84,7 @@ def sender_environment(known: Mapping[str, str], urls: Mapping[str, str]) -> dic
     )
     for name, url in urls.items():
         told |= {
-            f"LASTMILE_NOTIFICATION_{name.upper()}_{part}": value
+            f"LASTMILE_NOTIFICATION_{name.upper().replace(':', '_')}_{part}": value
             for part, value in (
                 ("BASE_URL", url), ("ACCOUNT_SID", "AC0123456789"), ("AUTH_TOKEN", "a secret of the account"),
                 ("SENDER", "+15005550006"), ("CALLBACK_URL", "https://callbacks.example.com/receipts/twilio"),
@@ -109,36 +106,8 @@ def serve_twilio() -> None:
     asyncio.run(serve())
 
 
-class TwilioASettings(TwilioSettings):
-    """Where the first one is."""
-
-    model_config = SettingsConfigDict(env_prefix="LASTMILE_NOTIFICATION_TWILIO_A_", frozen=True, extra="ignore")
-
-
-class TwilioBSettings(TwilioSettings):
-    """Where the second one is."""
-
-    model_config = SettingsConfigDict(env_prefix="LASTMILE_NOTIFICATION_TWILIO_B_", frozen=True, extra="ignore")
-
-
-class TwilioA(TwilioProvider):
-    """The one that is asked first."""
-
-    name: ClassVar[str] = PROVIDERS[0]
-    Settings = TwilioASettings
-
-
-class TwilioB(TwilioProvider):
-    """The other."""
-
-    name: ClassVar[str] = PROVIDERS[1]
-    Settings = TwilioBSettings
-
-
 def serve_sender() -> None:
-    """Run the service's own sender with two companies of one make, which its registry has once."""
-    known = {kind.name: kind for kind in (TwilioA, TwilioB)}
-    registry.discovered = lambda: known  # type: ignore[assignment, return-value]  # for this process
+    """Run the service's own sender, which says first that it is there."""
     settings = SenderSettings()
     configure("notification-sender", settings.log_level)
     print("http://sender", flush=True)

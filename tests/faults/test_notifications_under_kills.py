@@ -7,12 +7,9 @@ import asyncio
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +17,11 @@ import asyncpg
 import pytest
 import redis.asyncio as redis
 
-from libs.embedded.stack import EmbeddedServers, free_ports
+from libs.embedded.stack import EmbeddedServers
 from tests.events import Writer
 from tests.notifications import Notifications, Story, notifications_on
 from tests.peers.twilio import Fault, TwilioPeer, twilio_peer
+from tests.workers import LIMITS, QUICK, Worker, counts
 
 DELIVERIES, KILLS, DEADLINE_S = 1_200, 12, 90.0
 # One in twenty of each kind that nobody can tell from the others, and some that can be told.
@@ -32,24 +30,10 @@ FAULTS = [
     *[Fault.SERVER_ERROR, Fault.REFUSED_429, Fault.REJECTED_INVALID],
     *[Fault.NONE] * 152,
 ]  # fmt: skip
-QUICK = {
+TOLD = QUICK | {
     "LASTMILE_NOTIFICATION_ROUTES": json.dumps({"sms": ["twilio"], "email": ["inbox"]}),
-    "LASTMILE_NOTIFICATION_PLAN__QUIET_FROM_MIN": "0",
-    "LASTMILE_NOTIFICATION_PLAN__QUIET_UNTIL_MIN": "0",
-    "LASTMILE_NOTIFICATION_CONSUMER__LEASE_TTL_S": "1",
-    "LASTMILE_NOTIFICATION_CONSUMER__LEASE_RENEW_S": "0.2",
-    "LASTMILE_NOTIFICATION_CONSUMER__BATCH_EVENTS_MAX": "50",
-    "LASTMILE_NOTIFICATION_SEND__LEASE_MARGIN_S": "0.5",
-    "LASTMILE_NOTIFICATION_SEND__LOOK_UP_AFTER_S": "0.5",
-    "LASTMILE_NOTIFICATION_SEND__POLL_S": "0.05",
-    "LASTMILE_NOTIFICATION_SWEEP__EVERY_S": "0.2",
-    "LASTMILE_NOTIFICATION_SWEEP__LOOK_AGAIN_S": "0.5",
-    "LASTMILE_NOTIFICATION_RETRY__DELAYS_S": "[0.1, 0.1, 0.1, 0.1, 0.1]",
-    "LASTMILE_NOTIFICATION_RETRY__NOT_ASKED_S": "0.1",
     "LASTMILE_NOTIFICATION_TWILIO_RATE_PER_S_MAX": "1000",
-    "LASTMILE_NOTIFICATION_TWILIO_LIMITS": json.dumps(
-        {"deadline_ms": 3_000, "attempt_ms": 2_000, "wait_ms_max": 900, "at_once_max": 16, "failures_max": 1_000}
-    ),
+    "LASTMILE_NOTIFICATION_TWILIO_LIMITS": LIMITS,
 }
 
 
@@ -57,36 +41,6 @@ QUICK = {
 async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedServers]:
     with EmbeddedServers(tmp_path_factory.mktemp("notifications") / "home") as started:
         yield started
-
-
-class Worker:
-    """A process of the service that is started again whenever it is killed."""
-
-    def __init__(self, kind: str, environment: Mapping[str, str], log: Path) -> None:
-        self._command = [sys.executable, "-m", "services.notification", kind]
-        ports = free_ports(2)
-        own = {
-            f"LASTMILE_NOTIFICATION_{kind.upper()}_PORT": str(ports[0]),
-            f"LASTMILE_NOTIFICATION_{kind.upper()}_METRICS_PORT": "0",
-        }
-        if kind == "consumer":
-            own[f"LASTMILE_NOTIFICATION_{kind.upper()}_METRICS_PORT"] = str(ports[1])
-        self._environment = {**environment, **own}
-        self._log = log
-        self.start()
-
-    def start(self) -> None:
-        with self._log.open("ab") as output:
-            self._process = subprocess.Popen(self._command, env=self._environment, stdout=output, stderr=output)
-
-    def kill(self) -> None:
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait(10)
-        self.start()
-
-    def stop(self) -> None:
-        self._process.send_signal(signal.SIGTERM)
-        self._process.wait(30)
 
 
 async def tell(notifications: Notifications, client: redis.Redis) -> list[tuple[Story, str]]:
@@ -103,11 +57,6 @@ async def tell(notifications: Notifications, client: redis.Redis) -> list[tuple[
     return told
 
 
-async def counts(owner: asyncpg.Connection) -> Counter[str]:
-    rows = await owner.fetch("SELECT state, count(*) AS n FROM notification.messages GROUP BY state")
-    return Counter({row["state"]: row["n"] for row in rows})
-
-
 async def settled(owner: asyncpg.Connection, peer: TwilioPeer) -> bool:
     """Whether everything was planned and is done with, and all that was taken is known to be."""
     now = await counts(owner)
@@ -122,7 +71,7 @@ async def test_no_message_is_sent_twice_whoever_dies(servers: EmbeddedServers, t
         redis.from_url(servers.redis_url) as client,
     ):
         told = await tell(notifications, client)
-        environment = os.environ | servers.service_environment | QUICK | peer.environment
+        environment = os.environ | servers.service_environment | TOLD | peer.environment
         log = tmp_path / "workers.log"
         workers = [Worker(kind, environment, log) for kind in ("consumer", "sender", "sender")]
         owner = await asyncpg.connect(servers.dsn())

@@ -9,7 +9,7 @@ from typing import Any
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from tests.peers.twilio import read_request
+from tests.peers.http import read_request, serving
 
 # Says nothing, ever.
 HANGS = 0
@@ -31,25 +31,22 @@ class Receiver:
         return f"http://127.0.0.1:{self.port}/hooks/secret-path"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while (request := await read_request(reader)) is not None:
-                _, _, headers, body = request
-                self.asked.append(headers["webhook-id"])
-                status = self.answers()
-                if status == HANGS:
-                    with suppress(ConnectionError):
-                        await writer.wait_closed()
-                    return
-                if status < 300 and not self._verifies(body, headers):
-                    status = 401
-                if status < 300:
-                    self.taken[headers["webhook-id"]] = json.loads(body)
-                writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: 2\r\n\r\n{{}}".encode())
-                await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
+        while (request := await read_request(reader)) is not None:
+            _, _, headers, body = request
+            self.asked.append(headers["webhook-id"])
+            status = self.answers()
+            if status == HANGS:
+                with suppress(ConnectionError):
+                    await writer.wait_closed()
+                return
+            if status < 300 and not self._verifies(body, headers):
+                status = 401
+            if status < 300:
+                self.taken[headers["webhook-id"]] = json.loads(body)
+            # A 204 has no content.
+            writer.write(f"HTTP/1.1 {status} X\r\n".encode())
+            writer.write(b"\r\n" if status == 204 else b"Content-Length: 2\r\n\r\n{}")
+            await writer.drain()
 
     def _verifies(self, body: bytes, headers: dict[str, str]) -> bool:
         for secret in self.secrets:
@@ -63,19 +60,6 @@ class Receiver:
 async def receiver() -> AsyncIterator[Receiver]:
     """A receiver that listens on a port of the kernel's choice."""
     made = Receiver()
-    connections: set[asyncio.Task[None]] = set()
-
-    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(made.serve(reader, writer))
-        connections.add(task)
-        task.add_done_callback(connections.discard)
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    made.port = server.sockets[0].getsockname()[1]
-    try:
+    async with serving(made.serve) as port:
+        made.port = port
         yield made
-    finally:
-        server.close()
-        for task in connections:
-            task.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)

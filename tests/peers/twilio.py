@@ -6,7 +6,6 @@ What it can do that a mock cannot: take a message and never answer, or take one 
 import asyncio
 import base64
 import hmac
-import json
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -15,6 +14,8 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from enum import StrEnum
 from urllib.parse import parse_qsl, urlsplit
+
+from tests.peers.http import read_request, serving, write_json
 
 ACCOUNT, TOKEN, SENDER = "AC0123456789", "a secret of the account", "+15005550006"
 CALLBACK_URL = "https://callbacks.example.com/receipts/twilio"
@@ -91,30 +92,25 @@ class TwilioPeer:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one connection's requests."""
-        try:
-            while (request := await read_request(reader)) is not None:
-                if not await self._answer(*request, writer):
-                    break
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
+        while (request := await read_request(reader)) is not None:
+            if not await self._answer(*request, writer):
+                break
 
     async def _answer(
         self, verb: str, target: str, headers: Mapping[str, str], body: bytes, writer: asyncio.StreamWriter
     ) -> bool:
         wanted = "Basic " + base64.b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode()
         if headers.get("authorization") != wanted:
-            return await _write(writer, 401, {"code": 20003})
+            return await write_json(writer, 401, {"code": 20003})
         path, query = urlsplit(target).path, dict(parse_qsl(urlsplit(target).query))
         if verb == "POST":
             return await self._take(dict(parse_qsl(body.decode())), writer)
         if path.endswith("/Messages.json"):
             found = [m.shown() for m in self.taken if m.to == query["To"]]
-            return await _write(writer, 200, {"messages": found if self.finds is None else self.finds})
+            return await write_json(writer, 200, {"messages": found if self.finds is None else self.finds})
         sid = path.rpartition("/")[2].removesuffix(".json")
         known = [m.shown() for m in self.taken if m.sid == sid]
-        return await _write(writer, 200 if known else 404, known[0] if known else {"code": 20404})
+        return await write_json(writer, 200 if known else 404, known[0] if known else {"code": 20404})
 
     async def _take(self, form: Mapping[str, str], writer: asyncio.StreamWriter) -> bool:
         self.asked += 1
@@ -136,10 +132,10 @@ class TwilioPeer:
             await writer.drain()
             return True
         if fault in (Fault.REJECTED_INVALID, Fault.REJECTED_STOPPED):
-            return await _write(writer, 400, {"code": int(fault.value), "message": "rejected", "status": 400})
+            return await write_json(writer, 400, {"code": int(fault.value), "message": "rejected", "status": 400})
         if fault in (Fault.REFUSED_429, Fault.SERVER_ERROR):
-            return await _write(writer, int(fault.value), {"code": 20429})
-        return await _write(writer, 201, {"sid": sid, "status": "queued"})
+            return await write_json(writer, int(fault.value), {"code": 20429})
+        return await write_json(writer, 201, {"sid": sid, "status": "queued"})
 
 
 def signature(url: str, form: Mapping[str, str]) -> str:
@@ -152,37 +148,6 @@ def signature(url: str, form: Mapping[str, str]) -> str:
 async def twilio_peer(choose: Callable[[Mapping[str, str]], Fault] = lambda _: Fault.NONE) -> AsyncIterator[TwilioPeer]:
     """A peer that listens on a port of the kernel's choice."""
     peer = TwilioPeer(choose)
-    connections: set[asyncio.Task[None]] = set()
-
-    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(peer.serve(reader, writer))
-        connections.add(task)
-        task.add_done_callback(connections.discard)
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    peer.port = server.sockets[0].getsockname()[1]
-    try:
+    async with serving(peer.serve) as port:
+        peer.port = port
         yield peer
-    finally:
-        server.close()
-        for task in connections:
-            task.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
-
-
-async def read_request(reader: asyncio.StreamReader) -> tuple[str, str, dict[str, str], bytes] | None:
-    head = await reader.readuntil(b"\r\n\r\n") if not reader.at_eof() else b""
-    if not head:
-        return None
-    first, *lines = head.decode().split("\r\n")
-    verb, target, _ = first.split(" ")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
-    return verb, target, headers, await reader.readexactly(int(headers.get("content-length", "0")))
-
-
-async def _write(writer: asyncio.StreamWriter, status: int, answer: object) -> bool:
-    content = json.dumps(answer).encode()
-    writer.write(f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n".encode())
-    writer.write(f"Content-Length: {len(content)}\r\n\r\n".encode() + content)
-    await writer.drain()
-    return True

@@ -53,8 +53,8 @@ RULES: tuple[Rule, ...] = (
     Rule("offered", PARTNER, (SMS,), URGENT, useful_for=timedelta(minutes=10)),
     Rule("cancelled", PARTNER, (SMS,), URGENT, useful_for=_SOON),
     Rule("returned", OPS, (EMAIL,), BULK, digestible=True),
-    Rule(ALERT_RAISED, OPS, (EMAIL,), URGENT, useful_for=_SOON),
-    Rule(ALERT_OVER, OPS, (EMAIL,), URGENT, useful_for=_SOON),
+    Rule(ALERT_RAISED, OPS, (EMAIL, WEBHOOK), URGENT, useful_for=_SOON),
+    Rule(ALERT_OVER, OPS, (EMAIL, WEBHOOK), URGENT, useful_for=_SOON),
     Rule(OUTAGE_BEGAN, MERCHANT, (EMAIL, WEBHOOK), URGENT, useful_for=_SOON),
     Rule(OUTAGE_OVER, MERCHANT, (EMAIL, WEBHOOK), URGENT, useful_for=_SOON),
     # A system is told of everything, and sleeps never.

@@ -24,7 +24,7 @@ class ProviderSettings(BaseSettings):
 
 
 class Provider(Protocol):
-    """Carries messages. Made once for each process that uses it, and closed at its end."""
+    """Carries messages. Made once for each account and each process that uses it, and closed at its end."""
 
     name: ClassVar[str]
     channels: ClassVar[frozenset[str]]
@@ -41,7 +41,7 @@ class Provider(Protocol):
     async def look_up(self, sought: Sought) -> Receipt | None:
         """Say what became of an attempt; None while it cannot tell. Raises as `send` does."""
 
-    def receipt_of(self, callback: Callback) -> Receipt | AddressNews | None:
+    async def receipt_of(self, callback: Callback) -> Receipt | AddressNews | None:
         """Return what a callback says, None where it says nothing of interest. Raises ReceiptError."""
 
     async def close(self) -> None:

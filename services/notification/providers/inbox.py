@@ -69,7 +69,7 @@ class InboxProvider:
         state = MessageState.DELIVERED if kept else MessageState.FAILED
         return Receipt(state, sought.outgoing.attempt_id, reason="" if kept else "NEVER_SENT")
 
-    def receipt_of(self, callback: Callback) -> Receipt | None:
+    async def receipt_of(self, callback: Callback) -> Receipt | None:
         """Say nothing: nobody calls back."""
         return None
 

@@ -59,13 +59,17 @@ class Sought:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a provider says later, in a callback or when asked. `suppress` as in RejectedError."""
+    """What a provider says later, in a callback or when asked. `suppress` as in RejectedError.
+
+    `callback_id` is the same for a callback that comes again in other bytes; empty where its bytes are what is signed.
+    """
 
     state: MessageState
     attempt_id: UUID | None = None
     provider_message_id: str = ""
     reason: str = ""
     suppress: str = ""
+    callback_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +79,12 @@ class AddressNews:
     channel: str
     address: str = field(repr=False)
     suppress: str
+    callback_id: str = ""
 
 
 class ReceiptError(Exception):
-    """A callback is refused; `outcome` is what it is counted as: forged, stale, replayed, oversized or unreadable."""
+    """A callback is refused; `outcome` is what it is counted as: forged, stale, replayed, oversized, unreadable or
+    unreachable."""
 
     def __init__(self, outcome: str) -> None:
         super().__init__(outcome)

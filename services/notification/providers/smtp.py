@@ -90,7 +90,7 @@ class SmtpProvider:
         """Say nothing: a relay cannot be asked."""
         return None
 
-    def receipt_of(self, callback: Callback) -> Receipt | None:
+    async def receipt_of(self, callback: Callback) -> Receipt | None:
         """Say nothing: a relay does not call back."""
         return None
 

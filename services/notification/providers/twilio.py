@@ -10,20 +10,19 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
-from urllib.parse import parse_qs, parse_qsl
+from urllib.parse import parse_qs, parse_qsl, urlencode
 from uuid import UUID
 
-import httpx
+from aiohttp import encode_basic_auth
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
+from yarl import URL
 
 from libs.ids import made_at
 from libs.privacy.addresses import AddressError, phone_of
-from libs.resilience.http_verdicts import http_verdict
 from libs.resilience.verdict import Verdict
 from services.notification.messages.lifecycle import MessageState
-from services.notification.providers.base import ProviderSettings
-from services.notification.providers.http_clients import HttpClients
+from services.notification.providers.http_clients import Answer, HttpClient, HttpProviderSettings, http_verdict
 from services.notification.providers.outgoing import (
     REJECTED,
     Accepted,
@@ -46,9 +45,10 @@ _TAKEN = frozenset({"accepted", "scheduled", "queued", "sending"})
 _INVALID, _STOPPED = frozenset({"21211", "21614", "30005", "30006"}), frozenset({"21610"})
 _STOP, _START = frozenset({"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT"}), frozenset({"START", "UNSTOP"})
 _BAD_REQUEST, _TOO_MANY = 400, 429
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
-class TwilioSettings(ProviderSettings):
+class TwilioSettings(HttpProviderSettings):
     """The account, and where Twilio calls back."""
 
     model_config = SettingsConfigDict(
@@ -75,11 +75,9 @@ class TwilioProvider:
     def __init__(self, settings: TwilioSettings) -> None:
         self._settings = settings
         token = settings.auth_token.get_secret_value()
-        self._clients = HttpClients(
-            settings.limits.at_once_max,
-            base_url=f"{settings.base_url}/2010-04-01/Accounts/{settings.account_sid}",
-            auth=(settings.account_sid, token),
-        )
+        self._client = HttpClient(settings, {"Authorization": encode_basic_auth(settings.account_sid, token)})
+        self._messages = f"{settings.base_url}/2010-04-01/Accounts/{settings.account_sid}/Messages"
+        self._messages_url = URL(f"{self._messages}.json")
 
     async def send(self, outgoing: Outgoing) -> Accepted:
         """Hand a text message over."""
@@ -91,37 +89,35 @@ class TwilioProvider:
         }
         if self._settings.callback_url:
             form["StatusCallback"] = f"{self._settings.callback_url}?attempt={outgoing.attempt_id}"
-        response = await self._clients.next().post("/Messages.json", data=form)
-        if _BAD_REQUEST <= response.status_code < 500 and response.status_code not in {408, _TOO_MANY}:
-            raise _rejected(response)
-        response.raise_for_status()
-        return Accepted(_sid_of(response))
+        # aiohttp's own forms cost as much as all else that it does with a request.
+        body = urlencode(form).encode()
+        answer = await self._client.ask("POST", self._messages_url, data=body, headers=_FORM)
+        if _BAD_REQUEST <= answer.status < 500 and answer.status not in {408, _TOO_MANY}:
+            raise _rejected(answer)
+        return Accepted(_sid_of(answer.checked()))
 
     def classify(self, error: Exception) -> Verdict | None:
         """Say what an error means: a text message that may have been taken is never asked for again."""
-        return REJECTED if isinstance(error, RejectedError) else http_verdict(error, is_idempotent=False)
+        return REJECTED if isinstance(error, RejectedError) else http_verdict(error)
 
     async def look_up(self, sought: Sought) -> Receipt | None:
         """Seek an attempt by its SID, or among the messages to its number since it began, by its words."""
         attempt_id = sought.outgoing.attempt_id
         if sought.provider_message_id:
-            response = await self._clients.next().get(f"/Messages/{sought.provider_message_id}.json")
-            response.raise_for_status()
-            return _found(response.json(), attempt_id)
+            answer = await self._client.ask("GET", f"{self._messages}/{sought.provider_message_id}.json")
+            return _found(answer.checked().json(), attempt_id)
         day = f"{datetime.fromtimestamp(sought.started_at_s, UTC):%Y-%m-%d}"
-        response = await self._clients.next().get(
-            "/Messages.json", params={"To": sought.outgoing.address, "DateSent>": day, "PageSize": 100}
-        )
-        response.raise_for_status()
-        same = [m for m in response.json()["messages"] if _is_same(m, sought)]
+        wanted = {"To": sought.outgoing.address, "DateSent>": day, "PageSize": 100}
+        answer = await self._client.ask("GET", self._messages_url, params=wanted)
+        same = [m for m in answer.checked().json()["messages"] if _is_same(m, sought)]
         # Two that are alike could be those of two attempts: then only a receipt tells.
         return _found(same[0], attempt_id) if len(same) == 1 else None
 
-    def receipt_of(self, callback: Callback) -> Receipt | AddressNews | None:
+    async def receipt_of(self, callback: Callback) -> Receipt | AddressNews | None:
         """Return what a signed callback says: a status, or the answer of somebody who got a message."""
-        form = self._verified(callback)
+        form, signed = self._verified(callback)
         if "MessageStatus" not in form:
-            return _answer_of(form)
+            return _answer_of(form, signed)
         state = _STATES.get(form["MessageStatus"])
         named = parse_qs(callback.query).get("attempt", [""])[0]
         try:
@@ -135,10 +131,13 @@ class TwilioProvider:
             return None
         code = form.get("ErrorCode", "")
         reason = f"TWILIO_{code}" if code and state is MessageState.FAILED else ""
-        return Receipt(state, attempt_id, form.get("MessageSid", ""), reason, _suppress(code))
+        return Receipt(state, attempt_id, form.get("MessageSid", ""), reason, _suppress(code), signed)
 
-    def _verified(self, callback: Callback) -> dict[str, str]:
-        """Return a callback's form. https://www.twilio.com/docs/usage/security: HMAC-SHA1 of the URL and all fields."""
+    def _verified(self, callback: Callback) -> tuple[dict[str, str], str]:
+        """Return a callback's form and its signature.
+
+        https://www.twilio.com/docs/usage/security: HMAC-SHA1 of the URL and all fields, in no order of the body's.
+        """
         try:
             pairs = parse_qsl(
                 callback.body.decode(), keep_blank_values=True, strict_parsing=bool(callback.body), max_num_fields=200
@@ -151,25 +150,25 @@ class TwilioProvider:
         signed = base64.b64encode(hmac.digest(token.encode(), text.encode(), "sha1")).decode()
         if not hmac.compare_digest(signed, callback.headers.get("x-twilio-signature", "")):
             raise ReceiptError("forged")
-        return dict(pairs)
+        return dict(pairs), signed
 
     async def close(self) -> None:
         """Close its connections."""
-        await self._clients.close()
+        await self._client.close()
 
 
-def _rejected(response: httpx.Response) -> RejectedError:
+def _rejected(answer: Answer) -> RejectedError:
     try:
-        code = str(response.json().get("code", response.status_code))
+        code = str(answer.json().get("code", answer.status))
     except (ValueError, AttributeError):
-        code = str(response.status_code)
+        code = str(answer.status)
     return RejectedError(f"TWILIO_{code}", "Twilio refuses it", _suppress(code))
 
 
-def _sid_of(response: httpx.Response) -> str:
+def _sid_of(answer: Answer) -> str:
     """Return the SID of an answer that says yes; nonsense is a yes too, whose receipt names the attempt."""
     try:
-        return str(response.json()["sid"])
+        return str(answer.json()["sid"])
     except (ValueError, KeyError, TypeError):
         return ""
 
@@ -193,12 +192,12 @@ def _is_same(message: Mapping[str, Any], sought: Sought) -> bool:
     return bool(message["body"] == sought.outgoing.words.body and made_at_s >= sought.started_at_s)
 
 
-def _answer_of(form: Mapping[str, str]) -> AddressNews | None:
+def _answer_of(form: Mapping[str, str], signed: str) -> AddressNews | None:
     said = (form.get("OptOutType") or form.get("Body", "")).strip().upper()
     try:
         address = phone_of(form.get("From", ""))
     except AddressError:
         return None
     if said in _STOP:
-        return AddressNews("sms", address, "STOP")
-    return AddressNews("sms", address, "") if said in _START else None
+        return AddressNews("sms", address, "STOP", signed)
+    return AddressNews("sms", address, "", signed) if said in _START else None

@@ -4,18 +4,20 @@ A receiver drops what it has by webhook-id, which is the message's own: so what 
 Each receiver has a dependency of its own, so that one that hangs costs the others nothing.
 """
 
-import asyncio
-import ipaddress
 import socket
 from collections import OrderedDict
 from datetime import UTC, datetime
-from typing import ClassVar
+from ipaddress import ip_address
+from pathlib import Path
+from typing import ClassVar, Self
 from uuid import UUID
 
-import httpx
-from pydantic import Field
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 from standardwebhooks.webhooks import Webhook
+from yarl import URL
 
 from libs.resilience.dependency import Dependency
 from libs.resilience.errors import AttemptTimeoutError, Outcome
@@ -35,7 +37,7 @@ from services.notification.providers.outgoing import (
 
 # Again is harmless, whatever became of it: see above.
 _AGAIN = Verdict(counts=True, retryable=False, outcome=Outcome.CERTAINLY_NOT)
-_GONE = 410
+_REDIRECT, _GONE = 300, 410
 GONE = "WEBHOOK_GONE"
 
 
@@ -56,10 +58,52 @@ class WebhookSettings(ProviderSettings):
         description="What the calls of one receiver may cost, and when it counts as down",
     )  # fmt: skip
     receivers_max: int = Field(2_000, ge=1, description="Receivers whose circuits are remembered")
+    ops_url: str = Field("", description="Where ops are told of alerts, at any address; empty for nowhere")
+    ops_secret_file: Path | None = Field(
+        None, description="What ops' webhook is signed with: a secret (whsec_...) a line; every one signs"
+    )
+
+    @model_validator(mode="after")
+    def _ops_can_verify(self) -> Self:
+        try:
+            can_verify = not self.ops_url or bool(self.ops_secrets())
+        except OSError as error:
+            raise ValueError(f"ops_secret_file cannot be read: {error.strerror}") from error
+        if not can_verify:
+            raise ValueError("ops_url needs ops_secret_file, with a secret")
+        return self
+
+    def ops_secrets(self) -> tuple[str, ...]:
+        """Return what ops' webhook is signed with."""
+        return tuple(self.ops_secret_file.read_text().split()) if self.ops_secret_file else ()
 
 
 class AddressForbiddenError(Exception):
     """A host's address is none of the public internet's."""
+
+
+class NoSuccessError(Exception):
+    """A receiver has answered, and not that it has taken it."""
+
+
+class _PublicResolver(AbstractResolver):
+    """Finds hosts on the public internet. What it has found is what is connected to: names change their meaning."""
+
+    def __init__(self) -> None:
+        self._any = aiohttp.DefaultResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Return a host's addresses. Raises AddressForbiddenError."""
+        found = await self._any.resolve(host, port, family)
+        if not all(ip_address(one["host"]).is_global for one in found):
+            raise AddressForbiddenError(f"{host} is not on the public internet")
+        return found
+
+    async def close(self) -> None:
+        """Give back what it holds."""
+        await self._any.close()
 
 
 class WebhookProvider:
@@ -73,13 +117,10 @@ class WebhookProvider:
     def __init__(self, settings: WebhookSettings) -> None:
         self._settings = settings
         self._receivers: OrderedDict[UUID | None, Dependency] = OrderedDict()
-        self._client = httpx.AsyncClient(
-            # The dependency bounds each attempt.
-            timeout=None,  # noqa: S113 - as above
-            follow_redirects=False,
-            trust_env=False,
-            limits=httpx.Limits(max_connections=settings.limits.at_once_max, max_keepalive_connections=32),
-        )
+        self.ops_url = settings.ops_url
+        self._ops_secrets = settings.ops_secrets()
+        self._anywhere = _session(settings, None)
+        self._public = _session(settings, _PublicResolver())
 
     async def send(self, outgoing: Outgoing) -> Accepted:
         """Post one message, signed with every secret that is good."""
@@ -93,42 +134,29 @@ class WebhookProvider:
         return await receiver.call(self._post, outgoing)
 
     async def _post(self, outgoing: Outgoing) -> Accepted:
-        url = httpx.URL(outgoing.address)
-        host, body, now = url.host, outgoing.words.body, datetime.now(UTC).replace(microsecond=0)
-        address = await self._address_of(host, url.port or (443 if url.scheme == "https" else 80))
-        webhook_id = str(outgoing.message_id)
-        signed = " ".join(Webhook(secret).sign(webhook_id, now, body) for secret in outgoing.secrets)
-        request = self._client.build_request(
-            "POST",
-            # To the address that was looked at: a name may mean another one the next time.
-            url.copy_with(host=address),
-            content=body.encode(),
-            headers={
-                "Host": url.netloc.decode(),
-                "Content-Type": "application/json",
-                "User-Agent": "Lastmile-Webhooks",
-                "webhook-id": webhook_id,
-                "webhook-timestamp": str(int(now.timestamp())),
-                "webhook-signature": signed,
-            },
-            extensions={"sni_hostname": host},
-        )
+        is_ours = outgoing.merchant_id is None
+        secrets = self._ops_secrets if is_ours else outgoing.secrets
+        url, body = URL(outgoing.address), outgoing.words.body
+        webhook_id, now = str(outgoing.message_id), datetime.now(UTC).replace(microsecond=0)
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "Lastmile-Webhooks",
+            "webhook-id": webhook_id,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": " ".join(Webhook(secret).sign(webhook_id, now, body) for secret in secrets),
+        }
+        session = self._anywhere
+        if not is_ours and not self._settings.private_receivers:
+            session = self._public
+            _refuse_private(url.host or "")
         # What a receiver says besides its status is of no interest, however much it is.
-        response = await self._client.send(request, stream=True)
-        await response.aclose()
-        if response.status_code == _GONE:
+        async with session.post(url, data=body.encode(), headers=headers, allow_redirects=False) as response:
+            status = response.status
+        if status == _GONE:
             raise RejectedError(GONE, "its receiver wants no more")
-        if not response.is_success:
-            raise httpx.HTTPStatusError(f"status {response.status_code}", request=request, response=response)
+        if status >= _REDIRECT:
+            raise NoSuccessError(f"status {status}")
         return Accepted(state=MessageState.DELIVERED)
-
-    async def _address_of(self, host: str, port: int) -> str:
-        """Return the address of a host. Raises AddressForbiddenError for one that is not public, if it must be."""
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = [str(entry[4][0]) for entry in found]
-        if not self._settings.private_receivers and not all(ipaddress.ip_address(one).is_global for one in addresses):
-            raise AddressForbiddenError(f"{host} is not on the public internet")
-        return addresses[0]
 
     def classify(self, error: Exception) -> Verdict | None:
         """Leave errors to whoever sends: the receiver's own dependency has classified them."""
@@ -138,17 +166,40 @@ class WebhookProvider:
         """Say nothing: a receiver cannot be asked, and need not be."""
         return None
 
-    def receipt_of(self, callback: Callback) -> Receipt | None:
+    async def receipt_of(self, callback: Callback) -> Receipt | None:
         """Say nothing: a receiver does not call back."""
         return None
 
     async def close(self) -> None:
         """Close its connections."""
-        await self._client.aclose()
+        await self._anywhere.close()
+        await self._public.close()
+
+
+def _session(settings: WebhookSettings, resolver: AbstractResolver | None) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=settings.limits.at_once_max, resolver=resolver),
+        # The dependency bounds each attempt.
+        timeout=aiohttp.ClientTimeout(total=None),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+def _refuse_private(host: str) -> None:
+    """Raise AddressForbiddenError for a host that is an address, which no resolver is asked about, and not public."""
+    if ":" not in host and not host.replace(".", "").isdigit():
+        return
+    try:
+        is_public = ip_address(host).is_global
+    except ValueError:
+        # There are more ways to write an address than one, and all of them are connected to.
+        is_public = False
+    if not is_public:
+        raise AddressForbiddenError(f"{host} is not on the public internet")
 
 
 def _classify(error: Exception) -> Verdict | None:
     if isinstance(error, RejectedError):
         return REJECTED
-    known = (httpx.HTTPError, httpx.InvalidURL, OSError, AttemptTimeoutError, AddressForbiddenError, UnicodeError)
+    known = (aiohttp.ClientError, OSError, AttemptTimeoutError, AddressForbiddenError, NoSuccessError, ValueError)
     return _AGAIN if isinstance(error, known) else None

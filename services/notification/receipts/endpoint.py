@@ -29,7 +29,7 @@ from services.notification.visibility import OPERATOR
 log = logging.getLogger("notification")
 
 # What is not theirs gets as little of an answer as possible.
-_STATUS = {"forged": 403, "stale": 409, "replayed": 409, "oversized": 413, "unreadable": 400}
+_STATUS = {"forged": 403, "stale": 409, "replayed": 409, "oversized": 413, "unreadable": 400, "unreachable": 503}
 
 
 class ReceiptLimits(BaseModel):
@@ -63,7 +63,7 @@ class ReceiptEndpoint:
         if provider is None:
             return Response(status_code=404)
         try:
-            outcome = await self._take(provider, request)
+            outcome = await self._take(name, provider, request)
         except ReceiptError as error:
             metrics.RECEIPTS.labels(name, error.outcome).inc()
             log.warning("a callback is refused", extra={"provider": name, "outcome": error.outcome})
@@ -75,19 +75,20 @@ class ReceiptEndpoint:
         metrics.RECEIPTS.labels(name, outcome).inc()
         return Response(status_code=204)
 
-    async def _take(self, provider: Provider, request: Request) -> str:
+    async def _take(self, name: str, provider: Provider, request: Request) -> str:
         body = await self._body(request)
         headers = {key.lower(): value for key, value in request.headers.items()}
-        said = provider.receipt_of(Callback(request.url.query, headers, body))
+        said = await provider.receipt_of(Callback(request.url.query, headers, body))
         if said is None:
             return "of no interest"
-        digest = hashlib.sha256(f"{provider.name}\n{request.url.query}\n".encode() + body).digest()
+        known_by = said.callback_id.encode() or request.url.query.encode() + b"\n" + body
+        digest = hashlib.sha256(f"{name}\n".encode() + known_by).digest()
         async with self._primary.acquire() as connection, visible(connection, OPERATOR):
             if not await store.take(connection, digest, datetime.now(UTC)):
                 raise ReceiptError("replayed")
             if isinstance(said, AddressNews):
                 return await self._heard(connection, said)
-            return await self._believed(connection, provider.name, said)
+            return await self._believed(connection, name, said)
 
     async def _body(self, request: Request) -> bytes:
         body = b""
@@ -99,13 +100,13 @@ class ReceiptEndpoint:
 
     async def _believed(self, connection: asyncpg.Connection, provider: str, receipt: Receipt) -> str:
         moved = await receive(connection, provider, receipt, datetime.now(UTC))
-        if receipt.suppress:
-            for recipient_id, channel in moved:
-                sealed = await store.address_of(connection, recipient_id, channel)
-                if sealed is not None:
-                    address = self._vault.open(sealed, places.ADDRESS)
-                    await suppressing.suppress(connection, self._vault, channel, address, receipt.suppress)
-        return receipt.state.value if moved else "changes nothing"
+        if not receipt.suppress:
+            return receipt.state.value if moved else "changes nothing"
+        # Whoever complains does so of what has arrived: the message may stay as it is, its address does not.
+        for channel, sealed in await store.addresses_of(connection, provider, receipt):
+            address = self._vault.open(sealed, places.ADDRESS)
+            await suppressing.suppress(connection, self._vault, channel, address, receipt.suppress)
+        return receipt.state.value if moved else "suppressed"
 
     async def _heard(self, connection: asyncpg.Connection, news: AddressNews) -> str:
         if news.suppress:

@@ -1,9 +1,10 @@
 """Receipts that were taken, in PostgreSQL: every statement of this noun."""
 
 from datetime import datetime
-from uuid import UUID
 
 import asyncpg
+
+from services.notification.providers.outgoing import Receipt
 
 # Served by receipts_pkey.
 _TAKE = """
@@ -14,8 +15,20 @@ _FORGET = """
 DELETE FROM notification.receipts WHERE digest = ANY (ARRAY(
   SELECT digest FROM notification.receipts WHERE received_at < $1 ORDER BY received_at LIMIT $2))
 """
-# Served by addresses_pkey.
-_ADDRESS = "SELECT address_sealed FROM notification.addresses WHERE recipient_id = $1 AND channel = $2"
+# Served by attempts_pkey, then by messages_pkey and addresses_pkey.
+_ADDRESSES_BY_ATTEMPT = """
+SELECT DISTINCT d.channel, d.address_sealed FROM notification.attempts a
+JOIN notification.messages m ON m.id = a.message_id
+JOIN notification.addresses d ON d.recipient_id = m.recipient_id AND d.channel = m.channel
+WHERE a.provider = $1 AND a.id = $2
+"""
+# Served by attempts_by_provider_id, then by messages_pkey and addresses_pkey.
+_ADDRESSES_BY_PROVIDER_ID = """
+SELECT DISTINCT d.channel, d.address_sealed FROM notification.attempts a
+JOIN notification.messages m ON m.id = a.message_id
+JOIN notification.addresses d ON d.recipient_id = m.recipient_id AND d.channel = m.channel
+WHERE a.provider = $1 AND a.provider_message_id = $2
+"""
 
 
 async def take(connection: asyncpg.Connection, digest: bytes, now: datetime) -> bool:
@@ -28,7 +41,8 @@ async def forget(connection: asyncpg.Connection, before: datetime, rows_max: int
     await connection.execute(_FORGET, before, rows_max)
 
 
-async def address_of(connection: asyncpg.Connection, recipient_id: UUID, channel: str) -> bytes | None:
-    """Return a recipient's address as it is kept."""
-    sealed: bytes | None = await connection.fetchval(_ADDRESS, recipient_id, channel)
-    return sealed
+async def addresses_of(connection: asyncpg.Connection, provider: str, receipt: Receipt) -> list[tuple[str, bytes]]:
+    """Return the channel and address, as it is kept, of whom a receipt speaks of."""
+    statement = _ADDRESSES_BY_ATTEMPT if receipt.attempt_id else _ADDRESSES_BY_PROVIDER_ID
+    rows = await connection.fetch(statement, provider, receipt.attempt_id or receipt.provider_message_id)
+    return [(row["channel"], row["address_sealed"]) for row in rows]

@@ -17,12 +17,12 @@ log = logging.getLogger("notification")
 
 
 class Carrier:
-    """One provider with its limits, shared by all channels that it carries."""
+    """One account at a provider with its limits, shared by all channels that it carries. `name` is that on routes."""
 
-    def __init__(self, provider: Provider, settings: ProviderSettings) -> None:
-        self.name = provider.name
+    def __init__(self, provider: Provider, settings: ProviderSettings, name: str = "") -> None:
+        self.name = name or provider.name
         self.provider = provider
-        self.dependency = Dependency(f"notification.{provider.name}", settings.limits, provider.classify)
+        self.dependency = Dependency(f"notification.{self.name}", settings.limits, provider.classify)
         self._rate = Rate(settings.rate_per_s_max)
         self._under_way = 0
         self._at_once_max = settings.limits.at_once_max

@@ -18,9 +18,13 @@ from libs.postgres.errors import UNREACHABLE
 from libs.postgres.pool import PoolLimits, create_pool
 from libs.privacy.vault import Vault
 from libs.resilience.board import BoardLimits, CircuitBoard
+from libs.streams.handler import discovered
 from libs.telemetry import error_text
 from libs.telemetry.metrics import serve_metrics
-from services.notification.providers.registry import named
+from services.notification import handlers
+from services.notification.providers.registry import named, settings_of
+from services.notification.providers.webhook import WebhookProvider
+from services.notification.retention.keeper import Keeper, RetentionLimits
 from services.notification.routes import Routes, default_routes
 from services.notification.sending import store
 from services.notification.sending.carriers import Carrier
@@ -30,6 +34,7 @@ from services.notification.sending.sweeper import Sweeper, SweepLimits
 from services.notification.sending.waiting import Writer
 from services.notification.templates.book import TemplateBook
 from services.notification.templates.rendering import RenderLimits
+from services.notification.webhooks.ops import keep_ops_webhook
 
 log = logging.getLogger("notification")
 
@@ -66,6 +71,7 @@ class SenderSettings(BaseSettings):
         description="The same for merchants' webhooks",
     )
     notification_sweep: SweepLimits = Field(SweepLimits(), description="How promptly what is lost is found")
+    notification_retention: RetentionLimits = Field(RetentionLimits(), description="How long messages are kept")
     notification_render: RenderLimits = Field(RenderLimits(), description="How much a message may say")
     notification_circuits: BoardLimits = Field(BoardLimits(), description="How promptly circuits are shared")
     notification_sender_server: ServerLimits = Field(ServerLimits(), description="Limits of the health server")
@@ -84,6 +90,9 @@ async def run_sender(settings: SenderSettings, stop: asyncio.Event) -> None:
         carrying(settings.notification_routes, {"primary": primary, "vault": vault}) as carriers,
     ):
         await _read_templates(primary, book, settings)
+        for carrier in carriers.values():
+            if isinstance(carrier.provider, WebhookProvider):
+                await keep_ops_webhook(primary, vault, carrier.provider.ops_url)
         routes = {
             channel: [carriers[name] for name in names] for channel, names in settings.notification_routes.items()
         }
@@ -104,6 +113,9 @@ async def run_sender(settings: SenderSettings, stop: asyncio.Event) -> None:
                     group.create_task(_keep_reading(primary, book, settings)),
                 ]
                 group.create_task(sweeper.run(stop))
+                group.create_task(
+                    Keeper(primary, settings.notification_retention, tuple(discovered(handlers))).run(stop)
+                )
                 await sender.run(stop)
                 for task in helping:
                     task.cancel()
@@ -120,10 +132,10 @@ async def carrying(
             for name in names:
                 kind: Any = named(name, channel)
                 if name not in carriers:
-                    own = kind.Settings()
+                    own = settings_of(kind, name)()
                     known = {**given, "settings": own}
                     wanted = inspect.signature(kind).parameters
-                    carriers[name] = Carrier(kind(**{key: known[key] for key in wanted}), own)
+                    carriers[name] = Carrier(kind(**{key: known[key] for key in wanted}), own, name)
         yield carriers
     finally:
         for carrier in carriers.values():

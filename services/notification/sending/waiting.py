@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from libs.privacy.vault import Vault
 from services.notification.messages.lifecycle import MessageState
-from services.notification.planning.rules import OUTAGE_BEGAN, OUTAGE_OVER, WEBHOOK
+from services.notification.planning.rules import ALERT_OVER, ALERT_RAISED, OUTAGE_BEGAN, OUTAGE_OVER, WEBHOOK
 from services.notification.recipients import places
 from services.notification.templates.book import TemplateBook
 from services.notification.templates.builtin import Use
@@ -18,8 +18,11 @@ from services.notification.templates.rendering import RenderLimits, Words, rende
 
 # Who sends, where the planner has not learnt the merchant's name.
 _SOMEBODY = "Lastmile"
-# Statuses that tell of an outage, as webhooks call them.
-_OUTAGES = {OUTAGE_BEGAN: "outage.began", OUTAGE_OVER: "outage.over"}
+# Statuses that tell of an outage, as webhooks call them, and what they call it.
+_OUTAGES = {
+    OUTAGE_BEGAN: ("outage.began", "outageId"), OUTAGE_OVER: ("outage.over", "outageId"),
+    ALERT_RAISED: ("alert.raised", "alertId"), ALERT_OVER: ("alert.over", "alertId"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +128,9 @@ def _payload(waiting: Waiting) -> str:
     known = waiting.variables
     if waiting.status in _OUTAGES:
         # Of no single delivery: the alert has the delivery's place.
-        news = {"outageId": str(waiting.delivery_id), "title": known["reference"], "text": known["reason"]}
-        return json.dumps({"type": _OUTAGES[waiting.status], "timestamp": known["at"], "data": news})
+        kind, id_name = _OUTAGES[waiting.status]
+        news = {id_name: str(waiting.delivery_id), "title": known["reference"], "text": known["reason"]}
+        return json.dumps({"type": kind, "timestamp": known["at"], "data": news})
     data = {
         "deliveryId": str(waiting.delivery_id),
         "merchantReference": known["reference"],

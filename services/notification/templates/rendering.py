@@ -79,8 +79,8 @@ def checked(status: str, channel: str, subject: str, body: str, limits: RenderLi
 def render(texts: Compiled, channel: str, values: Values, limits: RenderLimits) -> Words:
     """Return a message's words. Raises TemplateTextError where they come out empty, too long, or not at all."""
     try:
-        # A line break in a subject would be a header of its own.
-        subject = _SPACES.sub(" ", texts.subject.render(values)).strip()
+        # A text message has none. A line break in a subject would be a header of its own.
+        subject = "" if channel == "sms" else _SPACES.sub(" ", texts.subject.render(values)).strip()
         body = texts.body.render(values).strip()
     except (TemplateError, TypeError, ValueError) as error:
         raise TemplateTextError(f"body: does not render: {error}") from None

@@ -17,6 +17,7 @@ COMMON = 10 * PAGE + WEEKS
 AVERAGE = 60 * PAGE
 TENANT, OPERATOR, MATCHER = "assignment_tenant", "assignment_operator", "assignment_matcher"
 NOTIFICATION_TENANT, NOTIFICATION_OPERATOR = "notification_tenant", "notification_operator"
+NOTIFICATION_WORKER = "notification_worker"
 GATEWAY, RELAY = "gateway", "relay"
 BOOKS = "reconciliation_consumer"
 BOOKS_WORKER = "reconciliation_worker"

@@ -11,6 +11,7 @@ from tests.integration.plans.case import (
     ID_MAX,
     NOTIFICATION_OPERATOR,
     NOTIFICATION_TENANT,
+    NOTIFICATION_WORKER,
     PAGE,
     Case,
     many,
@@ -65,8 +66,8 @@ PLANNING = [
     _case("planning.store.ADD_MESSAGES", _messages, 2 * BATCH),
 ]  # fmt: skip
 SENDING = [
-    # Besides, each message's webhook is found by its merchant, or among all of the few that there are.
-    _case("sending.store.TAKE", lambda w: ["sms", w.now, TAKEN], 8 * TAKEN + 1_000),
+    # Merchants are so few that they may be read whole.
+    _case("sending.store.TAKE", lambda w: ["sms", w.now, TAKEN], 16 * TAKEN),
     _case("sending.store.DIGESTS_DUE", lambda w: ["email", w.now, 20, 1_000], 1_500),
     _case("sending.store.TAKE_DIGESTS", lambda w: [w.notification.digested, "email", w.now, 50], 2_000),
     _case("sending.store.DIGESTED", lambda w: [w.notification.customers[:20], "email", w.now], 40),
@@ -128,7 +129,14 @@ PEOPLE = [
     _case("templates.store.RETIRE", lambda w: [new_id(), w.now], 1),
     _case("receipts.store.TAKE", lambda w: [_HASH, w.now], 0),
     _case("receipts.store.FORGET", lambda w: [w.now - timedelta(days=8), 200], 800),
-    _case("receipts.store.ADDRESS", lambda w: [w.notification.customers[0], "sms"], 1),
+    _case("receipts.store.ADDRESSES_BY_ATTEMPT", lambda w: ["twilio", w.notification.attempts[0]], 10),
+    _case("receipts.store.ADDRESSES_BY_PROVIDER_ID", lambda w: ["twilio", str(w.notification.attempts[0])], 10),
+    _case("retention.store.MESSAGES", lambda w: [
+        UUID(int=0), ID_MAX, w.now - timedelta(days=90), 200], 1_000, NOTIFICATION_WORKER),
+    _case("retention.store.DELIVERIES", lambda w: [UUID(int=0), ID_MAX, 200], 1_500, NOTIFICATION_WORKER),
+    _case("retention.store.CUSTOMERS", lambda w: [
+        UUID(int=0), ID_MAX, w.now - timedelta(days=90), 200], 1_500, NOTIFICATION_WORKER),
+    _case("retention.store.INBOX", lambda w: [w.now - timedelta(days=90), 200], 800),
     _case("inbox.store.KEEP", lambda w: [new_id(), None, "sms", b"\0", b"\0", w.now], 0),
     _case("inbox.store.IS_KEPT", lambda w: [new_id()], 1),
     _case("inbox.store.LIST", lambda w: [ID_MAX, PAGE], PAGE, note="of everyone", text=inbox._LIST.format(filters="")),

@@ -7,6 +7,7 @@ import pytest
 
 from libs.embedded.stack import EmbeddedServers
 from tests.notifications import Notifications, notifications_on
+from tests.texts import close_opened
 
 
 @pytest.fixture(scope="module")
@@ -16,8 +17,9 @@ async def on_servers(embedded_servers: EmbeddedServers) -> AsyncIterator[Notific
 
 
 @pytest.fixture
-async def notifications(on_servers: Notifications, embedded_servers: EmbeddedServers) -> Notifications:
+async def notifications(on_servers: Notifications, embedded_servers: EmbeddedServers) -> AsyncIterator[Notifications]:
     owner = await asyncpg.connect(embedded_servers.dsn())
     await owner.execute("TRUNCATE notification.messages, notification.attempts, notification.suppressions")
     await owner.close()
-    return on_servers
+    yield on_servers
+    await close_opened()

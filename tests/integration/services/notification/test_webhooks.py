@@ -18,6 +18,7 @@ from services.notification.webhooks import store
 from tests.consumers import until
 from tests.notifications import Notifications, Story, sending
 from tests.peers.receiver import HANGS, Receiver, receiver
+from tests.texts import opened
 
 SECRET, OTHER = "whsec_" + "QUFB" * 11, "whsec_" + "QkJC" * 11
 QUICK = DependencyLimits(
@@ -35,7 +36,7 @@ async def peer() -> AsyncIterator[Receiver]:
 
 def carrier(*, private_receivers: bool = True) -> Carrier:
     settings = WebhookSettings(private_receivers=private_receivers, receiver=QUICK)
-    return Carrier(WebhookProvider(settings), settings)
+    return opened(Carrier(WebhookProvider(settings), settings))
 
 
 async def listening(notifications: Notifications, url: str) -> Story:
@@ -156,8 +157,13 @@ async def test_a_receiver_that_hangs_costs_the_others_nothing(notifications: Not
             peer.answers = lambda: 204
 
 
-async def test_a_webhook_leads_to_no_private_address(notifications: Notifications, peer: Receiver) -> None:
-    story = await listening(notifications, peer.url)
+# Not all of them are asked of a resolver, and all of them are connected to.
+PRIVATE = ["127.0.0.1", "localhost", "127.1", "2130706433", "0x7f000001", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"]
+
+
+@pytest.mark.parametrize("host", PRIVATE)
+async def test_a_webhook_leads_to_no_private_address(notifications: Notifications, peer: Receiver, host: str) -> None:
+    story = await listening(notifications, peer.url.replace("127.0.0.1", host))
     async with sending(notifications.sender({"webhook": [carrier(private_receivers=False)]})):
         await ends_as(notifications, story, "failed")
     assert peer.asked == []

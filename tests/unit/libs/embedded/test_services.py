@@ -83,6 +83,17 @@ def test_what_providers_are_told_is_told_to_the_notification_service_alone(
     assert told == {"notification-api", "notification-consumer", "notification-sender"}
 
 
+@pytest.mark.parametrize(("route", "told"), [("ses", {"notification-sender"}), ("smtp", set())])
+def test_credentials_of_aws_are_told_to_a_sender_that_uses_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, route: str, told: set[str]
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("LASTMILE_NOTIFICATION_ROUTES", f'{{"email": ["{route}"]}}')
+    layout, secrets = Layout(tmp_path, tmp_path / "servers", None), SecretStore(tmp_path / "secrets")
+    found = service_specs(PlatformSettings(home=tmp_path), layout, secrets, KNOWN, ("tables",))
+    assert {spec.name for spec in found if "secret" in spec.environment.values()} == told
+
+
 def test_nothing_secret_of_the_shell_is_passed_on(specs: dict[str, ProcessSpec]) -> None:
     for spec in specs.values():
         assert "not for everyone" not in spec.environment.values()

@@ -1,11 +1,8 @@
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
-
 import httpx
 import pytest
 
 from libs.resilience.errors import AttemptTimeoutError, Outcome
-from libs.resilience.http_verdicts import http_verdict, retry_after_ms
+from libs.resilience.http_verdicts import http_verdict
 from libs.resilience.verdict import Verdict
 
 
@@ -45,19 +42,3 @@ def test_what_may_have_happened_is_not_done_again_unless_that_is_harmless() -> N
 
 def test_errors_of_our_own_are_nobodys_fault() -> None:
     assert http_verdict(KeyError("id"), is_idempotent=True) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "ms"), [("7", 7_000), ("0", 0), ("9" * 5_000, 86_400_000), ("-1", None), ("soon", None), ("", None)]
-)
-def test_retry_after_in_seconds(text: str, ms: int | None) -> None:
-    assert retry_after_ms(httpx.Headers({"Retry-After": text})) == ms
-
-
-def test_retry_after_as_a_date() -> None:
-    at = datetime.now(UTC) + timedelta(seconds=90)
-    told_ms = retry_after_ms(httpx.Headers({"Retry-After": format_datetime(at, usegmt=True)}))
-    assert told_ms is not None
-    assert 60_000 < told_ms <= 90_000
-    past = retry_after_ms(httpx.Headers({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}))
-    assert past == 0
