@@ -243,6 +243,7 @@ def test_a_bank_s_statement_is_read_by_its_transactions() -> None:
         (CAMT_HEAD + "&lol;" + CAMT_TAIL, "XML_MALFORMED"),
         (CAMT_HEAD + "<a>" * 100, "XML_TOO_DEEP"),
         (CAMT_HEAD + "<a>" + "x" * 200_000, "LINE_TOO_LONG"),
+        (CAMT_HEAD + '<a b="' + "x>" * 200_000, "LINE_TOO_LONG"),
     ],
 )
 def test_a_document_is_refused_by_its_reason(content: str, reason: str) -> None:
