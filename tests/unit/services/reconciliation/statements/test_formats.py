@@ -206,6 +206,8 @@ def test_json_amounts_pass_through_no_float() -> None:
         ("[" * 50_000 + "\n", "ROW_UNREADABLE"),
         ('{"ref": "a", "ref": "b"}\n', "KEY_DUPLICATE"),
         ('{"ref": ["a"]}\n', "FIELD_NOT_TEXT"),
+        ('{"ref": "a\\ud800", "amount": 5, "to": "x", "when": "2026-11-25"}\n', "ENCODING_INVALID"),
+        ('{"ref": "a\\u0000", "amount": 5, "to": "x", "when": "2026-11-25"}\n', "CONTROL_CHARACTER"),
         ('{"ref": "a", "amount": NaN, "to": "x", "when": "2026-11-25"}\n', "AMOUNT_NOT_A_NUMBER"),
         ('{"ref": "a', "LAST_LINE_TRUNCATED"),
     ],
