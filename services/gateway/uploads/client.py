@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 
+import grpc
 from google.protobuf.message import Message
 from lastmile.reconciliation.v1 import statement_pb2 as pb
 
+from services.gateway.rest.metadata import text_of
 from services.gateway.rest.upstream import Upstream
 
 RPC = "/lastmile.reconciliation.v1.StatementService/UploadStatement"
@@ -19,8 +21,8 @@ async def upload_statement(
     pieces: AsyncIterator[bytes],
     metadata: list[tuple[str, str]],
     timeout_s: float,
-) -> Message:
-    """Return what a file came to. Raises AioRpcError, and whatever `pieces` raises, which ends the call."""
+) -> tuple[Message, dict[str, str]]:
+    """Return what a file came to, and the answer's metadata. Raises AioRpcError, and what `pieces` raises."""
     call = upstream.stream_call(RPC)(None, timeout=timeout_s, metadata=metadata)
     file = pb.StatementFile(source_code=source_code, file_name=file_name)
     try:
@@ -31,11 +33,16 @@ async def upload_statement(
         await call.done_writing()
     except asyncio.InvalidStateError:
         # The service has answered before it had all: its answer says why.
-        return pb.UploadStatementResponse.FromString(await call)
+        return await _answer(call)
     except BaseException:
         call.cancel()
         raise
-    return pb.UploadStatementResponse.FromString(await call)
+    return await _answer(call)
+
+
+async def _answer(call: grpc.aio.StreamUnaryCall[bytes, bytes]) -> tuple[Message, dict[str, str]]:
+    raw = await call
+    return pb.UploadStatementResponse.FromString(raw), text_of(await call.trailing_metadata())
 
 
 def _parts(piece: bytes) -> Iterator[bytes]:

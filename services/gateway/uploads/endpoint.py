@@ -17,7 +17,7 @@ from services.gateway.auth.credentials import Credentials
 from services.gateway.auth.rate_limits import RateLimiter
 from services.gateway.rest.callers import authenticate, request_id_of
 from services.gateway.rest.codec import JsonCodec
-from services.gateway.rest.metadata import metadata_of
+from services.gateway.rest.metadata import headers_of, metadata_of
 from services.gateway.rest.problems import Problem, ProblemError, problem_of, refuse, response_of
 from services.gateway.rest.upstream import Upstream
 from services.gateway.uploads.client import RPC, upload_statement
@@ -87,13 +87,14 @@ class UploadEndpoint:
             raise refuse(503, "UPLOADS_TOO_MANY", "as many files are uploaded as may be at once; try again")
         self._running += 1
         try:
-            answer = await upload_statement(
+            answer, trailing = await upload_statement(
                 self._reconciliation, source_code, file_name, self._pieces(request),
                 metadata_of(request, request_id, caller), self._limits.timeout_s,
             )  # fmt: skip
         finally:
             self._running -= 1
-        return Response(self._codec.render(answer), 200, limit_headers, "application/json")
+        headers = headers_of(trailing) | limit_headers
+        return Response(self._codec.render(answer), 200, headers, "application/json")
 
     async def _pieces(self, request: Request) -> AsyncIterator[bytes]:
         try:

@@ -46,6 +46,7 @@ class DropFolder:
         """Watch until `stop` is set."""
         while not stop.is_set():
             try:
+                self._folder.mkdir(parents=True, exist_ok=True)
                 await self.look()
             except UNREACHABLE as error:
                 log.warning("the database is away", extra={"error": repr(error)})

@@ -23,6 +23,8 @@ Line = tuple[int, str, str, str | None, str, int, datetime]
 _CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 _HEX = re.compile(r"[0-9a-f]{32}").fullmatch
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]")
+# What could not be decoded, and halves of pairs that JSON can spell.
+_BROKEN = re.compile("[\ud800-\udfff\ufffd]")
 _NETWORK = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _PAISE = re.compile(r"[0-9]{1,18}")
 _DATE_FORM = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*|\d{8}.*", re.DOTALL)
@@ -208,7 +210,7 @@ def printable(text: str) -> str:
 def _check_text(text: str, chars_max: int) -> None:
     if len(text) > chars_max:
         raise FieldError("TEXT_TOO_LONG", f"it has {len(text)} characters, more than {chars_max}")
-    if "\ufffd" in text:
+    if _BROKEN.search(text):
         raise FieldError("ENCODING_INVALID", "it has bytes that are no text in the source's encoding")
     if _CONTROL.search(text):
         raise FieldError("CONTROL_CHARACTER", "it has line breaks or other control characters inside")

@@ -22,6 +22,7 @@ PROCESSES = (
     "gateway",
     "relay",
     "reconciliation-consumer",
+    "reconciliation-worker",
 )
 
 

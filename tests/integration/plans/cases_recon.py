@@ -8,6 +8,7 @@ from libs.ids import new_id
 from services.reconciliation.runs.lifecycle import NEEDED_BY_ALL, ORDER, WAITING
 from tests.integration.plans.case import BOOKS_OPERATOR, BOOKS_READER, BOOKS_WORKER, PAGE, Case
 from tests.integration.plans.world import World
+from tests.statements import named_statements
 
 _STATEMENTS = "reconciliation.statements.store"
 _RUNS, _COLLECT, _FIND, _POST, _READ = (
@@ -35,20 +36,22 @@ def found(*values: object) -> Sequence[object]:
     return [OPEN, 3, *BUCKET, TO, *values]
 
 
+_ADD_CLOSED = named_statements()[f"{_RUNS}.ADD_RUN"].replace("NULL, NULL)", "NULL, now())")
 MATCHING = [OPEN, 3, FROM, TO, FROM, TO, TO, FROM, TO]
 RECON = [
     Case(f"{_STATEMENTS}.ADD_MAPPING", lambda w: ["source-01", 9, "{}", w.now, "test"], 0, BOOKS_OPERATOR),
     Case(f"{_STATEMENTS}.LAST_MAPPING", lambda w: ["source-01"], 1, BOOKS_WORKER),
     Case(f"{_STATEMENTS}.LIST_MAPPINGS", lambda w: ["source-01", 1, PAGE], PAGE, BOOKS_READER),
-    Case(f"{_STATEMENTS}.SAME_FILE", lambda w: ["source-01", sha256(b"1").digest()], 1, BOOKS_WORKER),
+    Case(f"{_STATEMENTS}.SAME_FILE", lambda w: ["source-01", sha256(b"1").digest()], 40, BOOKS_WORKER),
     Case(f"{_STATEMENTS}.ADD_STATEMENT", statement, 0, BOOKS_WORKER),
-    Case(f"{_STATEMENTS}.GET", lambda w: [known("statement 1")], 1, BOOKS_READER),
+    Case(f"{_STATEMENTS}.GET", lambda w: [known("statement 1")], 40, BOOKS_READER),
     Case(f"{_STATEMENTS}.LIST", lambda w: [None, PAGE], PAGE, BOOKS_READER),
     Case(f"{_STATEMENTS}.REFUSED", lambda w: [known("statement 1"), 0, PAGE], PAGE, BOOKS_READER),
     Case(f"{_RUNS}.LAST", lambda w: [], 1, BOOKS_WORKER),
-    Case(f"{_RUNS}.LEFT_FROM", lambda w: [OPEN, list(NEEDED_BY_ALL)], 50, BOOKS_WORKER),
+    Case(f"{_RUNS}.LEFT_FROM", lambda w: [OPEN, list(NEEDED_BY_ALL)], 100, BOOKS_WORKER),
+    # One is open, so this one is closed at once.
     Case(f"{_RUNS}.ADD_RUN", lambda w: [
-        21, 0, 0, 0, 1, FROM, TO, w.now, w.now, "test"], 0, BOOKS_WORKER),
+        21, 0, 0, 0, 1, FROM, TO, w.now, w.now, "test"], 0, BOOKS_WORKER, text=_ADD_CLOSED),
     # All statements against all that are taken, of which there are some dozens.
     Case(f"{_RUNS}.ADD_STATEMENTS", lambda w: [OPEN], 100, BOOKS_WORKER),
     Case(f"{_RUNS}.COUNT_ROWS", lambda w: [OPEN, FROM, TO], CHUNK, BOOKS_WORKER),

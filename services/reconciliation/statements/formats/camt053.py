@@ -52,6 +52,8 @@ class _Document:
         self._transaction: dict[str, str] | None = None
         self._rows_of_entry = 0
         self._start = 0
+        # Since an element or a text was seen to its end.
+        self._unfinished_bytes = 0
         parser = expat.ParserCreate(namespace_separator=" ")
         parser.buffer_text = True
         parser.StartDoctypeDeclHandler = self._refuse_doctype
@@ -62,6 +64,9 @@ class _Document:
 
     def feed(self, piece: bytes, *, is_last: bool = False) -> None:
         """Read a piece. Raises FileRefusedError."""
+        self._unfinished_bytes += len(piece)
+        if self._unfinished_bytes > _PIECE_BYTES + self._limits.line_bytes_max:
+            raise FileRefusedError("LINE_TOO_LONG", f"a tag has more than {self._limits.line_bytes_max} bytes")
         try:
             self._parser.Parse(piece, is_last)
         except expat.ExpatError as error:
@@ -76,6 +81,7 @@ class _Document:
         raise FileRefusedError("XML_DOCTYPE", "a statement has no document type, and entities are not read")
 
     def _begin(self, qualified: str, attributes: dict[str, str]) -> None:
+        self._unfinished_bytes = 0
         namespace, _, name = qualified.rpartition(" ")
         if not self._path and (name != "Document" or not namespace.startswith(_NAMESPACE)):
             raise FileRefusedError("XML_NOT_CAMT053", f"the document is {qualified:.80}, not camt.053")
@@ -92,6 +98,7 @@ class _Document:
             self._keep("@Ccy", attributes["Ccy"])
 
     def _finish(self, qualified: str) -> None:
+        self._unfinished_bytes = 0
         name = self._path[-1]
         text = "".join(self._text).strip()
         if text:
@@ -107,6 +114,7 @@ class _Document:
         self._path.pop()
 
     def _add_text(self, text: str) -> None:
+        self._unfinished_bytes = 0
         self._text_chars += len(text)
         if self._text_chars > self._limits.line_bytes_max:
             raise FileRefusedError("LINE_TOO_LONG", f"a text has more than {self._limits.line_bytes_max} characters")

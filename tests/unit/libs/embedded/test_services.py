@@ -70,6 +70,7 @@ def test_every_process_knows_only_the_secrets_it_works_with(specs: dict[str, Pro
         "TOKEN_PUBLIC_KEY_FILE",
     }
     assert secrets_of(specs["reconciliation-consumer"]) == {"RECONCILIATION_CONSUMER_DSN", "REDIS_URL"}
+    assert secrets_of(specs["reconciliation-worker"]) == {"RECONCILIATION_WORKER_DSN"}
     assert secrets_of(specs["demo"]) == {"API_KEY_FILE"}
 
 

@@ -206,6 +206,8 @@ def test_json_amounts_pass_through_no_float() -> None:
         ("[" * 50_000 + "\n", "ROW_UNREADABLE"),
         ('{"ref": "a", "ref": "b"}\n', "KEY_DUPLICATE"),
         ('{"ref": ["a"]}\n', "FIELD_NOT_TEXT"),
+        ('{"ref": "a\\ud800", "amount": 5, "to": "x", "when": "2026-11-25"}\n', "ENCODING_INVALID"),
+        ('{"ref": "a\\u0000", "amount": 5, "to": "x", "when": "2026-11-25"}\n', "CONTROL_CHARACTER"),
         ('{"ref": "a", "amount": NaN, "to": "x", "when": "2026-11-25"}\n', "AMOUNT_NOT_A_NUMBER"),
         ('{"ref": "a', "LAST_LINE_TRUNCATED"),
     ],
@@ -243,6 +245,7 @@ def test_a_bank_s_statement_is_read_by_its_transactions() -> None:
         (CAMT_HEAD + "&lol;" + CAMT_TAIL, "XML_MALFORMED"),
         (CAMT_HEAD + "<a>" * 100, "XML_TOO_DEEP"),
         (CAMT_HEAD + "<a>" + "x" * 200_000, "LINE_TOO_LONG"),
+        (CAMT_HEAD + '<a b="' + "x>" * 200_000, "LINE_TOO_LONG"),
     ],
 )
 def test_a_document_is_refused_by_its_reason(content: str, reason: str) -> None:

@@ -1,0 +1,90 @@
+"""Reconciliation on the whole platform: a statement is uploaded, runs are followed, a paisa too few is found."""
+
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+from libs.embedded.stack import RunningStack
+from tests.acceptance.test_ledger import entries, handed_over, rate_card
+from tests.rest import Json, Rest, until
+
+COLUMNS = {"reference": "ref", "payee": "to", "amount": "amount", "paid_at": "when"}
+
+
+def recon(stack: RunningStack, *arguments: str) -> str:
+    """What `lastmile recon` prints."""
+    command = [sys.executable, "-m", "cli", "recon", *arguments]
+    ran = subprocess.run(command, env=stack.environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+@pytest.fixture
+def source_code(ops: Rest) -> str:
+    """A source whose files are CSV."""
+    code = f"bank-{uuid.uuid4().hex[:8]}"
+    mapping = {"format": "STATEMENT_FORMAT_CSV", "columns": COLUMNS}
+    assert ops.post("/v1/statement-mappings", {"sourceCode": code, "mapping": mapping})["mapping"]["version"] == 1
+    return code
+
+
+def uploaded(ops: Rest, source_code: str, content: bytes) -> Json:
+    query = {"sourceCode": source_code, "fileName": "day.csv"}
+    response = ops.http.post("/v1/statements:upload", params=query, content=content)
+    assert response.status_code == 200, response.text
+    made: Json = response.json()
+    return made
+
+
+def test_what_was_paid_too_little_is_found_and_explained(
+    ops: Rest, running_stack: RunningStack, source_code: str, tmp_path: Path
+) -> None:
+    city_code = ops.city()
+    rate_card(ops, city_code)
+    partner_id = ops.partner(city_code)
+    delivery_id = handed_over(ops, city_code, ops.merchant())
+    until(lambda: entries(ops, delivery_id))
+    # 65.82 are owed.
+    content = f"ref,to,amount,when\n{delivery_id},{partner_id},65.81,2026-11-25T14:00:00Z\nx,y,1e3,2026-11-25\n"
+    made = uploaded(ops, source_code, content.encode())
+    assert (made["statement"]["rowsTaken"], made["statement"]["rowsRefused"]) == ("1", "1")
+    file = tmp_path / "day.csv"
+    file.write_text(content)
+    assert "there already" in recon(running_stack, "upload", str(file), "--source", source_code)
+
+    def underpaid() -> Json | None:
+        assert "run " in recon(running_stack, "run")
+        found: Json = ops.get(f"/v1/reconciliation/deliveries/{delivery_id}")
+        named = {one["class"]: one for one in found.get("discrepancies", [])}
+        return named.get("underpaid")
+
+    found = until(underpaid, 60)
+    assert int(found["expectedPaise"]) - int(found["paidPaise"]) == 1
+    assert "underpaid" in recon(running_stack, "explain", delivery_id)
+    line = recon(running_stack, "explain", "--statement", made["statement"]["id"], "--line", "1")
+    assert "underpaid by classified" in line
+    assert "closed" in recon(running_stack, "status", str(found["runNo"]))
+    rows = ops.get(f"/v1/statements/{made['statement']['id']}/refused-rows")["rows"]
+    assert [row["reason"] for row in rows] == ["AMOUNT_WITH_EXPONENT"]
+
+
+def test_an_upload_is_refused_by_its_reason(ops: Rest, source_code: str) -> None:
+    def refusal(content: bytes = b"ref\n", **query: str) -> tuple[int, str]:
+        response = ops.http.post("/v1/statements:upload", params=query, content=content)
+        return response.status_code, response.json()["reason"]
+
+    assert refusal(sourceCode=source_code) == (400, "INVALID_ARGUMENT")
+    assert refusal(sourceCode=source_code, fileName="a", other="b") == (400, "INVALID_ARGUMENT")
+    assert refusal(sourceCode="nobody", fileName="a.csv") == (404, "SOURCE_UNKNOWN")
+    assert refusal(sourceCode=source_code, fileName="a.csv") == (400, "COLUMN_MISSING")
+    assert refusal(b"PK\x03\x04", sourceCode=source_code, fileName="a.csv") == (400, "ARCHIVE_NOT_READ")
+    stranger = Rest(ops.base_url, "lm_nobody")
+    response = stranger.http.post("/v1/statements:upload", params={"sourceCode": "a", "fileName": "b"}, content=b"x")
+    assert response.status_code == 401
+    merchant = ops.key("merchant", merchantId=ops.merchant())
+    response = merchant.http.post("/v1/statements:upload", params={"sourceCode": "a", "fileName": "b"}, content=b"x")
+    assert (response.status_code, response.json()["reason"]) == (403, "ROLE_NOT_ALLOWED")
+    assert ops.http.get("/v1/statements:upload").status_code == 405
