@@ -3,19 +3,23 @@
 import numpy as np
 import numpy.typing as npt
 
-from services.assignment.matching.compiled import compiled
+from services.assignment.matching.compiled import compiled, inlined
 from services.assignment.matching.geography import Floats, Ints
 
 Bools = npt.NDArray[np.bool_]
 
 
-@compiled
-def stands_in(key: int, known: Ints) -> bool:
-    """Say whether a number stands in `known`, which is sorted."""
-    if not len(known):
-        return False
-    place = np.searchsorted(known, key)
-    return bool(place < len(known) and known[place] == key)
+@inlined
+def stands_in(key: int, known: Ints, first: int, end: int) -> bool:
+    """Say whether a number stands in known[first:end], which is sorted."""
+    low, high = first, end
+    while low < high:
+        middle = (low + high) // 2
+        if known[middle] < key:
+            low = middle + 1
+        else:
+            high = middle
+    return low < end and known[low] == key
 
 
 @compiled
@@ -23,7 +27,7 @@ def among(keys: Ints, known: Ints) -> Bools:
     """Return (k,): which of `keys` stand in `known`, which is sorted."""
     found = np.empty(len(keys), np.bool_)
     for row in range(len(keys)):
-        found[row] = stands_in(keys[row], known)
+        found[row] = stands_in(keys[row], known, 0, len(known))
     return found
 
 

@@ -17,8 +17,8 @@ class Memo:
         known: dict[tuple[int, str], tuple[object, Value]] = self.__dict__.setdefault("_once", {})
         key = (id(owner), what)
         if key not in known:
-            # The owner stays alive with it: no other object takes its id.
-            known[key] = (owner, work())
+            # The owner stays alive with it: no other object takes its id. What holds itself would outlive its last use.
+            known[key] = (None if owner is self else owner, work())
         return known[key][1]
 
     def remember(self, other: "Memo", kinds: Collection[str]) -> None:

@@ -66,8 +66,8 @@ PLANNING = [
     _case("planning.store.ADD_MESSAGES", _messages, 2 * BATCH),
 ]  # fmt: skip
 SENDING = [
-    # Merchants are so few that they may be read whole.
-    _case("sending.store.TAKE", lambda w: ["sms", w.now, TAKEN], 16 * TAKEN),
+    # Besides, each message's webhook is found by its merchant, or among all of the few that there are.
+    _case("sending.store.TAKE", lambda w: ["sms", w.now, TAKEN], 8 * TAKEN + 1_000),
     _case("sending.store.DIGESTS_DUE", lambda w: ["email", w.now, 20, 1_000], 1_500),
     _case("sending.store.TAKE_DIGESTS", lambda w: [w.notification.digested, "email", w.now, 50], 2_000),
     _case("sending.store.DIGESTED", lambda w: [w.notification.customers[:20], "email", w.now], 40),

@@ -5,8 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from services.assignment.matching.compiled import compiled
 from services.assignment.matching.edges import Edges
-from services.assignment.matching.groups import among
+from services.assignment.matching.geography import Ints
+from services.assignment.matching.groups import stands_in
 from services.assignment.matching.problem import Bools, Problem
 from services.assignment.matching.rules.base import RulesOut
 
@@ -22,6 +24,21 @@ class Declined(RulesOut):
 
     def possible(self, problem: Problem, edges: Edges) -> Bools:
         """Return (e,)."""
-        m = max(1, len(problem.partners))
-        declined = problem.once(self, "declined", lambda: np.sort(problem.packages.declined @ np.array([m, 1])))
-        return ~among(edges.package * m + edges.partner, declined)
+        known = problem.once(self, "declined", lambda: _by_package(problem.packages.declined, len(problem.packages)))
+        return _not_in(edges.package, edges.partner, *known)
+
+
+def _by_package(declined: Ints, packages: int) -> tuple[Ints, Ints]:
+    """Return (n + 1,) starts and (k,) partners: package i's are partner[starts[i]:starts[i + 1]], in order."""
+    package, partner = declined[np.lexsort(declined.T[::-1])].T
+    return np.searchsorted(package, np.arange(packages + 1)), np.ascontiguousarray(partner)
+
+
+@compiled
+def _not_in(package: Ints, partner: Ints, starts: Ints, declined: Ints) -> Bools:
+    """Return (e,): who does not stand among those that have declined the package."""
+    left = np.empty(len(package), np.bool_)
+    for row in range(len(package)):
+        i = package[row]
+        left[row] = not stands_in(partner[row], declined, starts[i], starts[i + 1])
+    return left

@@ -69,8 +69,7 @@ def _welcome(
     welcome = np.empty(len(package), np.bool_)
     for row in range(len(package)):
         i, j, k = package[row], partner[row], merchant[package[row]]
-        insists = chooses[i]
-        welcome[row] = not stands_in(j, denied[denied_starts[k] : denied_starts[k + 1]]) and (
-            not insists or stands_in(j, allowed[allowed_starts[k] : allowed_starts[k + 1]])
-        )
+        is_denied = stands_in(j, denied, denied_starts[k], denied_starts[k + 1])
+        is_named = not chooses[i] or stands_in(j, allowed, allowed_starts[k], allowed_starts[k + 1])
+        welcome[row] = is_named and not is_denied
     return welcome

@@ -8,7 +8,7 @@ import numpy as np
 from services.assignment.matching.compiled import compiled
 from services.assignment.matching.edges import Edges
 from services.assignment.matching.geography import Floats, Ints, bits_cut
-from services.assignment.matching.problem import Bools, Problem
+from services.assignment.matching.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -27,19 +27,25 @@ class OutsideZones:
         partners = problem.partners
         if not len(partners.zone_cell):
             return np.zeros(len(edges))
-        zones = partners.zone_offsets, partners.zone_cell, bits_cut(partners.zone_precision)
-        return np.where(_outside(edges.package, edges.partner, problem.pickup_cell, *zones), self.penalty_s, 0.0)
+        cut = problem.once(self, "cut", lambda: bits_cut(partners.zone_precision))
+        zones = partners.zone_offsets, partners.zone_cell, cut, self.penalty_s
+        return _outside_s(edges.package, edges.partner, problem.pickup_cell, *zones)
 
 
 @compiled
-def _outside(package: Ints, partner: Ints, pickup_cell: Ints, offsets: Ints, zone_cell: Ints, cut: Ints) -> Bools:
-    """Return (e,): whose partner prefers zones, and the pickup is in none; cut: bits of a cell that each zone lacks."""
-    outside = np.empty(len(package), np.bool_)
+def _outside_s(
+    package: Ints, partner: Ints, pickup_cell: Ints, offsets: Ints, zone_cell: Ints, cut: Ints, penalty_s: float
+) -> Floats:
+    """Return (e,): the penalty where the partner prefers zones, and the pickup is in none.
+
+    cut: bits of a cell that each zone lacks.
+    """
+    cost_s = np.empty(len(package))
     for row in range(len(package)):
         cell = pickup_cell[package[row]]
         first, last = offsets[partner[row]], offsets[partner[row] + 1]
-        outside[row] = first < last
+        cost_s[row] = penalty_s if first < last else 0.0
         for zone in range(first, last):
             if cell >> cut[zone] == zone_cell[zone]:
-                outside[row] = False
-    return outside
+                cost_s[row] = 0.0
+    return cost_s

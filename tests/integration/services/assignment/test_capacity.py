@@ -133,7 +133,8 @@ class Crowd:
             self.answers[action] += 1
         except grpc.aio.AioRpcError as error:
             reason = refusal_of(error).reason
-            if reason not in TOO_LATE:
+            # One that waited too long behind the windows is told to try again, and nothing of it has happened.
+            if reason not in TOO_LATE and error.code() is not grpc.StatusCode.UNAVAILABLE:
                 raise
             self.answers[reason] += 1
 

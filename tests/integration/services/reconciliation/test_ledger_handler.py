@@ -182,4 +182,4 @@ async def test_a_batch_that_fails_leaves_nothing_and_can_come_again(
 
 
 async def test_what_all_these_tests_have_booked_breaks_no_invariant(embedded_servers: EmbeddedServers) -> None:
-    assert await broken_invariants(embedded_servers.dsn()) == {}
+    assert await broken_invariants(embedded_servers.dsn(), "reconciliation") == {}

@@ -1,5 +1,6 @@
 """The matching core from end to end, against references that are too slow to ship."""
 
+import gc
 import itertools
 from collections import Counter
 from dataclasses import replace
@@ -130,3 +131,14 @@ def test_absent_partners_come_on_top_of_those_who_were_considered() -> None:
 def test_a_narrower_reach_never_helps(seed: int) -> None:
     near, far = (random_problem(seed, 20, 20, policy=policy_of(limit)) for limit in (2_000, 9_000))
     assert (match(near).partner != UNASSIGNED).sum() <= (match(far).partner != UNASSIGNED).sum()
+
+
+def test_what_a_match_has_made_is_gone_with_its_problem_and_waits_for_no_collector() -> None:
+    match(random_problem(1, 12, 12))
+    gc.collect()
+    gc.disable()
+    try:
+        match(random_problem(2, 12, 12))
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
