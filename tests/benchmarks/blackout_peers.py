@@ -18,7 +18,7 @@ from services.notification.sending.process import SenderSettings, run_sender
 from tests.peers.twilio import twilio_peer
 
 # Two accounts, so that one may hang.
-PROVIDERS = ("twilio:a", "twilio:b")
+PROVIDERS = ("twilio:first", "twilio:second")
 
 
 class Peer:
