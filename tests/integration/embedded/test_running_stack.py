@@ -11,7 +11,7 @@ from libs.embedded.stack import RunningStack
 from libs.embedded.status import collect_status
 
 WARM_START_S_MAX = 20.0
-IDLE_BYTES_MAX = 1_200_000_000
+IDLE_BYTES_MAX = 1_400_000_000
 DEADLINE_S = 60.0
 PROCESSES = (
     "postgres",
