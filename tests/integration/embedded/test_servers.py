@@ -25,7 +25,7 @@ from libs.embedded.settings import variable
 from libs.embedded.stack import PORT_FIELDS, EmbeddedServers, free_ports
 from libs.embedded.state import live_orphans
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 SERVERS = ("postgres", "postgres-standby", "valkey")
 
 
