@@ -105,7 +105,10 @@ class Gateway:
 
     async def upload(self, path: str, file: Path, **query: Any) -> dict[str, Any]:
         """Return the answer to a file, which is sent once, as it is read."""
-        return await self._once("POST", path, params=query, content=_pieces(file))
+        try:
+            return await self._once("POST", path, params=query, content=_pieces(file))
+        except httpx.TransportError as error:
+            raise self._unanswered(error) from None
 
     async def delete(self, path: str) -> dict[str, Any]:
         """Return the answer to a command that removes something."""
@@ -132,12 +135,15 @@ class Gateway:
         try:
             answer: dict[str, Any] = await retrying(self._once, verb, path, **request)
         except httpx.TransportError as error:
-            said = str(error) or type(error).__name__
-            raise GatewayError(
-                f"{self._settings.gateway_url} does not answer ({said}). Is the platform running? `lastmile status` "
-                "tells; LASTMILE_GATEWAY_URL names another gateway"
-            ) from None
+            raise self._unanswered(error) from None
         return answer
+
+    def _unanswered(self, error: httpx.TransportError) -> GatewayError:
+        said = str(error) or type(error).__name__
+        return GatewayError(
+            f"{self._settings.gateway_url} does not answer ({said}). Is the platform running? `lastmile status` "
+            "tells; LASTMILE_GATEWAY_URL names another gateway"
+        )
 
     def _out_of_patience(self, call: RetryCallState) -> bool:
         # A gateway that has answered is being restarted; one that never has is more likely not there at all.

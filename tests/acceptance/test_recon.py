@@ -16,8 +16,9 @@ COLUMNS = {"reference": "ref", "payee": "to", "amount": "amount", "paid_at": "wh
 
 def recon(stack: RunningStack, *arguments: str) -> str:
     """What `lastmile recon` prints."""
+    known = {"LASTMILE_API_KEY": stack.ops_api_key, "LASTMILE_GATEWAY_URL": stack.base_url}
     command = [sys.executable, "-m", "cli", "recon", *arguments]
-    ran = subprocess.run(command, env=stack.environment, capture_output=True, text=True, check=False)
+    ran = subprocess.run(command, env=stack.environment | known, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 

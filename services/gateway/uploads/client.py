@@ -26,18 +26,27 @@ async def upload_statement(
     call = upstream.stream_call(RPC)(None, timeout=timeout_s, metadata=metadata)
     file = pb.StatementFile(source_code=source_code, file_name=file_name)
     try:
-        await call.write(pb.UploadStatementRequest(file=file).SerializeToString())
+        listens = await _write(call, pb.UploadStatementRequest(file=file))
         async for piece in pieces:
             for part in _parts(piece):
-                await call.write(pb.UploadStatementRequest(content=part).SerializeToString())
-        await call.done_writing()
-    except asyncio.InvalidStateError:
-        # The service has answered before it had all: its answer says why.
-        return await _answer(call)
+                listens = listens and await _write(call, pb.UploadStatementRequest(content=part))
+            if not listens:
+                break
+        if listens:
+            await call.done_writing()
     except BaseException:
         call.cancel()
         raise
     return await _answer(call)
+
+
+async def _write(call: grpc.aio.StreamUnaryCall[bytes, bytes], message: Message) -> bool:
+    """Send a message; return whether it was taken. A service that has answered already takes none."""
+    try:
+        await call.write(message.SerializeToString())
+    except (asyncio.InvalidStateError, grpc.aio.AioRpcError, grpc.aio.BaseError):
+        return False
+    return True
 
 
 async def _answer(call: grpc.aio.StreamUnaryCall[bytes, bytes]) -> tuple[Message, dict[str, str]]:

@@ -40,7 +40,7 @@ FROM reconciliation.statement_lines WHERE (line % 50 = 3 OR delivery_id IS NULL)
 INSERT INTO reconciliation.open_legs (delivery_id, leg, payee, paise, confirmed_at, bucket_key, outcome)
 SELECT md5('open delivery ' || d)::uuid, 'payout', 'partner:' || md5('partner ' || d)::uuid, 5, now(),
   reconciliation.bucket_key('partner:' || md5('partner ' || d)::uuid),
-  CASE d % 10 WHEN 0 THEN 'late_adjustment' WHEN 1 THEN 'missing_payout' END FROM generate_series(0, 29999) AS d;
+  CASE d % 10 WHEN 0 THEN 'late_adjustment' WHEN 1 THEN 'missing_payout' END FROM generate_series(0, 9999) AS d;
 INSERT INTO reconciliation.discrepancies (id, run_no, class, leg, delivery_id, statement_id, line, payee, expected_paise,
   paid_paise, evidence, bucket_key, settled_run_no)
 SELECT md5('discrepancy ' || d)::uuid, d % 19 + 1, CASE d % 3 WHEN 0 THEN 'missing_payout' WHEN 1 THEN 'overpaid' ELSE

@@ -8,6 +8,7 @@ import asyncpg
 from services.reconciliation.runs.run import Held
 
 # What every statement here begins with: the bucket's lines and legs that are open. An adjustment is no open leg.
+# A line that names a leg is in its bucket.
 _OPEN = """
 lines AS (
   SELECT o.*, regexp_replace(lower(o.reference), '[^0-9a-z]', '', 'g') AS spelt,
@@ -16,7 +17,7 @@ lines AS (
   FROM reconciliation.open_lines o WHERE o.bucket_key >= $3 AND o.bucket_key < $4
 ), legs AS (
   SELECT o.*, replace(o.delivery_id::text, '-', '') AS spelt,
-    EXISTS (SELECT FROM reconciliation.open_lines l WHERE l.delivery_id = o.delivery_id AND l.leg = o.leg) AS is_named
+    (o.delivery_id, o.leg) IN (SELECT l.delivery_id, l.leg FROM lines l WHERE l.delivery_id IS NOT NULL) AS is_named
   FROM reconciliation.open_legs o
   WHERE o.bucket_key >= $3 AND o.bucket_key < $4 AND o.outcome IS DISTINCT FROM 'late_adjustment'
 )"""

@@ -30,7 +30,8 @@ OPS = Principal("test", Role.OPS)
 class LedgerApi:
     """Calls to the api as a caller of any role."""
 
-    def __init__(self, channel: grpc.aio.Channel, signer: TokenSigner) -> None:
+    def __init__(self, target: str, channel: grpc.aio.Channel, signer: TokenSigner) -> None:
+        self.target = target
         self.ledger = ledger_pb2_grpc.LedgerServiceStub(channel)
         self.rate_cards = rate_card_pb2_grpc.RateCardServiceStub(channel)
         self.runs = run_pb2_grpc.RunServiceStub(channel)
@@ -40,8 +41,7 @@ class LedgerApi:
 
     async def ask(self, method: Any, request: Any, principal: Principal = OPS) -> Any:
         """Return the answer; a write is seen by the next read."""
-        token, _ = self._signer.sign(principal, datetime.now(UTC))
-        metadata = [("authorization", f"Bearer {token}")]
+        metadata = [self.credential(principal)]
         if self._seen:
             metadata.append(("consistency-token", self._seen))
         call = method(request, metadata=metadata, timeout=20)
@@ -49,6 +49,11 @@ class LedgerApi:
         sent = dict(await call.trailing_metadata())
         self._seen = str(sent.get("consistency-token", self._seen))
         return answer
+
+    def credential(self, principal: Principal) -> tuple[str, str]:
+        """The metadata that says who calls."""
+        token, _ = self._signer.sign(principal, datetime.now(UTC))
+        return "authorization", f"Bearer {token}"
 
     def has_seen(self, token: str) -> None:
         """Have the next read see what was committed by this position."""
@@ -103,8 +108,9 @@ async def api(embedded_servers: EmbeddedServers) -> AsyncIterator[LedgerApi]:
     stop = asyncio.Event()
     serving = asyncio.create_task(serve_api(settings, stop))
     signer = TokenSigner(Path(known["LASTMILE_TOKEN_PRIVATE_KEY_FILE"]), timedelta(hours=1))
-    async with grpc.aio.insecure_channel(f"{settings.host}:{settings.reconciliation_port}") as channel:
+    target = f"{settings.host}:{settings.reconciliation_port}"
+    async with grpc.aio.insecure_channel(target) as channel:
         await asyncio.wait_for(channel.channel_ready(), 20)
-        yield LedgerApi(channel, signer)
+        yield LedgerApi(target, channel, signer)
     stop.set()
     await serving

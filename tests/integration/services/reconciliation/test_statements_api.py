@@ -16,10 +16,13 @@ from libs.grpc_server.identity import Principal, Role
 from libs.ids import new_id
 from libs.postgres.log_position import position
 from libs.postgres.pool import PoolLimits, create_pool
+from services.gateway.rest.limits import RestLimits
+from services.gateway.rest.upstream import Upstream
+from services.gateway.uploads.client import upload_statement
 from services.reconciliation.runs.limits import RunLimits, WorkerLimits
 from services.reconciliation.runs.worker import Worker
-from tests.integration.services.reconciliation.conftest import LedgerApi
-from tests.recon import add_to_ledger, day_of
+from tests.integration.services.reconciliation.conftest import OPS, LedgerApi
+from tests.recon import HEADER, add_to_ledger, day_of
 from tests.recon_tables import emptied
 
 pytestmark = pytest.mark.usefixtures("clean")
@@ -120,6 +123,30 @@ async def test_what_cannot_be_taken_is_refused_by_its_reason(api: LedgerApi) -> 
         yield statement_pb2.UploadStatementRequest(content=b"x")
 
     assert await refused(api.ask(api.statements.UploadStatement, headless())) == "INVALID_ARGUMENT"
+
+
+async def test_the_gateway_gives_a_file_on_and_what_it_came_to(api: LedgerApi) -> None:
+    await saved(api)
+    upstream = Upstream(api.target, RestLimits())
+
+    async def pieces(count: int) -> AsyncIterator[bytes]:
+        yield HEADER.encode()
+        for number in range(count):
+            yield f"{number},network-a,5.00,2026-11-25,payout,b\n".encode() * 2_000
+
+    async def given_on(principal: Principal, source_code: str = "bank", count: int = 3) -> Any:
+        told = [api.credential(principal)]
+        return await upload_statement(upstream, source_code, "a.csv", pieces(count), told, 60)
+
+    answer, trailing = await given_on(OPS)
+    assert (answer.statement.rows_taken, answer.statement.taken_paise) == (6_000, 3_000_000)
+    assert "consistency-token" in trailing
+    # It is refused before it is read, whole or not.
+    merchant = Principal("m", Role.MERCHANT, merchant_id=str(new_id()))
+    for count in (0, 3, 60):
+        assert await refused(given_on(merchant, count=count)) == "ROLE_NOT_ALLOWED"
+        assert await refused(given_on(OPS, "Not a code", count)) == "INVALID_ARGUMENT"
+    await upstream.close()
 
 
 async def test_a_run_is_opened_followed_and_explained(
