@@ -21,7 +21,10 @@ ASSIGNMENT = {
         "PartnerService",
     )
 }
-RECONCILIATION = {f"lastmile.reconciliation.v1.{name}" for name in ("LedgerService", "RateCardService")}
+RECONCILIATION = {
+    f"lastmile.reconciliation.v1.{name}"
+    for name in ("LedgerService", "RateCardService", "RunService", "StatementService")
+}
 STANDARD = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 
 
