@@ -50,6 +50,10 @@ async def until(condition, what: str, timeout_s: float = DEADLINE_S) -> None:
         await asyncio.sleep(0.05)
 
 
+async def _none(servers: EmbeddedServers, counting: str) -> bool:
+    return await query(servers.dsn(), counting) == 0
+
+
 async def query(dsn: str, sql: str, *arguments: object) -> object:
     connection = await asyncpg.connect(dsn, timeout=10)
     try:
@@ -219,7 +223,9 @@ async def test_a_standby_that_can_no_longer_follow_is_copied_again(servers: Embe
     os.kill(standby.pid or 0, signal.SIGSTOP)
     for pid in processes_in(servers.layout.standby, "postgres"):
         os.kill(pid, signal.SIGSTOP)
-    await query(servers.dsn(), "SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots")
+    await query(servers.dsn(), "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots")
+    active = "SELECT count(*) FROM pg_replication_slots WHERE active"
+    await until(lambda: _none(servers, active), "the end of the sender")
     await query(servers.dsn(), "SELECT pg_drop_replication_slot('standby')")
     for pid in processes_in(servers.layout.standby, "postgres"):
         os.kill(pid, signal.SIGCONT)
