@@ -100,7 +100,8 @@ def test_each_answer_has_one_outcome_however_often_and_late_it_comes(lent: Sandb
 
 
 def test_an_accept_after_the_offer_expired_is_refused_and_told_so(lent: SandboxProcess, ops: Rest) -> None:
-    delivery_id, offer = offered(ops, "lent", offerTtlS=1)
+    delivery_id, offer = offered(ops, "lent", offerTtlS=5)
+    until(lambda: lent.offer(offer["id"]))
     until(lambda: ops.state(delivery_id) == "PENDING")
     answer = lent.tell("offer.accepted", offer["id"])
     assert answer == {"outcome": "REFUSED", "reason": "OFFER_ENDED", "offerState": "expired"}

@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from google.protobuf.descriptor import FieldDescriptor
 
 from libs.embedded.stack import RunningStack
 from libs.grpc_server.access import method_access
 from services.gateway.app import service_descriptors
-from services.gateway.rest.routes import Route, routes_of
+from services.gateway.rest.routes import Route, find_field, routes_of
 from tests.rest import Json, Rest, details, until
 
 ROUTES = [(route, method_access(route.method)) for route in routes_of(service_descriptors())]
@@ -17,7 +18,11 @@ UNKNOWN = "01a20000-0000-7000-8000-000000000000"
 
 def asked(route: Route) -> tuple[str, str, Json | None]:
     """Verb, path and body of a call that only its caller can be wrong about."""
-    return route.verb, re.sub(r"\{[^}]+\}", UNKNOWN, route.template), {} if route.body else None
+    values = iter(
+        UNKNOWN if find_field(route.method, path).cpp_type == FieldDescriptor.CPPTYPE_STRING else "1"
+        for path in route.path_fields
+    )
+    return route.verb, re.sub(r"\{[^}]+\}", lambda _: next(values), route.template), {} if route.body else None
 
 
 def test_a_merchant_sees_its_own_deliveries_only(ops: Rest) -> None:
