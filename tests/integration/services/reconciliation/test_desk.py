@@ -232,20 +232,22 @@ async def test_lines_that_are_together_what_is_missing_are_resolved_as_one_and_s
     assert await broken_invariants(embedded_servers.dsn(), "reconciliation") == {}
 
 
-async def test_what_a_run_settles_by_itself_closes_its_case_also_one_that_is_assigned(
+async def test_what_a_run_settles_by_itself_closes_its_case_also_one_that_is_proposed(
     api: LedgerApi, clean: asyncpg.Connection, pool: asyncpg.Pool
 ) -> None:
-    day = day_of(30, seed=6, every=1_000)
-    late = day.owed[3:9]
+    day = day_of(60, seed=6, every=1_000)
+    late = day.owed[3:50]
     named = {str(one.delivery_id) for one in late}
     await add_to_ledger(clean, day.owed)
     await taken_in(pool, Day(paid=[row for row in day.paid if row.reference not in named]).file())
     await run_once(pool)
     await follow(api, clean)
     desk = DeskApi(api)
-    missing = await of_class(desk, "missing_payout")
+    missing = await desk.cases(**{"class": "missing_payout", "page_size": 100})
     await desk.api.ask(desk.stub.AssignCases, exception_pb2.AssignCasesRequest(
         case_ids=ids(missing[:1]), assignee="asha"), ASHA)  # fmt: skip
+    proposed = (await desk.resolve(missing[2:], KIND.RESOLUTION_KIND_WRITE_OFF)).resolution
+    assert (proposed.outcome, proposed.amount_paise > proposed.limit_paise) == ("", True)
     await taken_in(pool, Day(paid=[row for row in day.paid if row.reference in named]).file())
     await run_once(pool, NOW.replace(day=28))
     await follow(api, clean)
@@ -256,6 +258,12 @@ async def test_what_a_run_settles_by_itself_closes_its_case_also_one_that_is_ass
     assert [(row.actor, row.action) for row in touched.trail] == [("asha", "assign"), ("runs", "settle")]
     assert not untouched.trail
     assert await refused(desk.resolve(missing[:1], KIND.RESOLUTION_KIND_WRITE_OFF)) == "CASE_STATE"
+    # What was to be approved is nobody's to approve any more.
+    assert (await desk.shown(missing[2])).case.state == STATE.CASE_STATE_RESOLVED
+    assert await refused(desk.approve(proposed.id, BILAL)) == "CASE_STATE"
+    await desk.decline(proposed.id, BILAL)
+    assert (await desk.shown(missing[2])).case.state == STATE.CASE_STATE_RESOLVED
+    assert await balance(clean, "platform:write_offs") == 0
 
 
 async def test_a_command_is_done_for_all_or_for_none(desk: DeskApi) -> None:
