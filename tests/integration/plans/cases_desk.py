@@ -30,7 +30,7 @@ DESK = [
     Case(f"{_CASES}.LOCK", lambda w: [some()], 2 * MANY, BOOKS_OPERATOR),
     Case(f"{_CASES}.GET", lambda w: [some()], 4 * MANY, BOOKS_OPERATOR),
     Case(f"{_CASES}.OF_RESOLUTION", lambda w: [known("resolution 7")], 100, BOOKS_OPERATOR),
-    Case(f"{_CASES}.LIST", lambda w: page(w), 4 * PAGE, BOOKS_READER),
+    Case(f"{_CASES}.LIST", page, 4 * PAGE, BOOKS_READER),
     Case(f"{_CASES}.LIST", lambda w: page(w, "overpaid", "assigned"), UNRESOLVED, BOOKS_READER, note="filtered"),
     Case(f"{_CASES}.LIST_ASSIGNED", lambda w: [*page(w), "operator 4"], 4 * PAGE, BOOKS_READER),
     Case(f"{_CASES}.SAVE", lambda w: [
