@@ -161,12 +161,17 @@ def _show_delivery(found: dict[str, Any]) -> None:
             f"line {line['line']} of {line['statementId']}, reference {line.get('reference') or '-'}"
         )
     for result in found.get("results", []):
-        typer.echo(f"result {result['leg']:<7} {result['outcome']} by {result['rule']} in run {result['runNo']}")
+        typer.echo(f"result {result['leg']:<7} {result['outcome']} by {result['rule']}{_in_run(result)}")
     for one in found.get("discrepancies", []):
         settled = f", settled in run {one['settledRunNo']}" if one.get("settledRunNo") else ""
         typer.echo(f"differs {one['class']} in run {one['runNo']}{settled}: {_evidence(one['evidenceJson'])}")
     if not found.get("results") and not found.get("discrepancies"):
         typer.echo("open: no run has settled it yet")
+
+
+def _in_run(result: dict[str, Any]) -> str:
+    """What the desk has settled, no run has."""
+    return f" in run {result['runNo']}" if result.get("runNo") else ""
 
 
 def _evidence(text: str) -> str:

@@ -63,6 +63,7 @@ class Resolution:
 
     id: UUID
     kind: str
+    cases_count: int
     # What is at stake, at least 0; above the limit one proposes and another decides. None is no limit.
     amount_paise: int
     limit_paise: int | None

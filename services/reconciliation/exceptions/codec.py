@@ -54,6 +54,7 @@ def resolution_to(made: Resolution) -> exception_pb2.Resolution:
     return exception_pb2.Resolution(
         id=str(made.id),
         kind=_KINDS[made.kind],
+        cases_count=made.cases_count,
         amount_paise=made.amount_paise,
         limit_paise=made.limit_paise,
         note=made.note,

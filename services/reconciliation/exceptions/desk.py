@@ -72,7 +72,7 @@ class Desk:
         tolerance, limits = self._limits.tolerance_paise, self._limits
         amount = resolutions.amount_of(decided.kind, cases, tolerance)
         limit = limits.approval_over_paise if resolutions.is_checked(decided.kind) else None
-        made = Resolution(new_id(), decided.kind.value, amount, limit, decided.note, self._by, self._now)
+        made = Resolution(new_id(), decided.kind.value, len(cases), amount, limit, decided.note, self._by, self._now)
         moved = self._moved(cases, Command.PROPOSE if made.needs_approval else Command.RESOLVE)
         self._judge(cases, decided)
         if not made.needs_approval:
@@ -100,6 +100,8 @@ class Desk:
         # What a run has settled meanwhile is nobody's any more; it can be approved of none then.
         waiting = cases if is_approval else [case for case in cases if case.state is CaseState.PROPOSED]
         moved = self._moved(waiting, Command.APPROVE if is_approval else Command.DECLINE)
+        if is_approval and len(moved) < made.cases_count:
+            raise CaseStateError(f"runs have settled {made.cases_count - len(moved)} of its cases: decline it")
         done = await resolving.decide(self._connection, resolution_id, outcome, self._by, self._now, note)
         if done is None:
             raise ResolutionDecidedError(f"resolution {resolution_id} was decided meanwhile")

@@ -1,19 +1,21 @@
 """What can be decided about a case, what that is worth in accounts, and which cases may be decided on together. Pure.
 
+What statements say was paid is booked when a run has settled the line: the payee's account, or that of the cash in its
+hands, then carries what is too much or too little into the next cycle. So there is nothing to be booked for what is to
+be taken back or paid. A line that no run has settled was never booked: the desk does it when it settles it.
+
 | resolution | of | debits and credits |
 |---|---|---|
-| match | several that together agree | a rest beyond the tolerance is written off |
-| write_off | a payout, too much | write_offs, bank |
-| | a payout, too little | payee, write_offs |
-| | a payout that was undone after it was paid | write_offs, payee |
-| | cash, too little handed in | write_offs, cash in hand |
-| | cash, too much handed in | bank, write_offs |
-| recover | a payout, too much | payee, bank |
-| | cash, too little handed in | payee, cash in hand |
-| pay | a payout, too little | none: the ledger owes it still |
-| | cash, too much handed in | bank, payee |
-| adjust | what was undone after it was paid | none: the ledger has undone it, the next cycle takes it back |
-| dismiss | any | none: there is nothing to it |
+| match | several that together agree | each open line as a payment; a rest beyond the tolerance as a write-off |
+| write_off | a payout, too much; too little | write_offs, payee; payee, write_offs |
+| | cash, too little handed in; too much | write_offs, cash in hand; cash in hand, write_offs |
+| | an open line of a payout; of cash | write_offs, bank; bank, write_offs |
+| recover | a payout, too much; cash, too little | an open line as a payment |
+| pay | a payout, too little; cash, too much | an open line as a payment |
+| adjust | what was undone after it was paid | none: the ledger has undone it |
+| dismiss | any | none: there is nothing to it, and an open line is no payment of the company's |
+
+A payment of an open line is: payee, bank; of cash: bank, cash in hand.
 """
 
 from collections.abc import Sequence
@@ -95,11 +97,9 @@ def together_refusal(cases: Sequence[Case], tolerance_paise: int, *, write_off_r
     if len({(case.payee, case.leg) for case in cases}) > 1:
         return "they are of several payees, or of payouts and cash"
     rest = rest_of(cases)
-    if abs(rest) <= tolerance_paise:
-        return ""
-    if not write_off_rest:
+    if abs(rest) > tolerance_paise and not write_off_rest:
         return f"their sums differ by {rest} paise, more than {tolerance_paise}"
-    return _payee_refusal(cases[0]) if _posted(ResolutionKind.WRITE_OFF, cases[0], rest) is None else ""
+    return _payee_refusal(cases[0]) if _account_of(cases[0]) is None else ""
 
 
 def rest_of(cases: Sequence[Case]) -> int:
@@ -123,49 +123,55 @@ def is_checked(kind: ResolutionKind) -> bool:
 def postings_of(kind: ResolutionKind, cases: Sequence[Case], tolerance_paise: int) -> tuple[Posting, ...]:
     """Return what a resolution of cases that were not refused posts, in the order of the cases; they sum to zero."""
     if kind is ResolutionKind.MATCH:
-        if not amount_of(kind, cases, tolerance_paise):
-            return ()
-        return balanced(*(_posted(ResolutionKind.WRITE_OFF, cases[0], rest_of(cases)) or ()))
+        paid = [posting for case in cases for posting in _payment(case) or ()]
+        amount = amount_of(kind, cases, tolerance_paise)
+        rest = _written_off(cases[0], rest_of(cases), is_booked=True) if amount else ()
+        return balanced(*paid, *(rest or ()))
     return balanced(*(posting for case in cases for posting in postings_of_case(kind, case) or ()))
 
 
 def postings_of_case(kind: ResolutionKind, case: Case) -> tuple[Posting, ...] | None:
     """Return what the resolution of one case posts; None when its payee is none that the ledger could post to."""
-    return _posted(kind, case, case.rest_paise)
-
-
-def _posted(kind: ResolutionKind, case: Case, rest: int) -> tuple[Posting, ...] | None:
-    payee, in_hand = _accounts(case)
-    is_payout, is_over, amount = case.leg == "payout", rest > 0, abs(rest)
-    sides: tuple[Account | None, Account | None] | None = None
     match kind:
-        case ResolutionKind.WRITE_OFF if is_payout and case.kind in UNDONE:
-            sides = (WRITE_OFFS, payee)
-        case ResolutionKind.WRITE_OFF if is_payout:
-            sides = (WRITE_OFFS, BANK) if is_over else (payee, WRITE_OFFS)
         case ResolutionKind.WRITE_OFF:
-            sides = (BANK, WRITE_OFFS) if is_over else (WRITE_OFFS, in_hand)
-        case ResolutionKind.RECOVER:
-            sides = (payee, BANK) if is_payout else (payee, in_hand)
-        case ResolutionKind.PAY if not is_payout:
-            sides = (BANK, payee)
-    if sides is None or not amount:
+            return _written_off(case, case.rest_paise, is_booked=not case.is_open_line)
+        case ResolutionKind.RECOVER | ResolutionKind.PAY:
+            return _payment(case)
+    return ()
+
+
+def _payment(case: Case) -> tuple[Posting, ...] | None:
+    """Return the payment that an open line is; of what runs have settled, nothing."""
+    if not case.is_open_line:
         return ()
+    account = _account_of(case)
+    sides = (account, BANK) if case.leg == "payout" else (BANK, account)
+    return _posted(sides, "payment", case.paid_paise)
+
+
+def _written_off(case: Case, rest: int, *, is_booked: bool) -> tuple[Posting, ...] | None:
+    account = _account_of(case) if is_booked else BANK
+    # Too much of a payout is lost, and so is too little of cash.
+    is_lost = (rest > 0) == (case.leg == "payout")
+    return _posted((WRITE_OFFS, account) if is_lost else (account, WRITE_OFFS), "write_off", abs(rest))
+
+
+def _posted(sides: tuple[Account | None, Account | None], purpose: str, paise: int) -> tuple[Posting, ...] | None:
     debit, credit = sides
     if debit is None or credit is None:
         return None
-    purpose = {ResolutionKind.RECOVER: "recovery", ResolutionKind.PAY: "repayment"}.get(kind, "write_off")
-    return Posting(debit, purpose, amount), Posting(credit, purpose, -amount)
+    return (Posting(debit, purpose, paise), Posting(credit, purpose, -paise)) if paise else ()
 
 
-def _accounts(case: Case) -> tuple[Account | None, Account | None]:
-    """The payee's account, and that of the cash in its hands; None where there can be none."""
+def _account_of(case: Case) -> Account | None:
+    """Return the account that carries what is too much or too little; None where there can be none."""
     try:
         payee = Account.parse(case.payee)
-        in_hand = cash(UUID(payee.owner)) if payee.kind is AccountKind.PARTNER else None
+        if case.leg == "cash":
+            return cash(UUID(payee.owner)) if payee.kind is AccountKind.PARTNER else None
     except (UnknownAccountError, ValueError):
-        return None, None
-    return (payee if payee.kind in (AccountKind.PARTNER, AccountKind.NETWORK) else None), in_hand
+        return None
+    return payee if payee.kind in (AccountKind.PARTNER, AccountKind.NETWORK) else None
 
 
 def _payee_refusal(case: Case) -> str:

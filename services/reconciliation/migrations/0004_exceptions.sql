@@ -4,6 +4,8 @@
 CREATE TABLE reconciliation.resolutions (
   id uuid PRIMARY KEY,
   kind text NOT NULL CHECK (kind IN ('match', 'write_off', 'recover', 'pay', 'adjust', 'dismiss')),
+  -- Of which it was proposed: a run may settle some of them meanwhile.
+  cases_count integer NOT NULL CHECK (cases_count > 0),
   -- What is at stake.
   amount_paise bigint NOT NULL CHECK (amount_paise >= 0),
   -- What one person may decide alone; null for no limit.
@@ -25,8 +27,8 @@ BEGIN
   IF OLD.outcome IS NOT NULL THEN
     RAISE EXCEPTION 'resolution % is decided', OLD.id USING ERRCODE = 'integrity_constraint_violation';
   END IF;
-  IF (OLD.id, OLD.kind, OLD.amount_paise, OLD.note, OLD.proposed_by, OLD.proposed_at)
-      IS DISTINCT FROM (NEW.id, NEW.kind, NEW.amount_paise, NEW.note, NEW.proposed_by, NEW.proposed_at)
+  IF (OLD.id, OLD.kind, OLD.cases_count, OLD.amount_paise, OLD.note, OLD.proposed_by, OLD.proposed_at)
+      IS DISTINCT FROM (NEW.id, NEW.kind, NEW.cases_count, NEW.amount_paise, NEW.note, NEW.proposed_by, NEW.proposed_at)
       OR OLD.limit_paise IS DISTINCT FROM NEW.limit_paise THEN
     RAISE EXCEPTION 'what was proposed as % never changes', OLD.id USING ERRCODE = 'integrity_constraint_violation';
   END IF;
@@ -124,7 +126,7 @@ ALTER TYPE reconciliation.entry_kind ADD VALUE 'resolution';
 ALTER TABLE reconciliation.entries ALTER COLUMN delivery_id DROP NOT NULL, ALTER COLUMN merchant_id DROP NOT NULL,
   ALTER COLUMN partner_id DROP NOT NULL, ALTER COLUMN partner_version DROP NOT NULL,
   ALTER COLUMN rate_card_id DROP NOT NULL,
-  ADD CONSTRAINT entry_of_delivery CHECK (kind NOT IN ('earnings', 'reversal')
+  ADD CONSTRAINT earnings_of_delivery CHECK (kind NOT IN ('earnings', 'reversal')
     OR num_nulls(delivery_id, merchant_id, partner_id, partner_version, rate_card_id) = 0);
 
 -- Progress of runs is told as events, in order.
@@ -147,9 +149,11 @@ GRANT SELECT, DELETE ON reconciliation.idempotency_keys TO reconciliation_worker
 GRANT UPDATE (told_sequence, told_at) ON reconciliation.runs TO reconciliation_operator;
 GRANT UPDATE (is_quarantined, attempts, not_before, last_error) ON reconciliation.run_chunks TO reconciliation_operator;
 GRANT INSERT ON reconciliation.entries, reconciliation.postings TO reconciliation_operator;
--- The desk books what was approved, and nothing else.
-CREATE POLICY operator_books ON reconciliation.entries FOR INSERT TO reconciliation_operator WITH CHECK (
-  kind::text = 'resolution' AND EXISTS (
+-- The desk books what was approved. Whatever else may be booked by other policies, this holds for resolutions.
+CREATE POLICY operator_books ON reconciliation.entries FOR INSERT TO reconciliation_operator
+  WITH CHECK (kind::text = 'resolution');
+CREATE POLICY resolutions_are_approved ON reconciliation.entries AS RESTRICTIVE FOR INSERT
+  TO reconciliation_operator, reconciliation_worker WITH CHECK (kind::text <> 'resolution' OR EXISTS (
     SELECT FROM reconciliation.resolutions r WHERE r.id = cause_event_id AND r.outcome = 'approved'));
 CREATE POLICY operator_books ON reconciliation.postings FOR INSERT TO reconciliation_operator WITH CHECK (EXISTS (
   SELECT FROM reconciliation.entries e WHERE e.id = entry_id AND e.kind::text = 'resolution'));

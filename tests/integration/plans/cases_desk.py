@@ -43,19 +43,17 @@ DESK = [
     Case(f"{_AUDIT}.PAGE", lambda w: [4_000, PAGE], PAGE, BOOKS_READER),
     Case(f"{_AUDIT}.TOLD_UNTIL", lambda w: [], 1, BOOKS_READER),
     Case(f"{_RESOLVE}.ADD", lambda w: [
-        new_id(), "write_off", 5, 1, "why", "me", w.now, None, None, None, ""], 0, BOOKS_OPERATOR),
+        new_id(), "write_off", 1, 5, 1, "why", "me", w.now, None, None, None, ""], 0, BOOKS_OPERATOR),
     Case(f"{_RESOLVE}.GET", lambda w: [known("resolution 7")], 1, BOOKS_OPERATOR),
     Case(f"{_RESOLVE}.LIST", lambda w: [ID_MAX, PAGE], PAGE, BOOKS_READER),
     Case(f"{_RESOLVE}.LIST_PROPOSED", lambda w: [ID_MAX, PAGE], PAGE, BOOKS_READER),
     Case(f"{_RESOLVE}.DECIDE", lambda w: [
         known("resolution 10"), "approved", "other", w.now, ""], 1, BOOKS_OPERATOR),
     Case(f"{_RESOLVE}.RESOLVE", lambda w: [some()], 2 * MANY, BOOKS_OPERATOR),
-    # The runs are some hundreds.
-    Case(f"{_RESOLVE}.SETTLED_IN", lambda w: [], 40, BOOKS_OPERATOR),
     Case(f"{_RESOLVE}.SETTLE_LINES", lambda w: [
-        [known("statement 1")], [3], ["unknown_delivery"], "desk", 5, -1], 10, BOOKS_OPERATOR),
+        [known("statement 1")], [3], ["unknown_delivery"], "desk", 0, -1], 10, BOOKS_OPERATOR),
     Case(f"{_RESOLVE}.SETTLE_LEGS", lambda w: [
-        [known("open delivery 7")], ["payout"], ["matched"], "desk", 5, -1, None, None], 10, BOOKS_OPERATOR),
+        [known("open delivery 7")], ["payout"], ["matched"], "desk", 0, -1, None, None], 10, BOOKS_OPERATOR),
     Case(f"{_RESOLVE}.ADD_ENTRY", lambda w: [
         _ENTRY, known("resolution 7"), some(), w.now, 0], 1, BOOKS_OPERATOR),
     Case(f"{_RESOLVE}.ENTRY_OF", lambda w: [known("resolution 7")], 1, BOOKS_READER),

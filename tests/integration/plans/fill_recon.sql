@@ -56,9 +56,9 @@ SELECT md5('reversal ' || d)::uuid, 'reversal', md5('undone ' || d)::uuid, ARRAY
   md5('card 0 1')::uuid, md5('entry ' || d)::uuid, 0, now(), now()
 FROM generate_series(1, 11999, 50) AS d WHERE d % 10 <> 0;
 -- The desk was at half of the discrepancies: 400 resolutions, some of them proposed; three rows of the trail for each case.
-INSERT INTO reconciliation.resolutions (id, kind, amount_paise, limit_paise, note, proposed_by, proposed_at, outcome,
+INSERT INTO reconciliation.resolutions (id, kind, cases_count, amount_paise, limit_paise, note, proposed_by, proposed_at, outcome,
   decided_by, decided_at)
-SELECT md5('resolution ' || r)::uuid, 'write_off', 5, 1, 'fill', 'fill', now(), CASE WHEN r % 10 > 0 THEN 'approved' END,
+SELECT md5('resolution ' || r)::uuid, 'write_off', 1, 5, 1, 'fill', 'fill', now(), CASE WHEN r % 10 > 0 THEN 'approved' END,
   CASE WHEN r % 10 > 0 THEN 'other' END, CASE WHEN r % 10 > 0 THEN now() END FROM generate_series(0, 399) AS r;
 INSERT INTO reconciliation.audit_trail (sequence, at, actor, action, subject, content, previous_sha256, sha256)
 SELECT a, now(), 'fill', 'comment', 'cases/' || md5('discrepancy ' || a % 3000 + 1)::uuid, '{}', '', ''

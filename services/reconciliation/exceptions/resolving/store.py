@@ -9,13 +9,13 @@ import asyncpg
 
 from services.reconciliation.exceptions.case import Case, Outcome, Resolution
 
-# Of what the desk settles: no run's chunk.
-NO_CHUNK = -1
+# What the desk settles, no run does: nothing that looks at the results of a run sees it.
+NO_RUN, NO_CHUNK = 0, -1
 RULE = "desk"
-_COLUMNS = """id, kind, amount_paise, limit_paise, note, proposed_by, proposed_at, outcome, decided_by, decided_at,
+_COLUMNS = """id, kind, cases_count, amount_paise, limit_paise, note, proposed_by, proposed_at, outcome, decided_by, decided_at,
   decided_note"""
 _ADD = f"""
-INSERT INTO reconciliation.resolutions ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+INSERT INTO reconciliation.resolutions ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 """  # noqa: S608 - a constant
 # Served by resolutions_pkey.
 _GET = f"SELECT {_COLUMNS} FROM reconciliation.resolutions WHERE id = $1"  # noqa: S608 - a constant
@@ -32,8 +32,6 @@ WHERE id = $1 AND outcome IS NULL RETURNING {_COLUMNS}
 """  # noqa: S608 - a constant
 # Served by discrepancies_pkey.
 _RESOLVE = "UPDATE reconciliation.discrepancies SET is_resolved = true WHERE id = ANY ($1::uuid[])"
-# The last run that is closed: the next one sees that what is undone by then was settled before.
-_SETTLED_IN = "SELECT coalesce(max(run_no), 0) FROM reconciliation.runs WHERE closed_at IS NOT NULL"
 # Served by open_lines_pkey and line_settled_once.
 _SETTLE_LINES = """
 WITH settled AS (
@@ -72,8 +70,8 @@ _ENTRY_OF = "SELECT id FROM reconciliation.entries WHERE cause_event_id = $1 AND
 async def add(connection: asyncpg.Connection, made: Resolution) -> None:
     """Store what is proposed, or decided at once."""
     await connection.execute(
-        _ADD, made.id, made.kind, made.amount_paise, made.limit_paise, made.note, made.proposed_by, made.proposed_at,
-        made.outcome.value if made.outcome else None, made.decided_by or None, made.decided_at, made.decided_note,
+        _ADD, made.id, made.kind, made.cases_count, made.amount_paise, made.limit_paise, made.note, made.proposed_by,
+        made.proposed_at,         made.outcome.value if made.outcome else None, made.decided_by or None, made.decided_at, made.decided_note,
     )  # fmt: skip
 
 
@@ -105,17 +103,16 @@ async def resolve(connection: asyncpg.Connection, cases: Sequence[Case], *, matc
     lines = [case for case in cases if case.is_open_line]
     legs = [case for case in cases if case.is_open_leg]
     settled = 0
-    run_no = await connection.fetchval(_SETTLED_IN)
     if lines:
         keys = ([case.statement_id for case in lines], [case.line for case in lines])
         outcomes = ["matched" if matched else case.kind for case in lines]
-        settled += _count(await connection.execute(_SETTLE_LINES, *keys, outcomes, RULE, run_no, NO_CHUNK))
+        settled += _count(await connection.execute(_SETTLE_LINES, *keys, outcomes, RULE, NO_RUN, NO_CHUNK))
     if legs:
         deliveries = ([case.delivery_id for case in legs], [case.leg for case in legs])
         outcomes = ["matched" if matched else case.kind for case in legs]
         payer = next((case for case in cases if case.line is not None), None) if matched else None
         paid_by = (payer.statement_id, payer.line) if payer else (None, None)
-        tag = await connection.execute(_SETTLE_LEGS, *deliveries, outcomes, RULE, run_no, NO_CHUNK, *paid_by)
+        tag = await connection.execute(_SETTLE_LEGS, *deliveries, outcomes, RULE, NO_RUN, NO_CHUNK, *paid_by)
         settled += _count(tag)
     return len(lines) + len(legs) - settled
 

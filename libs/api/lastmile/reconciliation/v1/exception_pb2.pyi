@@ -63,7 +63,7 @@ class _ResolutionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Resolu
     RESOLUTION_KIND_WRITE_OFF: _ResolutionKind.ValueType  # 2
     """Nobody gets it: what was paid too much is lost, what was paid too little is kept."""
     RESOLUTION_KIND_RECOVER: _ResolutionKind.ValueType  # 3
-    """The payee's account is charged with it: its next payout is as much smaller."""
+    """It is taken back: the payee's account carries it, and its next payout is as much smaller."""
     RESOLUTION_KIND_PAY: _ResolutionKind.ValueType  # 4
     """It is to be paid, or paid back."""
     RESOLUTION_KIND_ADJUST: _ResolutionKind.ValueType  # 5
@@ -80,7 +80,7 @@ RESOLUTION_KIND_MATCH: ResolutionKind.ValueType  # 1
 RESOLUTION_KIND_WRITE_OFF: ResolutionKind.ValueType  # 2
 """Nobody gets it: what was paid too much is lost, what was paid too little is kept."""
 RESOLUTION_KIND_RECOVER: ResolutionKind.ValueType  # 3
-"""The payee's account is charged with it: its next payout is as much smaller."""
+"""It is taken back: the payee's account carries it, and its next payout is as much smaller."""
 RESOLUTION_KIND_PAY: ResolutionKind.ValueType  # 4
 """It is to be paid, or paid back."""
 RESOLUTION_KIND_ADJUST: ResolutionKind.ValueType  # 5
@@ -184,6 +184,7 @@ class Resolution(_message.Message):
     DECIDED_BY_FIELD_NUMBER: _builtins.int
     DECIDED_AT_FIELD_NUMBER: _builtins.int
     DECIDED_NOTE_FIELD_NUMBER: _builtins.int
+    CASES_COUNT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     kind: Global___ResolutionKind.ValueType
     amount_paise: _builtins.int
@@ -196,6 +197,8 @@ class Resolution(_message.Message):
     """approved or declined; empty while it waits."""
     decided_by: _builtins.str
     decided_note: _builtins.str
+    cases_count: _builtins.int
+    """Of how many cases it was proposed."""
     @_builtins.property
     def proposed_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -214,10 +217,11 @@ class Resolution(_message.Message):
         decided_by: _builtins.str = ...,
         decided_at: _timestamp_pb2.Timestamp | None = ...,
         decided_note: _builtins.str = ...,
+        cases_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_limit_paise", b"_limit_paise", "decided_at", b"decided_at", "limit_paise", b"limit_paise", "proposed_at", b"proposed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_paise", b"_limit_paise", "amount_paise", b"amount_paise", "decided_at", b"decided_at", "decided_by", b"decided_by", "decided_note", b"decided_note", "id", b"id", "kind", b"kind", "limit_paise", b"limit_paise", "note", b"note", "outcome", b"outcome", "proposed_at", b"proposed_at", "proposed_by", b"proposed_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_paise", b"_limit_paise", "amount_paise", b"amount_paise", "cases_count", b"cases_count", "decided_at", b"decided_at", "decided_by", b"decided_by", "decided_note", b"decided_note", "id", b"id", "kind", b"kind", "limit_paise", b"limit_paise", "note", b"note", "outcome", b"outcome", "proposed_at", b"proposed_at", "proposed_by", b"proposed_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__limit_paise: _TypeAlias = _typing.Literal["limit_paise"]  # noqa: Y015
     _WhichOneofArgType__limit_paise: _TypeAlias = _typing.Literal["_limit_paise", b"_limit_paise"]  # noqa: Y015

@@ -552,10 +552,11 @@ class Result(_message.Message):
     outcome: _builtins.str
     """matched, or the class of a discrepancy."""
     rule: _builtins.str
-    """exact, tolerance, many_to_one, mistyped_reference, missing_reference, one_to_many, classified."""
+    """exact, tolerance, many_to_one, mistyped_reference, missing_reference, one_to_many, classified, desk."""
     expected_paise: _builtins.int
     paid_paise: _builtins.int
     run_no: _builtins.int
+    """0 for what the exceptions desk has settled."""
     def __init__(
         self,
         *,
