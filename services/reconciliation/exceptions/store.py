@@ -50,7 +50,7 @@ SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::bigint[
 ON CONFLICT (case_id) DO UPDATE SET state = excluded.state, assignee = excluded.assignee,
   resolution_id = excluded.resolution_id, audited_sequence = excluded.audited_sequence
 """
-# Served by discrepancies_unresolved and runs_pkey.
+# Served by discrepancies_unresolved alone, and runs_pkey.
 _AGES = """
 SELECT d.class AS kind, width_bucket(extract(epoch FROM $1 - r.as_of)::float8, $2::float8[]) AS place,
   count(*) AS cases, sum(CASE d.class WHEN 'wrong_partner' THEN d.paid_paise

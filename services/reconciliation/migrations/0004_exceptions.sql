@@ -107,7 +107,7 @@ CREATE CONSTRAINT TRIGGER case_resolution_approved AFTER INSERT OR UPDATE ON rec
 -- Whether the desk has resolved it. What is neither resolved nor settled is what the desk has to do.
 ALTER TABLE reconciliation.discrepancies ADD COLUMN is_resolved boolean NOT NULL DEFAULT false;
 CREATE INDEX discrepancies_unresolved ON reconciliation.discrepancies (run_no, id)
-  WHERE settled_run_no IS NULL AND NOT is_resolved;
+  INCLUDE (class, expected_paise, paid_paise) WHERE settled_run_no IS NULL AND NOT is_resolved;
 
 -- Answers of commands that came with an idempotency key.
 CREATE TABLE reconciliation.idempotency_keys (

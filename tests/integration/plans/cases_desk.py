@@ -1,4 +1,4 @@
-"""The exceptions desk. Half of 6,000 discrepancies are settled by runs, and the desk was at half of them."""
+"""The exceptions desk: of 40,000 discrepancies 2,250 are neither settled by runs nor resolved, and it is at 1,500."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -29,10 +29,11 @@ def page(w: World, kind: str = "", state: str = "") -> Sequence[object]:
 DESK = [
     Case(f"{_CASES}.LOCK", lambda w: [some()], 2 * MANY, BOOKS_OPERATOR),
     Case(f"{_CASES}.GET", lambda w: [some()], 4 * MANY, BOOKS_OPERATOR),
-    Case(f"{_CASES}.OF_RESOLUTION", lambda w: [known("resolution 7")], 100, BOOKS_OPERATOR),
-    Case(f"{_CASES}.LIST", page, 4 * PAGE, BOOKS_READER),
-    Case(f"{_CASES}.LIST", lambda w: page(w, "overpaid", "assigned"), UNRESOLVED, BOOKS_READER, note="filtered"),
-    Case(f"{_CASES}.LIST_ASSIGNED", lambda w: [*page(w), "operator 4"], 4 * PAGE, BOOKS_READER),
+    Case(f"{_CASES}.OF_RESOLUTION", lambda w: [known("resolution 7")], 400, BOOKS_OPERATOR),
+    # A plan for any filters takes it that few are left.
+    Case(f"{_CASES}.LIST", page, UNRESOLVED, BOOKS_READER),
+    Case(f"{_CASES}.LIST", lambda w: page(w, "overpaid"), UNRESOLVED, BOOKS_READER, note="of a class"),
+    Case(f"{_CASES}.LIST_ASSIGNED", lambda w: [*page(w), "operator 4"], UNRESOLVED, BOOKS_READER),
     Case(f"{_CASES}.SAVE", lambda w: [
         some(), ["open"] * MANY, [""] * MANY, [None] * MANY, [1] * MANY], MANY, BOOKS_OPERATOR),
     Case(f"{_CASES}.AGES", lambda w: [w.now, [86_400.0, 259_200.0]], UNRESOLVED, BOOKS_WORKER),

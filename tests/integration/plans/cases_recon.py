@@ -62,8 +62,7 @@ RECON = [
     Case(f"{_RUNS}.DELIVERY_BOUNDS", lambda w: [OPEN, FROM, TO, [0.5], False], 6_000, BOOKS_WORKER),
     Case(f"{_RUNS}.ADD_CHUNKS", lambda w: [OPEN, [99], [FROM], [TO], [FROM], [TO], [0], [1]], 0, BOOKS_WORKER),
     Case(f"{_RUNS}.CLAIM", lambda w: ["me", "1 second", list(WAITING), list(ORDER)], 4_000, BOOKS_WORKER),
-    Case(f"{_TELL}.DUE", lambda w: [
-        OPEN, timedelta(0)], 1, BOOKS_OPERATOR),
+    Case(f"{_TELL}.DUE", lambda w: [OPEN, timedelta(0)], 20, BOOKS_OPERATOR),
     Case(f"{_TELL}.STATES", lambda w: [OPEN], 40, BOOKS_WORKER),
     Case("reconciliation.runs.replaying.store.REPLAY", lambda w: [
         OPEN, [3, 4]], 100, BOOKS_OPERATOR),

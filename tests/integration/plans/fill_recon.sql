@@ -68,3 +68,14 @@ SELECT md5('discrepancy ' || d)::uuid, CASE d % 4 WHEN 0 THEN 'assigned' WHEN 1 
   'operator ' || d % 40, md5('resolution ' || d % 400)::uuid, d FROM generate_series(1, 3000) AS d;
 INSERT INTO reconciliation.idempotency_keys (scope, key, request_sha256, response, created_at)
 SELECT 'ops:fill', k::text, sha256('x'), '', now() - k * interval '1 minute' FROM generate_series(1, 9000) AS k;
+-- Years of what is resolved, of the first runs.
+INSERT INTO reconciliation.discrepancies (id, run_no, class, leg, delivery_id, statement_id, line, payee, expected_paise,
+  paid_paise, evidence, bucket_key)
+SELECT md5('discrepancy ' || d)::uuid, d % 4 + 1, 'overpaid', 'payout', md5('delivery ' || d)::uuid,
+  md5('statement 2')::uuid, d, 'partner:' || md5('partner ' || d)::uuid, 5, 6, '{}', 65000 FROM generate_series(6001, 40000) AS d;
+INSERT INTO reconciliation.cases (case_id, state, assignee, resolution_id, audited_sequence)
+SELECT md5('discrepancy ' || d)::uuid, 'resolved', 'operator ' || d % 40, md5('resolution ' || d % 400)::uuid, 1
+FROM generate_series(6001, 40000) AS d WHERE d % 400 <> 7;
+UPDATE reconciliation.discrepancies d SET is_resolved = true
+WHERE d.statement_id = md5('statement 2')::uuid
+  OR d.id IN (SELECT c.case_id FROM reconciliation.cases c WHERE c.state = 'resolved');

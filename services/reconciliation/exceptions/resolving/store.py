@@ -12,8 +12,8 @@ from services.reconciliation.exceptions.case import Case, Outcome, Resolution
 # What the desk settles, no run does: nothing that looks at the results of a run sees it.
 NO_RUN, NO_CHUNK = 0, -1
 RULE = "desk"
-_COLUMNS = """id, kind, cases_count, amount_paise, limit_paise, note, proposed_by, proposed_at, outcome, decided_by, decided_at,
-  decided_note"""
+_COLUMNS = """id, kind, cases_count, amount_paise, limit_paise, note, proposed_by, proposed_at, outcome,
+  decided_by, decided_at, decided_note"""
 _ADD = f"""
 INSERT INTO reconciliation.resolutions ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 """  # noqa: S608 - a constant
@@ -71,7 +71,8 @@ async def add(connection: asyncpg.Connection, made: Resolution) -> None:
     """Store what is proposed, or decided at once."""
     await connection.execute(
         _ADD, made.id, made.kind, made.cases_count, made.amount_paise, made.limit_paise, made.note, made.proposed_by,
-        made.proposed_at,         made.outcome.value if made.outcome else None, made.decided_by or None, made.decided_at, made.decided_note,
+        made.proposed_at, made.outcome.value if made.outcome else None, made.decided_by or None, made.decided_at,
+        made.decided_note,
     )  # fmt: skip
 
 

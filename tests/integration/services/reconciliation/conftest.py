@@ -28,7 +28,10 @@ from services.reconciliation.app import serve_api
 from services.reconciliation.ledger.rates import RateCard
 from services.reconciliation.rate_cards import store as rate_cards
 from services.reconciliation.settings import ApiSettings
+from tests.desk_api import DeskApi, follow
 from tests.ledger import SCOPE, card
+from tests.recon import add_to_ledger, day_of
+from tests.recon_runs import run_once, taken_in
 from tests.recon_tables import emptied
 
 OPS = Principal("test", Role.OPS)
@@ -137,3 +140,14 @@ async def api(embedded_servers: EmbeddedServers) -> AsyncIterator[LedgerApi]:
         yield LedgerApi(target, channel, signer)
     stop.set()
     await serving
+
+
+@pytest.fixture
+async def desk(api: LedgerApi, clean: asyncpg.Connection, pool: asyncpg.Pool) -> DeskApi:
+    """A day with discrepancies of every class, after its run."""
+    day = day_of(1_200, seed=3, every=20)
+    await add_to_ledger(clean, day.owed)
+    await taken_in(pool, day.file())
+    await run_once(pool)
+    await follow(api, clean)
+    return DeskApi(api)

@@ -113,6 +113,8 @@ class ExceptionServiceServicer:
 
     def GetCaseAges(self, request, context):
         """Returns how many cases of each class are how old, and what is at stake in them. What is resolved or settled is in none.
+
+        Errors: none of its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -183,6 +185,8 @@ class ExceptionServiceServicer:
     def VerifyAudit(self, request, context):
         """Makes every hash of the audit trail again, and says which row is the first that is wrong. Keep the head that it
         returns elsewhere, and give it next time: who could write all of the trail anew is found out by that.
+
+        Errors: INVALID_ARGUMENT for a known number without its hash, or a hash without its number.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -46,7 +46,10 @@ class ExceptionServiceStub:
     Errors: NOT_FOUND with reason CASE_NOT_FOUND.
     """
     GetCaseAges: _grpc.UnaryUnaryMultiCallable[_exception_pb2.GetCaseAgesRequest, _exception_pb2.GetCaseAgesResponse]
-    """Returns how many cases of each class are how old, and what is at stake in them. What is resolved or settled is in none."""
+    """Returns how many cases of each class are how old, and what is at stake in them. What is resolved or settled is in none.
+
+    Errors: none of its own.
+    """
     AssignCases: _grpc.UnaryUnaryMultiCallable[_exception_pb2.AssignCasesRequest, _exception_pb2.AssignCasesResponse]
     """Gives cases to somebody, or back to nobody. Takes an idempotency key.
 
@@ -88,6 +91,8 @@ class ExceptionServiceStub:
     VerifyAudit: _grpc.UnaryUnaryMultiCallable[_exception_pb2.VerifyAuditRequest, _exception_pb2.VerifyAuditResponse]
     """Makes every hash of the audit trail again, and says which row is the first that is wrong. Keep the head that it
     returns elsewhere, and give it next time: who could write all of the trail anew is found out by that.
+
+    Errors: INVALID_ARGUMENT for a known number without its hash, or a hash without its number.
     """
 
 @_typing.type_check_only
@@ -108,7 +113,10 @@ class ExceptionServiceAsyncStub(ExceptionServiceStub):
     Errors: NOT_FOUND with reason CASE_NOT_FOUND.
     """
     GetCaseAges: _aio.UnaryUnaryMultiCallable[_exception_pb2.GetCaseAgesRequest, _exception_pb2.GetCaseAgesResponse]  # type: ignore[assignment]
-    """Returns how many cases of each class are how old, and what is at stake in them. What is resolved or settled is in none."""
+    """Returns how many cases of each class are how old, and what is at stake in them. What is resolved or settled is in none.
+
+    Errors: none of its own.
+    """
     AssignCases: _aio.UnaryUnaryMultiCallable[_exception_pb2.AssignCasesRequest, _exception_pb2.AssignCasesResponse]  # type: ignore[assignment]
     """Gives cases to somebody, or back to nobody. Takes an idempotency key.
 
@@ -150,6 +158,8 @@ class ExceptionServiceAsyncStub(ExceptionServiceStub):
     VerifyAudit: _aio.UnaryUnaryMultiCallable[_exception_pb2.VerifyAuditRequest, _exception_pb2.VerifyAuditResponse]  # type: ignore[assignment]
     """Makes every hash of the audit trail again, and says which row is the first that is wrong. Keep the head that it
     returns elsewhere, and give it next time: who could write all of the trail anew is found out by that.
+
+    Errors: INVALID_ARGUMENT for a known number without its hash, or a hash without its number.
     """
 
 class ExceptionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -185,7 +195,10 @@ class ExceptionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _exception_pb2.GetCaseAgesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_exception_pb2.GetCaseAgesResponse, _abc.Awaitable[_exception_pb2.GetCaseAgesResponse]]:
-        """Returns how many cases of each class are how old, and what is at stake in them. What is resolved or settled is in none."""
+        """Returns how many cases of each class are how old, and what is at stake in them. What is resolved or settled is in none.
+
+        Errors: none of its own.
+        """
 
     @_abc_1.abstractmethod
     def AssignCases(
@@ -269,6 +282,8 @@ class ExceptionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_exception_pb2.VerifyAuditResponse, _abc.Awaitable[_exception_pb2.VerifyAuditResponse]]:
         """Makes every hash of the audit trail again, and says which row is the first that is wrong. Keep the head that it
         returns elsewhere, and give it next time: who could write all of the trail anew is found out by that.
+
+        Errors: INVALID_ARGUMENT for a known number without its hash, or a hash without its number.
         """
 
 def add_ExceptionServiceServicer_to_server(servicer: ExceptionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
