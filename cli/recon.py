@@ -9,10 +9,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from cli import recon_desk
 from cli.gateway import Gateway, GatewayError
-from cli.shown import console, table, with_gateway
+from cli.shown import console, rupees, table, with_gateway
 
 app = typer.Typer(help="What is owed against what was paid: statements, runs, discrepancies.", no_args_is_help=True)
+app.add_typer(recon_desk.app, name="desk")
 
 STATES = ("collect", "normalize", "match_exact", "match_by_rule", "classify", "post", "done")
 LOOK_EVERY_S = 0.2
@@ -97,6 +99,23 @@ def explain(
     with_gateway(show)
 
 
+@app.command()
+def replay(
+    run_no: Annotated[int, typer.Argument(metavar="RUN")],
+    note: Annotated[str, typer.Option("--note", help="Why.")],
+    chunk: Annotated[
+        list[int] | None, typer.Option("--chunk", help="One of several; all that are quarantined.")
+    ] = None,
+) -> None:
+    """Have workers take quarantined chunks of a run again."""
+
+    async def send(gateway: Gateway) -> None:
+        answer = await gateway.post(f"/v1/reconciliation/runs/{run_no}:replay", {"chunks": chunk or [], "note": note})
+        typer.echo(f"taken again: chunks {', '.join(map(str, answer.get('chunks', [])))}")
+
+    with_gateway(send)
+
+
 async def _until_closed(gateway: Gateway, run_no: int) -> dict[str, Any]:
     columns = (TextColumn("{task.description:<14}"), BarColumn(bar_width=40), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bars:
@@ -133,16 +152,16 @@ def _show_delivery(found: dict[str, Any]) -> None:
     for leg in found.get("legs", []):
         undone = f", undone by entry {leg['reversalEntryId']}" if leg.get("reversalEntryId") else ""
         typer.echo(
-            f"owed   {leg['leg']:<7} {_rupees(leg['paise'])} to {leg['payee']} since {leg['confirmedAt'][:19]}, "
+            f"owed   {leg['leg']:<7} {rupees(leg['paise'])} to {leg['payee']} since {leg['confirmedAt'][:19]}, "
             f"entry {leg['entryId']}{undone}"
         )
     for line in found.get("lines", []):
         typer.echo(
-            f"paid   {line['leg']:<7} {_rupees(line['paise'])} to {line['payee']} at {line['paidAt'][:19]}, "
+            f"paid   {line['leg']:<7} {rupees(line['paise'])} to {line['payee']} at {line['paidAt'][:19]}, "
             f"line {line['line']} of {line['statementId']}, reference {line.get('reference') or '-'}"
         )
     for result in found.get("results", []):
-        typer.echo(f"result {result['leg']:<7} {result['outcome']} by {result['rule']} in run {result['runNo']}")
+        typer.echo(f"result {result['leg']:<7} {result['outcome']} by {result['rule']}{_in_run(result)}")
     for one in found.get("discrepancies", []):
         settled = f", settled in run {one['settledRunNo']}" if one.get("settledRunNo") else ""
         typer.echo(f"differs {one['class']} in run {one['runNo']}{settled}: {_evidence(one['evidenceJson'])}")
@@ -150,9 +169,9 @@ def _show_delivery(found: dict[str, Any]) -> None:
         typer.echo("open: no run has settled it yet")
 
 
-def _rupees(paise: Any) -> str:
-    rupees, rest = divmod(int(paise), 100)
-    return f"{rupees:,}.{rest:02}"
+def _in_run(result: dict[str, Any]) -> str:
+    """What the desk has settled, no run has."""
+    return f" in run {result['runNo']}" if result.get("runNo") else ""
 
 
 def _evidence(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import typer
 from rich import box
@@ -30,6 +31,12 @@ def with_gateway(work: Callable[[Gateway], Awaitable[None]]) -> None:
 def console() -> Console:
     """Return a console that is wide enough for tables, also where none is."""
     return Console(soft_wrap=True, width=max(Console().width, COLUMNS_MIN), markup=False, highlight=False)
+
+
+def rupees(paise: Any) -> str:
+    """Return an amount in rupees, such as -1,234.05."""
+    whole, rest = divmod(abs(int(paise)), 100)
+    return f"{'-' * (int(paise) < 0)}{whole:,}.{rest:02}"
 
 
 def table(*columns: str) -> Table:

@@ -16,12 +16,14 @@ from services.assignment.events import TYPES as ASSIGNMENT_TYPES
 from services.gateway.rest.comments import load_comments
 from services.notification.alerts.codec import SOURCE as NOTIFICATION_SOURCE
 from services.notification.alerts.codec import TYPES as NOTIFICATION_TYPES
+from services.reconciliation.runs.events import SOURCE as RECONCILIATION_SOURCE
+from services.reconciliation.runs.events import TYPES as RECONCILIATION_TYPES
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "docs" / "asyncapi.json"
 CHANNEL = "#/channels/events"
-TYPES = ASSIGNMENT_TYPES | NOTIFICATION_TYPES
-SOURCES = f"{SOURCE} and {NOTIFICATION_SOURCE}"
+TYPES = ASSIGNMENT_TYPES | NOTIFICATION_TYPES | RECONCILIATION_TYPES
+SOURCES = f"{SOURCE}, {NOTIFICATION_SOURCE} and {RECONCILIATION_SOURCE}"
 REQUIRED = ["specversion", "id", "type", "source", "subject", "time", "sequence", "data_base64"]
 DESCRIPTION = (
     "Every committed change is an event. The relay reads it from PostgreSQL's write-ahead log and appends it to its "

@@ -14,6 +14,7 @@ RESULTS = {
     "discrepancies": "id",
 }
 RUNS = (*RESULTS, "run_chunks", "run_statements", "runs")
+_DESK = ("cases", "resolutions", "audit_trail", "idempotency_keys")
 _STATEMENTS = ("refused_rows", "statement_lines", "statements", "mappings")
 _LEDGER = ("postings", "entries", "rate_cards", "deliveries", "delivery_changes", "partner_versions", "seen_events")
 
@@ -28,7 +29,7 @@ async def empty(owner: asyncpg.Connection, *tables: str) -> None:
 @asynccontextmanager
 async def emptied(owner: asyncpg.Connection) -> AsyncIterator[None]:
     """Nothing is there before the block, nor after it."""
-    tables = (*RUNS, *_STATEMENTS, *_LEDGER)
+    tables = (*RUNS, *_DESK, *_STATEMENTS, *_LEDGER)
     await empty(owner, *tables)
     try:
         yield

@@ -23,7 +23,7 @@ from lastmile.notification.v1 import (
     template_pb2,
     webhook_pb2,
 )
-from lastmile.reconciliation.v1 import ledger_pb2, rate_card_pb2, run_pb2, statement_pb2
+from lastmile.reconciliation.v1 import exception_pb2, ledger_pb2, rate_card_pb2, run_pb2, statement_pb2
 from lastmile.streams.v1 import stream_pb2
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -67,7 +67,7 @@ ACCESS_SERVICE = access_pb2.DESCRIPTOR.services_by_name["AccessService"].full_na
 STREAM_SERVICE = stream_pb2.DESCRIPTOR.services_by_name["StreamService"].full_name
 _ASSIGNMENT = (city_pb2, merchant_pb2, partner_pb2, network_pb2, delivery_pb2, assignment_pb2)
 _NOTIFICATION = (alert_pb2, message_pb2, recipient_pb2, template_pb2, provider_pb2, sandbox_pb2, webhook_pb2)
-_RECONCILIATION = (ledger_pb2, rate_card_pb2, run_pb2, statement_pb2)
+_RECONCILIATION = (exception_pb2, ledger_pb2, rate_card_pb2, run_pb2, statement_pb2)
 _ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 # Routes below /v1/ that no annotation makes.
 _OWN_PATHS = frozenset({live.PATH, uploads.PATH})

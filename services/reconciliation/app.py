@@ -3,6 +3,8 @@
 import asyncio
 
 from lastmile.reconciliation.v1 import (
+    exception_pb2,
+    exception_pb2_grpc,
     ledger_pb2,
     ledger_pb2_grpc,
     rate_card_pb2,
@@ -21,6 +23,7 @@ from libs.postgres.pool import create_pool
 from libs.postgres.querying import QueryServers, querying
 from libs.telemetry.metrics import serve_metrics
 from services.reconciliation.database import Database
+from services.reconciliation.exceptions.servicer import ExceptionServicer
 from services.reconciliation.ledger.servicer import LedgerServicer
 from services.reconciliation.rate_cards.servicer import RateCardServicer
 from services.reconciliation.runs.servicer import RunServicer
@@ -28,6 +31,7 @@ from services.reconciliation.settings import ApiSettings
 from services.reconciliation.statements.servicer import StatementServicer
 
 SERVICES = (
+    exception_pb2.DESCRIPTOR.services_by_name["ExceptionService"].full_name,
     ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"].full_name,
     rate_card_pb2.DESCRIPTOR.services_by_name["RateCardService"].full_name,
     run_pb2.DESCRIPTOR.services_by_name["RunService"].full_name,
@@ -58,6 +62,9 @@ async def serve_api(settings: ApiSettings, stop: asyncio.Event) -> None:
             translate,
         )
         database = Database(primary, queries)
+        exception_pb2_grpc.add_ExceptionServiceServicer_to_server(
+            ExceptionServicer(database, settings.reconciliation_desk), server.server
+        )
         ledger_pb2_grpc.add_LedgerServiceServicer_to_server(LedgerServicer(database), server.server)
         rate_card_pb2_grpc.add_RateCardServiceServicer_to_server(
             RateCardServicer(database, settings.rate_card_notice_s), server.server

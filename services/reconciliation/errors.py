@@ -2,22 +2,41 @@
 
 ServiceError
 ├── InvalidArgumentError
+│   ├── CasesRefusedError         fix: metadata names the cases with why
+│   ├── IdempotencyKeyReusedError fix: another body came with this key
 │   └── StatementRefusedError     fix: the reason is the file's own, such as HEADER_DUPLICATE
 ├── NotFoundError
 │   ├── AccountNotFoundError
+│   ├── CaseNotFoundError
 │   ├── DeliveryNotFoundError
 │   ├── DeliveryNotReconciledError
 │   ├── LineNotFoundError
+│   ├── ResolutionNotFoundError
 │   ├── RunNotFoundError
 │   ├── SourceNotFoundError       fix: make a mapping for it first
 │   └── StatementNotFoundError
 ├── AlreadyExistsError
 │   └── RateCardExistsError       fix: metadata names the version that begins then
-└── FailedPreconditionError
-    └── RateCardTooLateError      fix: metadata names the earliest moment
+├── PermissionDeniedError
+│   └── OwnProposalError          fix: another must decide
+├── FailedPreconditionError
+│   ├── CaseStateError            fix: metadata names the cases with their states
+│   ├── ChunksNotReplayedError    fix: none of them is quarantined, or a later run has taken them on
+│   ├── RateCardTooLateError      fix: metadata names the earliest moment
+│   └── ResolutionDecidedError
+└── AbortedError
+    ├── IdempotencyKeyInFlightError   retry
+    └── SettledMeanwhileError     retry: a run has settled some of it
 """
 
-from libs.grpc_server.errors import AlreadyExistsError, FailedPreconditionError, InvalidArgumentError, NotFoundError
+from libs.grpc_server.errors import (
+    AbortedError,
+    AlreadyExistsError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+)
 
 
 class DeliveryNotFoundError(NotFoundError):
@@ -78,3 +97,63 @@ class DeliveryNotReconciledError(NotFoundError):
     """Nothing is owed for a delivery of this id, and nothing was said to be paid."""
 
     reason = "DELIVERY_NOT_RECONCILED"
+
+
+class CaseNotFoundError(NotFoundError):
+    """There is no discrepancy of this id."""
+
+    reason = "CASE_NOT_FOUND"
+
+
+class CasesRefusedError(InvalidArgumentError):
+    """Cases cannot be resolved so: of their class, their amounts, or because they do not agree."""
+
+    reason = "CASES_REFUSED"
+
+
+class CaseStateError(FailedPreconditionError):
+    """Cases are in no state for the command: proposed already, or resolved."""
+
+    reason = "CASE_STATE"
+
+
+class OwnProposalError(PermissionDeniedError):
+    """Nobody approves or declines what he has proposed himself."""
+
+    reason = "OWN_PROPOSAL"
+
+
+class ResolutionNotFoundError(NotFoundError):
+    """There is no resolution of this id."""
+
+    reason = "RESOLUTION_NOT_FOUND"
+
+
+class ResolutionDecidedError(FailedPreconditionError):
+    """It was approved or declined already."""
+
+    reason = "RESOLUTION_DECIDED"
+
+
+class SettledMeanwhileError(AbortedError):
+    """A run settles at this moment what the desk was about to."""
+
+    reason = "SETTLED_MEANWHILE"
+
+
+class ChunksNotReplayedError(FailedPreconditionError):
+    """There is no quarantined chunk of these, or what they held is with a later run."""
+
+    reason = "CHUNKS_NOT_REPLAYED"
+
+
+class IdempotencyKeyReusedError(InvalidArgumentError):
+    """The idempotency key was used with another request."""
+
+    reason = "IDEMPOTENCY_KEY_REUSED"
+
+
+class IdempotencyKeyInFlightError(AbortedError):
+    """A request with the same idempotency key is being worked on."""
+
+    reason = "IDEMPOTENCY_KEY_IN_FLIGHT"

@@ -9,6 +9,7 @@ from libs.grpc_server.server import ServerLimits
 from libs.postgres.log_clock import ClockLimits
 from libs.postgres.pool import PoolLimits
 from libs.postgres.replica import ReplicaLimits
+from services.reconciliation.exceptions.limits import DeskLimits
 from services.reconciliation.runs.limits import RunLimits
 from services.reconciliation.statements.limits import IntakeLimits
 
@@ -37,6 +38,7 @@ class ApiSettings(BaseSettings):
     )
     reconciliation_primary_pool: PoolLimits = Field(PoolLimits(connections_max=5), description="Pool for commands")
     reconciliation_runs: RunLimits = Field(RunLimits(), description="By what runs are opened")
+    reconciliation_desk: DeskLimits = Field(DeskLimits(), description="What one person may decide about discrepancies")
     reconciliation_intake: IntakeLimits = Field(IntakeLimits(), description="Limits of files that are uploaded")
     reconciliation_query_pool: PoolLimits = Field(
         PoolLimits(connections_min=0, connections_max=5), description="Pool for queries"

@@ -9,6 +9,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from libs.grpc_server.server import GrpcServer, ServerLimits
 from libs.postgres.pool import PoolLimits, create_pool
 from libs.telemetry.metrics import serve_metrics
+from services.reconciliation.exceptions.limits import WatchLimits
+from services.reconciliation.exceptions.watch import Watch
 from services.reconciliation.runs.limits import RunLimits, WorkerLimits
 from services.reconciliation.runs.worker import Worker
 from services.reconciliation.statements.drop_folder import DropFolder, DropFolderLimits
@@ -35,6 +37,7 @@ class WorkerSettings(BaseSettings):
     )
     reconciliation_runs: RunLimits = Field(RunLimits(), description="By what runs are opened")
     reconciliation_worker: WorkerLimits = Field(WorkerLimits(), description="How a worker works")
+    reconciliation_watch: WatchLimits = Field(WatchLimits(), description="How the ages of cases are watched")
     reconciliation_drop: DropFolderLimits = Field(DropFolderLimits(), description="How the folder is watched")
     reconciliation_intake: IntakeLimits = Field(IntakeLimits(), description="Limits of files")
     reconciliation_worker_server: ServerLimits = Field(ServerLimits(), description="Limits of the health server")
@@ -53,6 +56,7 @@ async def run_worker(settings: WorkerSettings, stop: asyncio.Event) -> None:
                 for _ in range(settings.reconciliation_worker.chunks_at_once):
                     worker = Worker(primary, settings.reconciliation_runs, settings.reconciliation_worker)
                     group.create_task(worker.run(stop))
+                group.create_task(Watch(primary, settings.reconciliation_watch).run(stop))
                 if settings.reconciliation_drop_folder is not None:
                     folder = DropFolder(
                         primary, settings.reconciliation_drop_folder, settings.reconciliation_drop,

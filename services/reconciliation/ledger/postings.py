@@ -11,6 +11,7 @@ income.
 | cash:<partner id> | cash of the company's in a partner's hands |
 | tax:gst, tax:tds | tax that is owed to the government, negative |
 | platform:fees, platform:earnings, platform:bank | income, negative; what partners earned; money in the bank |
+| platform:write_offs | what was given up, less what others gave up |
 """
 
 import re
@@ -74,6 +75,7 @@ class Posting:
 
 
 FEES, EARNINGS, BANK = (Account(AccountKind.PLATFORM, owner) for owner in ("fees", "earnings", "bank"))
+WRITE_OFFS = Account(AccountKind.PLATFORM, "write_offs")
 GST, TDS = (Account(AccountKind.TAX, owner) for owner in ("gst", "tds"))
 
 

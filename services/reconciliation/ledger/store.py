@@ -56,10 +56,23 @@ async def add(connection: asyncpg.Connection, entries: Sequence[Entry]) -> int:
         for e in entries
     ]  # fmt: skip
     added = {row["id"] for row in await connection.fetch(_ADD_ENTRIES, *map(list, zip(*rows, strict=True)))}
-    postings = [row for entry in entries if entry.id in added for row in _posting_rows(entry)]
+    postings = [
+        row
+        for entry in entries
+        if entry.id in added
+        for row in _posting_rows(entry.id, entry.postings, entry.booked_at)
+    ]
     if postings:
         await connection.execute(_ADD_POSTINGS, *map(list, zip(*postings, strict=True)))
     return len(added)
+
+
+async def add_postings(
+    connection: asyncpg.Connection, entry_id: UUID, postings: Sequence[Posting], booked_at: datetime
+) -> None:
+    """Add the postings of an entry that is of no delivery, in the transaction that adds it."""
+    rows = _posting_rows(entry_id, postings, booked_at)
+    await connection.execute(_ADD_POSTINGS, *map(list, zip(*rows, strict=True)))
 
 
 async def entries_of(connection: asyncpg.Connection, delivery_ids: Sequence[UUID]) -> list[Entry]:
@@ -82,11 +95,10 @@ def _array(ids: Sequence[UUID]) -> str:
     return "{" + ",".join(map(str, ids)) + "}"
 
 
-def _posting_rows(entry: Entry) -> list[tuple[object, ...]]:
-    count = len(entry.postings)
+def _posting_rows(entry_id: UUID, postings: Sequence[Posting], booked_at: datetime) -> list[tuple[object, ...]]:
     return [
-        (entry.id, line, count, str(p.account), p.purpose, p.paise, _merchant_of(p.account), entry.booked_at)
-        for line, p in enumerate(entry.postings, 1)
+        (entry_id, line, len(postings), str(p.account), p.purpose, p.paise, _merchant_of(p.account), booked_at)
+        for line, p in enumerate(postings, 1)
     ]
 
 

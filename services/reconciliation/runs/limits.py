@@ -43,6 +43,7 @@ class WorkerLimits(BaseModel):
         0.5, gt=0, description="Wait after the first attempt that failed; twice as long then"
     )
     backoff_longest_s: float = Field(60.0, gt=0, description="Longest wait after one")
+    tell_every_s: float = Field(1.0, gt=0, description="How often an event tells how far a run is, at most")
     passes_max: int = Field(20, gt=0, description="How often a rule that settles the nearest is asked for more")
 
     @field_validator("schedule")

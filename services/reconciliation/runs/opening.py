@@ -10,6 +10,7 @@ from services.reconciliation.runs import store
 from services.reconciliation.runs.limits import RunLimits
 from services.reconciliation.runs.rules import RunRules, chunks_of, count_of, fractions
 from services.reconciliation.runs.run import Run
+from services.reconciliation.runs.telling import store as telling
 
 _FIRST = UUID(int=0)
 
@@ -46,6 +47,7 @@ async def open_run(
             connection, run_no, window, fractions(count), by_entries=entries >= lines
         )
     await store.add_chunks(connection, run_no, chunks_of(count, *window, entry_ids, delivery_ids))
+    await telling.tell(connection, run_no, telling.AT_ONCE)
     return run, False
 
 

@@ -62,3 +62,5 @@ class Held:
     collected_to: UUID | None
     # Whether every chunk has come as far as the later states need.
     is_whole: bool
+    # Whether the chunk is taken again after its run was closed.
+    is_closed: bool

@@ -11,6 +11,7 @@ from libs.grpc_server.call import current_call
 from libs.grpc_server.errors import FieldViolation, InvalidArgumentError
 from services.reconciliation.database import Database
 from services.reconciliation.errors import DeliveryNotReconciledError, LineNotFoundError, RunNotFoundError
+from services.reconciliation.runs import replay
 from services.reconciliation.runs.codec import chunk_to, discrepancy_to, leg_to, line_to, result_to, run_to
 from services.reconciliation.runs.limits import RunLimits
 from services.reconciliation.runs.opening import open_run
@@ -51,6 +52,16 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
                 raise RunNotFoundError(f"there is no run {request.run_no}")
             chunks, tallies = await store.progress(connection, run.run_no)
         return run_pb2.GetRunResponse(run=run_to(run), chunks=map(chunk_to, chunks), tallies=tallies)
+
+    async def ReplayChunks(  # noqa: N802 - named by the proto
+        self, request: run_pb2.ReplayChunksRequest, context: Any
+    ) -> run_pb2.ReplayChunksResponse:
+        """Take quarantined chunks again."""
+        call, now = current_call(), datetime.now(UTC)
+        wanted = replay.Replay(request.run_no, frozenset(request.chunks), call.principal.subject, request.note)
+        async with self._database.command(call) as connection:
+            chunks = await replay.take_again(connection, wanted, now)
+        return run_pb2.ReplayChunksResponse(chunks=chunks)
 
     async def ListRuns(  # noqa: N802 - named by the proto
         self, request: run_pb2.ListRunsRequest, context: Any

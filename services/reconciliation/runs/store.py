@@ -62,14 +62,14 @@ SELECT $1, chunk, 'collect', entries_from, entries_until, delivery_from, deliver
 FROM unnest($2::int[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::int[], $8::int[])
   AS c (chunk, entries_from, entries_until, delivery_from, delivery_to, bucket_from, bucket_until)
 """
-# Served by one_open_run and run_chunks_pkey. A chunk whose lease has ended is taken over, unless its transaction still
-# runs: that holds the row.
+# Served by run_chunks_to_do, runs_pkey and run_chunks_pkey. A chunk whose lease has ended is taken over, unless its
+# transaction still runs: that holds the row.
 _CLAIM = """
 UPDATE reconciliation.run_chunks c SET holder = $1, leased_until = now() + $2, fence = c.fence + 1,
   attempts = c.attempts + 1
 FROM (
   SELECT c.run_no, c.chunk FROM reconciliation.run_chunks c
-  JOIN reconciliation.runs r ON r.run_no = c.run_no AND r.closed_at IS NULL
+  JOIN reconciliation.runs r ON r.run_no = c.run_no AND (r.closed_at IS NULL OR c.state = 'post')
   WHERE c.state <> 'done' AND NOT c.is_quarantined AND coalesce(c.leased_until < now(), true)
     AND coalesce(c.not_before <= now(), true)
     AND (c.state <> ALL ($3::text[]) OR NOT EXISTS (
@@ -90,9 +90,11 @@ SELECT c.chunk, c.entries_from, c.entries_until, c.delivery_from, c.delivery_to,
   coalesce((SELECT b.entries_until FROM reconciliation.runs b WHERE b.run_no = r.run_no - 1), r.entries_from)
     AS new_from,
   NOT EXISTS (SELECT FROM reconciliation.run_chunks o
-    WHERE o.run_no = c.run_no AND o.is_quarantined AND o.state = ANY ($4::text[])) AS is_whole
+    WHERE o.run_no = c.run_no AND o.is_quarantined AND o.state = ANY ($4::text[])) AS is_whole,
+  r.closed_at IS NOT NULL AS is_closed
 FROM reconciliation.run_chunks c JOIN reconciliation.runs r ON r.run_no = c.run_no
-WHERE c.run_no = $1 AND c.chunk = $2 AND c.fence = $3 AND r.closed_at IS NULL FOR UPDATE OF c
+WHERE c.run_no = $1 AND c.chunk = $2 AND c.fence = $3 AND (r.closed_at IS NULL OR c.state = 'post')
+FOR UPDATE OF c
 """
 # Served by run_chunks_pkey.
 _MOVE_ON = """
@@ -206,7 +208,7 @@ async def hold(connection: asyncpg.Connection, claimed: Claim) -> Held | None:
     names = ("chunk", "entries_from", "entries_until", "delivery_from", "delivery_to", "bucket_from", "bucket_until")
     rules = RunRules(row["tolerance_paise"], row["tolerance_min"], row["payout_due_min"])
     chunk = Chunk(*(row[name] for name in names))
-    told = ("as_of", "run_from", "run_until", "new_from", "collected_from", "collected_to", "is_whole")
+    told = ("as_of", "run_from", "run_until", "new_from", "collected_from", "collected_to", "is_whole", "is_closed")
     return Held(claimed.run_no, chunk, rules, *(row[name] for name in told))
 
 

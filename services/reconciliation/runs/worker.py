@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 
 from libs.postgres.errors import UNREACHABLE
+from services.reconciliation.exceptions.desk import close_settled
 from services.reconciliation.runs import lifecycle, metrics, store
 from services.reconciliation.runs.collecting import store as collecting
 from services.reconciliation.runs.finding import store as finding
@@ -17,6 +18,7 @@ from services.reconciliation.runs.opening import open_run, rules_of
 from services.reconciliation.runs.posting import store as posting
 from services.reconciliation.runs.run import Claim, Held
 from services.reconciliation.runs.schedule import parse
+from services.reconciliation.runs.telling import store as telling
 
 log = logging.getLogger("runs")
 
@@ -34,6 +36,7 @@ class Worker:
         self._primary, self._runs, self._limits = primary, runs, limits
         self._holder = uuid.uuid4().hex
         self._schedule = parse(limits.schedule)
+        self._tell_next_at = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; a chunk that was begun is finished."""
@@ -85,7 +88,17 @@ class Worker:
             await self._give_up(connection, claimed, repr(error), quarantine=is_last)
             return None
         metrics.CHUNKS.labels(claimed.state).inc()
+        await self._tell(connection, claimed.run_no)
         return kept
+
+    async def _tell(self, connection: asyncpg.Connection, run_no: int) -> None:
+        """Tell how far the run is, now and then: what of it nobody was told is in the next event, or the last."""
+        now_s, every_s = asyncio.get_running_loop().time(), self._limits.tell_every_s
+        if now_s < self._tell_next_at:
+            return
+        self._tell_next_at = now_s + every_s
+        async with connection.transaction():
+            await telling.tell(connection, run_no, timedelta(seconds=every_s))
 
     async def _do(self, connection: asyncpg.Connection, claimed: Claim) -> Claim | None:
         then = lifecycle.transition_of(claimed.state).then
@@ -126,11 +139,15 @@ class Worker:
 
     async def _close_or_open(self, connection: asyncpg.Connection, now: datetime) -> bool:
         async with connection.transaction():
+            # A chunk that is taken again is so before the run is closed, or after it.
+            await store.lock(connection)
             run_no = await store.to_close(connection)
             if run_no is not None:
                 for chunk in await store.left_out(connection, run_no):
                     await collecting.set_aside(connection, run_no, chunk)
                 await store.close(connection, run_no, now)
+                await close_settled(connection, now)
+                await telling.tell(connection, run_no, telling.AT_ONCE)
                 log.info("run is closed", extra={"run_no": run_no})
                 return True
         last = await store.last(connection)

@@ -1,6 +1,7 @@
 """Statements, and runs over them. Deliveries and entries are spread evenly: a 256th of them is a narrow chunk."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from hashlib import md5, sha256
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from tests.integration.plans.case import BOOKS_OPERATOR, BOOKS_READER, BOOKS_WOR
 from tests.integration.plans.world import World
 from tests.statements import named_statements
 
+_TELL = "reconciliation.runs.telling.store"
 _STATEMENTS = "reconciliation.statements.store"
 _RUNS, _COLLECT, _FIND, _POST, _READ = (
     f"reconciliation.runs.{noun}store" for noun in ("", "collecting.", "finding.", "posting.", "reading.")
@@ -60,6 +62,10 @@ RECON = [
     Case(f"{_RUNS}.DELIVERY_BOUNDS", lambda w: [OPEN, FROM, TO, [0.5], False], 6_000, BOOKS_WORKER),
     Case(f"{_RUNS}.ADD_CHUNKS", lambda w: [OPEN, [99], [FROM], [TO], [FROM], [TO], [0], [1]], 0, BOOKS_WORKER),
     Case(f"{_RUNS}.CLAIM", lambda w: ["me", "1 second", list(WAITING), list(ORDER)], 4_000, BOOKS_WORKER),
+    Case(f"{_TELL}.DUE", lambda w: [OPEN, timedelta(0)], 20, BOOKS_OPERATOR),
+    Case(f"{_TELL}.STATES", lambda w: [OPEN], 40, BOOKS_WORKER),
+    Case("reconciliation.runs.replaying.store.REPLAY", lambda w: [
+        OPEN, [3, 4]], 100, BOOKS_OPERATOR),
     Case(f"{_RUNS}.HOLD", lambda w: [OPEN, 3, 0, list(NEEDED_BY_ALL)], PROGRESS, BOOKS_WORKER),
     Case(f"{_RUNS}.MOVE_ON", lambda w: [OPEN, 3, 0, "done", "{}", 0, None], 1, BOOKS_WORKER),
     Case(f"{_RUNS}.COLLECTED", lambda w: [OPEN, 3, 0, FROM, TO, None], 1, BOOKS_WORKER),

@@ -55,3 +55,27 @@ SELECT md5('reversal ' || d)::uuid, 'reversal', md5('undone ' || d)::uuid, ARRAY
   md5('delivery ' || d)::uuid, md5('merchant ' || d % 100)::uuid, md5('partner ' || d % 9999)::uuid, 1,
   md5('card 0 1')::uuid, md5('entry ' || d)::uuid, 0, now(), now()
 FROM generate_series(1, 11999, 50) AS d WHERE d % 10 <> 0;
+-- The desk was at half of the discrepancies: 400 resolutions, some of them proposed; three rows of the trail for each case.
+INSERT INTO reconciliation.resolutions (id, kind, cases_count, amount_paise, limit_paise, note, proposed_by, proposed_at, outcome,
+  decided_by, decided_at)
+SELECT md5('resolution ' || r)::uuid, 'write_off', 1, 5, 1, 'fill', 'fill', now(), CASE WHEN r % 10 > 0 THEN 'approved' END,
+  CASE WHEN r % 10 > 0 THEN 'other' END, CASE WHEN r % 10 > 0 THEN now() END FROM generate_series(0, 399) AS r;
+INSERT INTO reconciliation.audit_trail (sequence, at, actor, action, subject, content, previous_sha256, sha256)
+SELECT a, now(), 'fill', 'comment', 'cases/' || md5('discrepancy ' || a % 3000 + 1)::uuid, '{}', '', ''
+FROM generate_series(1, 9000) AS a;
+INSERT INTO reconciliation.cases (case_id, state, assignee, resolution_id, audited_sequence)
+SELECT md5('discrepancy ' || d)::uuid, CASE d % 4 WHEN 0 THEN 'assigned' WHEN 1 THEN 'proposed' ELSE 'resolved' END,
+  'operator ' || d % 40, md5('resolution ' || d % 400)::uuid, d FROM generate_series(1, 3000) AS d;
+INSERT INTO reconciliation.idempotency_keys (scope, key, request_sha256, response, created_at)
+SELECT 'ops:fill', k::text, sha256('x'), '', now() - k * interval '1 minute' FROM generate_series(1, 9000) AS k;
+-- Years of what is resolved, of the first runs.
+INSERT INTO reconciliation.discrepancies (id, run_no, class, leg, delivery_id, statement_id, line, payee, expected_paise,
+  paid_paise, evidence, bucket_key)
+SELECT md5('discrepancy ' || d)::uuid, d % 4 + 1, 'overpaid', 'payout', md5('delivery ' || d)::uuid,
+  md5('statement 2')::uuid, d, 'partner:' || md5('partner ' || d)::uuid, 5, 6, '{}', 65000 FROM generate_series(6001, 40000) AS d;
+INSERT INTO reconciliation.cases (case_id, state, assignee, resolution_id, audited_sequence)
+SELECT md5('discrepancy ' || d)::uuid, 'resolved', 'operator ' || d % 40, md5('resolution ' || d % 400)::uuid, 1
+FROM generate_series(6001, 40000) AS d WHERE d % 400 <> 7;
+UPDATE reconciliation.discrepancies d SET is_resolved = true
+WHERE d.statement_id = md5('statement 2')::uuid
+  OR d.id IN (SELECT c.case_id FROM reconciliation.cases c WHERE c.state = 'resolved');

@@ -16,6 +16,7 @@ from libs.postgres.tenancy import Visibility, visible
 from tests.integration.plans.case import OPERATOR, TAKEN, TENANTS, Case
 from tests.integration.plans.cases_alerts import ALERTS
 from tests.integration.plans.cases_deliveries import DELIVERIES, IDEMPOTENCY
+from tests.integration.plans.cases_desk import DESK
 from tests.integration.plans.cases_dispatch import DISPATCH
 from tests.integration.plans.cases_ledger import BOOKKEEPING
 from tests.integration.plans.cases_notification import NOTIFICATION
@@ -41,7 +42,7 @@ GROUP BY whole.relname
 USED: dict[Case, set[str]] = defaultdict(set)
 CASES = [
     *(*DELIVERIES, *IDEMPOTENCY, *OFFERS, *PARTNERS, *OTHERS, *PICTURE, *WINDOWS, *DISPATCH),
-    *(*NOTIFICATION, *ALERTS, *BOOKKEEPING, *RECON),
+    *(*NOTIFICATION, *ALERTS, *BOOKKEEPING, *RECON, *DESK),
 ]
 
 

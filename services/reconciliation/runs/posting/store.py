@@ -79,6 +79,9 @@ async def post(connection: asyncpg.Connection, held: Held) -> dict[str, int]:
     chunk, rules = held.chunk, held.rules
     bucket = (chunk.bucket_from, chunk.bucket_until)
     rows = await connection.fetch(_OF_RESULTS, held.run_no, chunk.chunk, rules.tolerance_paise, held.run_until)
+    if held.is_closed:
+        # What is open is with later runs.
+        return dict(Counter(str(row["class"]) for row in rows))
     rows += await connection.fetch(_OF_LINES, held.run_no, *bucket)
     rows += await connection.fetch(_OF_LEGS, held.run_no, *bucket, rules.payout_due_min, held.run_until)
     await connection.execute(_FORGET_ADJUSTED, *bucket)

@@ -11,7 +11,13 @@ from typing import Any
 import asyncpg
 import grpc
 import pytest
-from lastmile.reconciliation.v1 import ledger_pb2_grpc, rate_card_pb2_grpc, run_pb2_grpc, statement_pb2_grpc
+from lastmile.reconciliation.v1 import (
+    exception_pb2_grpc,
+    ledger_pb2_grpc,
+    rate_card_pb2_grpc,
+    run_pb2_grpc,
+    statement_pb2_grpc,
+)
 
 from libs.embedded.stack import EmbeddedServers, free_ports
 from libs.grpc_server.identity import Principal, Role, TokenSigner
@@ -22,7 +28,11 @@ from services.reconciliation.app import serve_api
 from services.reconciliation.ledger.rates import RateCard
 from services.reconciliation.rate_cards import store as rate_cards
 from services.reconciliation.settings import ApiSettings
+from tests.desk_api import DeskApi, follow
 from tests.ledger import SCOPE, card
+from tests.recon import add_to_ledger, day_of
+from tests.recon_runs import run_once, taken_in
+from tests.recon_tables import emptied
 
 OPS = Principal("test", Role.OPS)
 
@@ -32,6 +42,7 @@ class LedgerApi:
 
     def __init__(self, target: str, channel: grpc.aio.Channel, signer: TokenSigner) -> None:
         self.target = target
+        self.exceptions = exception_pb2_grpc.ExceptionServiceStub(channel)
         self.ledger = ledger_pb2_grpc.LedgerServiceStub(channel)
         self.rate_cards = rate_card_pb2_grpc.RateCardServiceStub(channel)
         self.runs = run_pb2_grpc.RunServiceStub(channel)
@@ -65,6 +76,21 @@ async def owner(embedded_servers: EmbeddedServers) -> AsyncIterator[asyncpg.Conn
     connection = await asyncpg.connect(embedded_servers.dsn())
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+async def pool(embedded_servers: EmbeddedServers) -> AsyncIterator[asyncpg.Pool]:
+    """The primary, as a worker."""
+    limits = PoolLimits(connections_max=4, statement_timeout_ms=60_000)
+    async with await create_pool(embedded_servers.dsn("reconciliation_worker"), limits, "test") as made:
+        yield made
+
+
+@pytest.fixture
+async def clean(owner: asyncpg.Connection) -> AsyncIterator[asyncpg.Connection]:
+    """The owner's connection, with the tables of reconciliation emptied around the test."""
+    async with emptied(owner):
+        yield owner
 
 
 @pytest.fixture(scope="session")
@@ -114,3 +140,14 @@ async def api(embedded_servers: EmbeddedServers) -> AsyncIterator[LedgerApi]:
         yield LedgerApi(target, channel, signer)
     stop.set()
     await serving
+
+
+@pytest.fixture
+async def desk(api: LedgerApi, clean: asyncpg.Connection, pool: asyncpg.Pool) -> DeskApi:
+    """A day with discrepancies of every class, after its run."""
+    day = day_of(1_200, seed=3, every=20)
+    await add_to_ledger(clean, day.owed)
+    await taken_in(pool, day.file())
+    await run_once(pool)
+    await follow(api, clean)
+    return DeskApi(api)

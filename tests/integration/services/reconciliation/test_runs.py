@@ -1,56 +1,15 @@
 """Runs on a real server: every seeded discrepancy is found and none invented, each line and leg is settled once."""
 
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
-from datetime import datetime
 
 import asyncpg
 import pytest
 
-from libs.embedded.stack import EmbeddedServers
-from libs.postgres.pool import PoolLimits, create_pool
-from services.reconciliation.runs.limits import RunLimits, WorkerLimits
+from services.reconciliation.runs.limits import WorkerLimits
 from services.reconciliation.runs.opening import open_run, rules_of
 from services.reconciliation.runs.worker import Worker
-from services.reconciliation.statements import store as statements
-from services.reconciliation.statements.intake import ReceivedFile, TakenIn, take_in
-from services.reconciliation.statements.limits import IntakeLimits
-from services.reconciliation.statements.store import SourceMapping
-from tests.recon import CSV, NOW, START, Day, add_to_ledger, day_of
-from tests.recon_tables import emptied
-
-LIMITS = RunLimits(chunk_rows=400)
-
-
-@pytest.fixture
-async def pool(embedded_servers: EmbeddedServers) -> AsyncIterator[asyncpg.Pool]:
-    limits = PoolLimits(connections_max=4, statement_timeout_ms=60_000)
-    async with await create_pool(embedded_servers.dsn("reconciliation_worker"), limits, "test") as made:
-        yield made
-
-
-@pytest.fixture
-async def clean(owner: asyncpg.Connection) -> AsyncIterator[asyncpg.Connection]:
-    async with emptied(owner):
-        yield owner
-
-
-async def taken_in(pool: asyncpg.Pool, content: bytes, source_code: str = "bank") -> TakenIn:
-    async with pool.acquire() as connection, connection.transaction():
-        if await statements.last_mapping(connection, source_code) is None:
-            await statements.add_mapping(connection, SourceMapping(source_code, 1, CSV, START, "test"))
-        with ReceivedFile(IntakeLimits()) as received:
-            received.add(content)
-            return await take_in(connection, received, source_code, "day.csv", "test", START, IntakeLimits())
-
-
-async def run_once(pool: asyncpg.Pool, now: datetime = NOW, limits: RunLimits = LIMITS) -> int:
-    worker = Worker(pool, limits, WorkerLimits(schedule="never"))
-    async with pool.acquire() as connection, connection.transaction():
-        run, _ = await open_run(connection, rules_of(limits), limits, "test", now)
-    while await worker.work_once():
-        pass
-    return run.run_no
+from tests.recon import NOW, Day, add_to_ledger, day_of
+from tests.recon_runs import LIMITS, run_once, taken_in
 
 
 async def found(owner: asyncpg.Connection, run_no: int | None = None) -> dict[str, set[str]]:

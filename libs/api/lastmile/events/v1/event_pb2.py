@@ -30,31 +30,38 @@ from lastmile.assignment.v1 import merchant_pb2 as lastmile_dot_assignment_dot_v
 from lastmile.assignment.v1 import network_pb2 as lastmile_dot_assignment_dot_v1_dot_network__pb2
 from lastmile.assignment.v1 import partner_pb2 as lastmile_dot_assignment_dot_v1_dot_partner__pb2
 from lastmile.notification.v1 import alert_pb2 as lastmile_dot_notification_dot_v1_dot_alert__pb2
+from lastmile.reconciliation.v1 import run_pb2 as lastmile_dot_reconciliation_dot_v1_dot_run__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elastmile/events/v1/event.proto\x12\x12lastmile.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'lastmile/assignment/v1/assignment.proto\x1a!lastmile/assignment/v1/city.proto\x1a%lastmile/assignment/v1/delivery.proto\x1a%lastmile/assignment/v1/merchant.proto\x1a$lastmile/assignment/v1/network.proto\x1a$lastmile/assignment/v1/partner.proto\x1a$lastmile/notification/v1/alert.proto\"\xe4\x05\n\x05\x45vent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x0f\n\x07subject\x18\x04 \x01(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bmerchant_id\x18\x06 \x01(\t\x12\x11\n\tcity_code\x18\x07 \x01(\t\x12\x10\n\x08sequence\x18\x08 \x01(\x03\x12\x13\n\x0btraceparent\x18\t \x01(\t\x12\x37\n\x0c\x63ity_changed\x18\x14 \x01(\x0b\x32\x1f.lastmile.events.v1.CityChangedH\x00\x12?\n\x10merchant_created\x18\x15 \x01(\x0b\x32#.lastmile.events.v1.MerchantCreatedH\x00\x12=\n\x0fpartner_changed\x18\x16 \x01(\x0b\x32\".lastmile.events.v1.PartnerChangedH\x00\x12?\n\x10\x64\x65livery_created\x18\x17 \x01(\x0b\x32#.lastmile.events.v1.DeliveryCreatedH\x00\x12J\n\x16\x64\x65livery_state_changed\x18\x18 \x01(\x0b\x32(.lastmile.events.v1.DeliveryStateChangedH\x00\x12P\n\x19merchant_partners_changed\x18\x19 \x01(\x0b\x32+.lastmile.events.v1.MerchantPartnersChangedH\x00\x12L\n\x17partner_network_changed\x18\x1a \x01(\x0b\x32).lastmile.events.v1.PartnerNetworkChangedH\x00\x12\x39\n\ralert_changed\x18\x1b \x01(\x0b\x32 .lastmile.events.v1.AlertChangedH\x00\x42\x06\n\x04\x64\x61ta\"9\n\x0b\x43ityChanged\x12*\n\x04\x63ity\x18\x01 \x01(\x0b\x32\x1c.lastmile.assignment.v1.City\"E\n\x0fMerchantCreated\x12\x32\n\x08merchant\x18\x01 \x01(\x0b\x32 .lastmile.assignment.v1.Merchant\"B\n\x0ePartnerChanged\x12\x30\n\x07partner\x18\x01 \x01(\x0b\x32\x1f.lastmile.assignment.v1.Partner\"U\n\x17MerchantPartnersChanged\x12:\n\x08partners\x18\x01 \x01(\x0b\x32(.lastmile.assignment.v1.MerchantPartners\"P\n\x15PartnerNetworkChanged\x12\x37\n\x07network\x18\x01 \x01(\x0b\x32&.lastmile.assignment.v1.PartnerNetwork\">\n\x0c\x41lertChanged\x12.\n\x05\x61lert\x18\x01 \x01(\x0b\x32\x1f.lastmile.notification.v1.Alert\"\x8f\x01\n\x0f\x44\x65liveryCreated\x12\x32\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32 .lastmile.assignment.v1.Delivery\x12/\n\x0bmatch_after\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fsealed_customer\x18\x03 \x01(\x0c\"\x92\x02\n\x14\x44\x65liveryStateChanged\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\x12\x36\n\x06\x63hange\x18\x02 \x01(\x0b\x32&.lastmile.assignment.v1.DeliveryChange\x12,\n\x05offer\x18\x03 \x01(\x0b\x32\x1d.lastmile.assignment.v1.Offer\x12\x18\n\x0bpickup_rank\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\tdrop_rank\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12/\n\x0bmatch_after\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0e\n\x0c_pickup_rankB\x0c\n\n_drop_rankb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elastmile/events/v1/event.proto\x12\x12lastmile.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'lastmile/assignment/v1/assignment.proto\x1a!lastmile/assignment/v1/city.proto\x1a%lastmile/assignment/v1/delivery.proto\x1a%lastmile/assignment/v1/merchant.proto\x1a$lastmile/assignment/v1/network.proto\x1a$lastmile/assignment/v1/partner.proto\x1a$lastmile/notification/v1/alert.proto\x1a$lastmile/reconciliation/v1/run.proto\"\xa1\x06\n\x05\x45vent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x0f\n\x07subject\x18\x04 \x01(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bmerchant_id\x18\x06 \x01(\t\x12\x11\n\tcity_code\x18\x07 \x01(\t\x12\x10\n\x08sequence\x18\x08 \x01(\x03\x12\x13\n\x0btraceparent\x18\t \x01(\t\x12\x37\n\x0c\x63ity_changed\x18\x14 \x01(\x0b\x32\x1f.lastmile.events.v1.CityChangedH\x00\x12?\n\x10merchant_created\x18\x15 \x01(\x0b\x32#.lastmile.events.v1.MerchantCreatedH\x00\x12=\n\x0fpartner_changed\x18\x16 \x01(\x0b\x32\".lastmile.events.v1.PartnerChangedH\x00\x12?\n\x10\x64\x65livery_created\x18\x17 \x01(\x0b\x32#.lastmile.events.v1.DeliveryCreatedH\x00\x12J\n\x16\x64\x65livery_state_changed\x18\x18 \x01(\x0b\x32(.lastmile.events.v1.DeliveryStateChangedH\x00\x12P\n\x19merchant_partners_changed\x18\x19 \x01(\x0b\x32+.lastmile.events.v1.MerchantPartnersChangedH\x00\x12L\n\x17partner_network_changed\x18\x1a \x01(\x0b\x32).lastmile.events.v1.PartnerNetworkChangedH\x00\x12\x39\n\ralert_changed\x18\x1b \x01(\x0b\x32 .lastmile.events.v1.AlertChangedH\x00\x12;\n\x0erun_progressed\x18\x1c \x01(\x0b\x32!.lastmile.events.v1.RunProgressedH\x00\x42\x06\n\x04\x64\x61ta\"9\n\x0b\x43ityChanged\x12*\n\x04\x63ity\x18\x01 \x01(\x0b\x32\x1c.lastmile.assignment.v1.City\"E\n\x0fMerchantCreated\x12\x32\n\x08merchant\x18\x01 \x01(\x0b\x32 .lastmile.assignment.v1.Merchant\"B\n\x0ePartnerChanged\x12\x30\n\x07partner\x18\x01 \x01(\x0b\x32\x1f.lastmile.assignment.v1.Partner\"U\n\x17MerchantPartnersChanged\x12:\n\x08partners\x18\x01 \x01(\x0b\x32(.lastmile.assignment.v1.MerchantPartners\"P\n\x15PartnerNetworkChanged\x12\x37\n\x07network\x18\x01 \x01(\x0b\x32&.lastmile.assignment.v1.PartnerNetwork\">\n\x0c\x41lertChanged\x12.\n\x05\x61lert\x18\x01 \x01(\x0b\x32\x1f.lastmile.notification.v1.Alert\"\xde\x01\n\rRunProgressed\x12,\n\x03run\x18\x01 \x01(\x0b\x32\x1f.lastmile.reconciliation.v1.Run\x12M\n\x0f\x63hunks_by_state\x18\x02 \x03(\x0b\x32\x34.lastmile.events.v1.RunProgressed.ChunksByStateEntry\x12\x1a\n\x12\x63hunks_quarantined\x18\x03 \x01(\x05\x1a\x34\n\x12\x43hunksByStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"\x8f\x01\n\x0f\x44\x65liveryCreated\x12\x32\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32 .lastmile.assignment.v1.Delivery\x12/\n\x0bmatch_after\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fsealed_customer\x18\x03 \x01(\x0c\"\x92\x02\n\x14\x44\x65liveryStateChanged\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\x12\x36\n\x06\x63hange\x18\x02 \x01(\x0b\x32&.lastmile.assignment.v1.DeliveryChange\x12,\n\x05offer\x18\x03 \x01(\x0b\x32\x1d.lastmile.assignment.v1.Offer\x12\x18\n\x0bpickup_rank\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\tdrop_rank\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12/\n\x0bmatch_after\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0e\n\x0c_pickup_rankB\x0c\n\n_drop_rankb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lastmile.events.v1.event_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EVENT']._serialized_start=356
-  _globals['_EVENT']._serialized_end=1096
-  _globals['_CITYCHANGED']._serialized_start=1098
-  _globals['_CITYCHANGED']._serialized_end=1155
-  _globals['_MERCHANTCREATED']._serialized_start=1157
-  _globals['_MERCHANTCREATED']._serialized_end=1226
-  _globals['_PARTNERCHANGED']._serialized_start=1228
-  _globals['_PARTNERCHANGED']._serialized_end=1294
-  _globals['_MERCHANTPARTNERSCHANGED']._serialized_start=1296
-  _globals['_MERCHANTPARTNERSCHANGED']._serialized_end=1381
-  _globals['_PARTNERNETWORKCHANGED']._serialized_start=1383
-  _globals['_PARTNERNETWORKCHANGED']._serialized_end=1463
-  _globals['_ALERTCHANGED']._serialized_start=1465
-  _globals['_ALERTCHANGED']._serialized_end=1527
-  _globals['_DELIVERYCREATED']._serialized_start=1530
-  _globals['_DELIVERYCREATED']._serialized_end=1673
-  _globals['_DELIVERYSTATECHANGED']._serialized_start=1676
-  _globals['_DELIVERYSTATECHANGED']._serialized_end=1950
+  _globals['_RUNPROGRESSED_CHUNKSBYSTATEENTRY']._loaded_options = None
+  _globals['_RUNPROGRESSED_CHUNKSBYSTATEENTRY']._serialized_options = b'8\001'
+  _globals['_EVENT']._serialized_start=394
+  _globals['_EVENT']._serialized_end=1195
+  _globals['_CITYCHANGED']._serialized_start=1197
+  _globals['_CITYCHANGED']._serialized_end=1254
+  _globals['_MERCHANTCREATED']._serialized_start=1256
+  _globals['_MERCHANTCREATED']._serialized_end=1325
+  _globals['_PARTNERCHANGED']._serialized_start=1327
+  _globals['_PARTNERCHANGED']._serialized_end=1393
+  _globals['_MERCHANTPARTNERSCHANGED']._serialized_start=1395
+  _globals['_MERCHANTPARTNERSCHANGED']._serialized_end=1480
+  _globals['_PARTNERNETWORKCHANGED']._serialized_start=1482
+  _globals['_PARTNERNETWORKCHANGED']._serialized_end=1562
+  _globals['_ALERTCHANGED']._serialized_start=1564
+  _globals['_ALERTCHANGED']._serialized_end=1626
+  _globals['_RUNPROGRESSED']._serialized_start=1629
+  _globals['_RUNPROGRESSED']._serialized_end=1851
+  _globals['_RUNPROGRESSED_CHUNKSBYSTATEENTRY']._serialized_start=1799
+  _globals['_RUNPROGRESSED_CHUNKSBYSTATEENTRY']._serialized_end=1851
+  _globals['_DELIVERYCREATED']._serialized_start=1854
+  _globals['_DELIVERYCREATED']._serialized_end=1997
+  _globals['_DELIVERYSTATECHANGED']._serialized_start=2000
+  _globals['_DELIVERYSTATECHANGED']._serialized_end=2274
 # @@protoc_insertion_point(module_scope)

@@ -3,9 +3,11 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from lastmile.assignment.v1 import assignment_pb2 as _assignment_pb2
 from lastmile.assignment.v1 import city_pb2 as _city_pb2
 from lastmile.assignment.v1 import delivery_pb2 as _delivery_pb2
@@ -13,6 +15,7 @@ from lastmile.assignment.v1 import merchant_pb2 as _merchant_pb2
 from lastmile.assignment.v1 import network_pb2 as _network_pb2
 from lastmile.assignment.v1 import partner_pb2 as _partner_pb2
 from lastmile.notification.v1 import alert_pb2 as _alert_pb2
+from lastmile.reconciliation.v1 import run_pb2 as _run_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -49,6 +52,7 @@ class Event(_message.Message):
     MERCHANT_PARTNERS_CHANGED_FIELD_NUMBER: _builtins.int
     PARTNER_NETWORK_CHANGED_FIELD_NUMBER: _builtins.int
     ALERT_CHANGED_FIELD_NUMBER: _builtins.int
+    RUN_PROGRESSED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUIDv7; consumers drop an id that they have seen."""
     type: _builtins.str
@@ -83,6 +87,8 @@ class Event(_message.Message):
     def partner_network_changed(self) -> Global___PartnerNetworkChanged: ...
     @_builtins.property
     def alert_changed(self) -> Global___AlertChanged: ...
+    @_builtins.property
+    def run_progressed(self) -> Global___RunProgressed: ...
     def __init__(
         self,
         *,
@@ -103,12 +109,13 @@ class Event(_message.Message):
         merchant_partners_changed: Global___MerchantPartnersChanged | None = ...,
         partner_network_changed: Global___PartnerNetworkChanged | None = ...,
         alert_changed: Global___AlertChanged | None = ...,
+        run_progressed: Global___RunProgressed | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["alert_changed", b"alert_changed", "city_changed", b"city_changed", "data", b"data", "delivery_created", b"delivery_created", "delivery_state_changed", b"delivery_state_changed", "merchant_created", b"merchant_created", "merchant_partners_changed", b"merchant_partners_changed", "partner_changed", b"partner_changed", "partner_network_changed", b"partner_network_changed", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alert_changed", b"alert_changed", "city_changed", b"city_changed", "data", b"data", "delivery_created", b"delivery_created", "delivery_state_changed", b"delivery_state_changed", "merchant_created", b"merchant_created", "merchant_partners_changed", b"merchant_partners_changed", "partner_changed", b"partner_changed", "partner_network_changed", b"partner_network_changed", "run_progressed", b"run_progressed", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_changed", b"alert_changed", "city_changed", b"city_changed", "city_code", b"city_code", "data", b"data", "delivery_created", b"delivery_created", "delivery_state_changed", b"delivery_state_changed", "id", b"id", "merchant_created", b"merchant_created", "merchant_id", b"merchant_id", "merchant_partners_changed", b"merchant_partners_changed", "partner_changed", b"partner_changed", "partner_network_changed", b"partner_network_changed", "sequence", b"sequence", "source", b"source", "subject", b"subject", "time", b"time", "traceparent", b"traceparent", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_changed", b"alert_changed", "city_changed", b"city_changed", "city_code", b"city_code", "data", b"data", "delivery_created", b"delivery_created", "delivery_state_changed", b"delivery_state_changed", "id", b"id", "merchant_created", b"merchant_created", "merchant_id", b"merchant_id", "merchant_partners_changed", b"merchant_partners_changed", "partner_changed", b"partner_changed", "partner_network_changed", b"partner_network_changed", "run_progressed", b"run_progressed", "sequence", b"sequence", "source", b"source", "subject", b"subject", "time", b"time", "traceparent", b"traceparent", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_data: _TypeAlias = _typing.Literal["city_changed", "merchant_created", "partner_changed", "delivery_created", "delivery_state_changed", "merchant_partners_changed", "partner_network_changed", "alert_changed"]  # noqa: Y015
+    _WhichOneofReturnType_data: _TypeAlias = _typing.Literal["city_changed", "merchant_created", "partner_changed", "delivery_created", "delivery_state_changed", "merchant_partners_changed", "partner_network_changed", "alert_changed", "run_progressed"]  # noqa: Y015
     _WhichOneofArgType_data: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_data) -> _WhichOneofReturnType_data | None: ...
 
@@ -245,6 +252,58 @@ class AlertChanged(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AlertChanged: _TypeAlias = AlertChanged  # noqa: Y015
+
+@_typing.final
+class RunProgressed(_message.Message):
+    """A run of reconciliation was opened, has come further, or is closed. For ops alone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ChunksByStateEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    RUN_FIELD_NUMBER: _builtins.int
+    CHUNKS_BY_STATE_FIELD_NUMBER: _builtins.int
+    CHUNKS_QUARANTINED_FIELD_NUMBER: _builtins.int
+    chunks_quarantined: _builtins.int
+    """Those that were given up, of all states."""
+    @_builtins.property
+    def run(self) -> _run_pb2.Run: ...
+    @_builtins.property
+    def chunks_by_state(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """How many chunks are in which state."""
+
+    def __init__(
+        self,
+        *,
+        run: _run_pb2.Run | None = ...,
+        chunks_by_state: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        chunks_quarantined: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunks_by_state", b"chunks_by_state", "chunks_quarantined", b"chunks_quarantined", "run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunProgressed: _TypeAlias = RunProgressed  # noqa: Y015
 
 @_typing.final
 class DeliveryCreated(_message.Message):

@@ -238,6 +238,56 @@ class GetRunResponse(_message.Message):
 Global___GetRunResponse: _TypeAlias = GetRunResponse  # noqa: Y015
 
 @_typing.final
+class ReplayChunksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_NO_FIELD_NUMBER: _builtins.int
+    CHUNKS_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    run_no: _builtins.int
+    note: _builtins.str
+    @_builtins.property
+    def chunks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Empty means all that are quarantined."""
+
+    def __init__(
+        self,
+        *,
+        run_no: _builtins.int = ...,
+        chunks: _abc.Iterable[_builtins.int] | None = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunks", b"chunks", "note", b"note", "run_no", b"run_no"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayChunksRequest: _TypeAlias = ReplayChunksRequest  # noqa: Y015
+
+@_typing.final
+class ReplayChunksResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHUNKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def chunks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Those that are taken again."""
+
+    def __init__(
+        self,
+        *,
+        chunks: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunks", b"chunks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayChunksResponse: _TypeAlias = ReplayChunksResponse  # noqa: Y015
+
+@_typing.final
 class ListRunsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -502,10 +552,11 @@ class Result(_message.Message):
     outcome: _builtins.str
     """matched, or the class of a discrepancy."""
     rule: _builtins.str
-    """exact, tolerance, many_to_one, mistyped_reference, missing_reference, one_to_many, classified."""
+    """exact, tolerance, many_to_one, mistyped_reference, missing_reference, one_to_many, classified, desk."""
     expected_paise: _builtins.int
     paid_paise: _builtins.int
     run_no: _builtins.int
+    """0 for what the exceptions desk has settled."""
     def __init__(
         self,
         *,

@@ -45,6 +45,11 @@ class RunServiceStub:
                 request_serializer=lastmile_dot_reconciliation_dot_v1_dot_run__pb2.GetRunRequest.SerializeToString,
                 response_deserializer=lastmile_dot_reconciliation_dot_v1_dot_run__pb2.GetRunResponse.FromString,
                 _registered_method=True)
+        self.ReplayChunks = channel.unary_unary(
+                '/lastmile.reconciliation.v1.RunService/ReplayChunks',
+                request_serializer=lastmile_dot_reconciliation_dot_v1_dot_run__pb2.ReplayChunksRequest.SerializeToString,
+                response_deserializer=lastmile_dot_reconciliation_dot_v1_dot_run__pb2.ReplayChunksResponse.FromString,
+                _registered_method=True)
         self.ListRuns = channel.unary_unary(
                 '/lastmile.reconciliation.v1.RunService/ListRuns',
                 request_serializer=lastmile_dot_reconciliation_dot_v1_dot_run__pb2.ListRunsRequest.SerializeToString,
@@ -85,6 +90,18 @@ class RunServiceServicer:
         """Returns how far a run is, what it has found so far, and what keeps it.
 
         Errors: NOT_FOUND with reason RUN_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayChunks(self, request, context):
+        """Takes quarantined chunks of a run again, from the state that they failed in. Who did so and why is in the audit trail.
+        What a chunk of a closed run held is looked at by the next run anyway, unless it failed in `post`, where what it has
+        found is written down.
+
+        Errors: FAILED_PRECONDITION with reason CHUNKS_NOT_REPLAYED when none of them is quarantined, or their run is closed and
+        they failed before `post`; NOT_FOUND with reason RUN_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -139,6 +156,11 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.GetRun,
                     request_deserializer=lastmile_dot_reconciliation_dot_v1_dot_run__pb2.GetRunRequest.FromString,
                     response_serializer=lastmile_dot_reconciliation_dot_v1_dot_run__pb2.GetRunResponse.SerializeToString,
+            ),
+            'ReplayChunks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayChunks,
+                    request_deserializer=lastmile_dot_reconciliation_dot_v1_dot_run__pb2.ReplayChunksRequest.FromString,
+                    response_serializer=lastmile_dot_reconciliation_dot_v1_dot_run__pb2.ReplayChunksResponse.SerializeToString,
             ),
             'ListRuns': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRuns,
@@ -216,6 +238,33 @@ class RunService:
             '/lastmile.reconciliation.v1.RunService/GetRun',
             lastmile_dot_reconciliation_dot_v1_dot_run__pb2.GetRunRequest.SerializeToString,
             lastmile_dot_reconciliation_dot_v1_dot_run__pb2.GetRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayChunks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lastmile.reconciliation.v1.RunService/ReplayChunks',
+            lastmile_dot_reconciliation_dot_v1_dot_run__pb2.ReplayChunksRequest.SerializeToString,
+            lastmile_dot_reconciliation_dot_v1_dot_run__pb2.ReplayChunksResponse.FromString,
             options,
             channel_credentials,
             insecure,

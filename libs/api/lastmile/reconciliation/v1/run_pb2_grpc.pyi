@@ -44,6 +44,14 @@ class RunServiceStub:
 
     Errors: NOT_FOUND with reason RUN_NOT_FOUND.
     """
+    ReplayChunks: _grpc.UnaryUnaryMultiCallable[_run_pb2.ReplayChunksRequest, _run_pb2.ReplayChunksResponse]
+    """Takes quarantined chunks of a run again, from the state that they failed in. Who did so and why is in the audit trail.
+    What a chunk of a closed run held is looked at by the next run anyway, unless it failed in `post`, where what it has
+    found is written down.
+
+    Errors: FAILED_PRECONDITION with reason CHUNKS_NOT_REPLAYED when none of them is quarantined, or their run is closed and
+    they failed before `post`; NOT_FOUND with reason RUN_NOT_FOUND.
+    """
     ListRuns: _grpc.UnaryUnaryMultiCallable[_run_pb2.ListRunsRequest, _run_pb2.ListRunsResponse]
     """Lists runs, the youngest first, without their chunks.
 
@@ -81,6 +89,14 @@ class RunServiceAsyncStub(RunServiceStub):
     """Returns how far a run is, what it has found so far, and what keeps it.
 
     Errors: NOT_FOUND with reason RUN_NOT_FOUND.
+    """
+    ReplayChunks: _aio.UnaryUnaryMultiCallable[_run_pb2.ReplayChunksRequest, _run_pb2.ReplayChunksResponse]  # type: ignore[assignment]
+    """Takes quarantined chunks of a run again, from the state that they failed in. Who did so and why is in the audit trail.
+    What a chunk of a closed run held is looked at by the next run anyway, unless it failed in `post`, where what it has
+    found is written down.
+
+    Errors: FAILED_PRECONDITION with reason CHUNKS_NOT_REPLAYED when none of them is quarantined, or their run is closed and
+    they failed before `post`; NOT_FOUND with reason RUN_NOT_FOUND.
     """
     ListRuns: _aio.UnaryUnaryMultiCallable[_run_pb2.ListRunsRequest, _run_pb2.ListRunsResponse]  # type: ignore[assignment]
     """Lists runs, the youngest first, without their chunks.
@@ -128,6 +144,20 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns how far a run is, what it has found so far, and what keeps it.
 
         Errors: NOT_FOUND with reason RUN_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplayChunks(
+        self,
+        request: _run_pb2.ReplayChunksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_run_pb2.ReplayChunksResponse, _abc.Awaitable[_run_pb2.ReplayChunksResponse]]:
+        """Takes quarantined chunks of a run again, from the state that they failed in. Who did so and why is in the audit trail.
+        What a chunk of a closed run held is looked at by the next run anyway, unless it failed in `post`, where what it has
+        found is written down.
+
+        Errors: FAILED_PRECONDITION with reason CHUNKS_NOT_REPLAYED when none of them is quarantined, or their run is closed and
+        they failed before `post`; NOT_FOUND with reason RUN_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
