@@ -62,7 +62,7 @@ CREATE TABLE reconciliation.settlement_cycles (
 CREATE UNIQUE INDEX one_open_cycle ON reconciliation.settlement_cycles (calendar) WHERE closed_at IS NULL;
 
 -- An entry of the ledger, as one of its parties sees it. `work` is what was earned, or for merchants the fee; `tax` what
--- was withheld, or GST; `cash` what was collected at the door.
+-- was withheld, or GST; `cash` what was collected at the door, or handed in; `paid` what was paid out.
 CREATE TABLE reconciliation.settlement_lines (
   cycle_no integer NOT NULL REFERENCES reconciliation.settlement_cycles (cycle_no),
   party text COLLATE "C" NOT NULL,
@@ -71,7 +71,8 @@ CREATE TABLE reconciliation.settlement_lines (
   work_paise bigint NOT NULL,
   tax_paise bigint NOT NULL,
   cash_paise bigint NOT NULL,
-  paise bigint NOT NULL CHECK (paise = work_paise + tax_paise + cash_paise),
+  paid_paise bigint NOT NULL,
+  paise bigint NOT NULL CHECK (paise = work_paise + tax_paise + cash_paise + paid_paise),
   -- What it undoes, and the cycle of that, when it was another one.
   adjusts_entry_id uuid,
   adjusts_cycle_no integer,
@@ -94,6 +95,7 @@ CREATE TABLE reconciliation.settlement_statements (
   work_paise bigint NOT NULL,
   tax_paise bigint NOT NULL,
   cash_paise bigint NOT NULL,
+  paid_paise bigint NOT NULL,
   closing_paise bigint NOT NULL,
   -- Of lines that are held.
   held_paise bigint NOT NULL,
@@ -103,7 +105,8 @@ CREATE TABLE reconciliation.settlement_statements (
   content_sha256 bytea NOT NULL CHECK (length(content_sha256) = 32),
   merchant_id uuid,
   PRIMARY KEY (cycle_no, party),
-  CONSTRAINT statement_adds_up CHECK (closing_paise = opening_paise + work_paise + tax_paise + cash_paise),
+  CONSTRAINT statement_adds_up CHECK (
+    closing_paise = opening_paise + work_paise + tax_paise + cash_paise + paid_paise),
   CONSTRAINT statement_payable CHECK (payable_paise = greatest(0, closing_paise - held_paise - unsettled_paise)),
   CONSTRAINT statement_merchant CHECK (merchant_id IS NOT NULL = (party LIKE 'merchant:%'))
 );

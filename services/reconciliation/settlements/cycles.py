@@ -34,7 +34,8 @@ class Calendar:
     def due(self, last_until: datetime | None, now: datetime) -> tuple[datetime, datetime] | None:
         """Return the span of the next cycle when it has ended, or None.
 
-        It begins where the last one ended, and ends at the first end after that; the first of all is the last whole one.
+        It begins where the last one ended, and ends at the first end after that; the first of all is the last whole
+        one.
         """
         latest = self.last_end(now)
         if self.length is None or latest is None:

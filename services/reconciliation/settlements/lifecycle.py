@@ -7,7 +7,6 @@ from enum import StrEnum
 class State(StrEnum):
     """What closing a cycle does next."""
 
-    BOOK = "book"
     GATHER = "gather"
     TOP_UP = "top_up"
     STATE = "state"
@@ -25,7 +24,6 @@ class Step:
 
 
 STEPS = (
-    Step(State.BOOK, State.GATHER, "a closed run", "books what the statements of others say was paid and handed in"),
     Step(State.GATHER, State.TOP_UP, "some entries", "makes each entry a line of its parties"),
     Step(State.TOP_UP, State.STATE, "some partners", "books what the hourly guarantee adds, and makes it a line"),
     Step(State.STATE, State.CLOSED, "some parties", "adds up each party's lines, and hashes its statement"),

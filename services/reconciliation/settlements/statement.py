@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from itertools import batched
+from itertools import islice
 from uuid import UUID
 
 # Lines are hashed in blocks of so many, so that nobody needs to hold all lines of a large merchant.
 BLOCK_LINES = 10_000
-_FORM = "lastmile settlement statement 1"
+FORM = "lastmile settlement statement 1"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -57,7 +57,8 @@ class StatementLine:
 
     `work_paise` is what was earned before tax, or for a merchant its fee, below zero. `tax_paise` is TDS that was
     withheld, or a merchant's GST, both below zero. `cash_paise` is cash from the door: below zero for the partner who
-    holds it, above for the merchant whose it is. A reversal has them the other way round.
+    holds it, above for the merchant whose it is. `paid_paise` is what was paid out, below zero. A reversal, cash that
+    is handed in and a payout that comes back have them the other way round.
     """
 
     entry_id: UUID
@@ -67,6 +68,7 @@ class StatementLine:
     work_paise: int
     tax_paise: int
     cash_paise: int
+    paid_paise: int
     # What it undoes, and in which cycle that was when it was not the same.
     adjusts_entry_id: UUID | None = None
     adjusts_cycle_no: int | None = None
@@ -74,15 +76,15 @@ class StatementLine:
     @property
     def paise(self) -> int:
         """What the line adds to what the party is owed."""
-        return self.work_paise + self.tax_paise + self.cash_paise
+        return self.work_paise + self.tax_paise + self.cash_paise + self.paid_paise
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
     """What a statement comes to.
 
-    closing = opening + work + tax + cash; payable = closing - held - unsettled, and never below zero. `held_paise` is of
-    lines that are held, `unsettled_paise` of payouts that no statement shows yet.
+    closing = opening + work + tax + cash + paid; payable = closing - held - unsettled, and never below zero.
+    `held_paise` is of lines that are held, `unsettled_paise` of payouts that no statement shows yet.
     """
 
     opening_paise: int
@@ -90,6 +92,7 @@ class Totals:
     work_paise: int
     tax_paise: int
     cash_paise: int
+    paid_paise: int
     closing_paise: int
     held_paise: int
     unsettled_paise: int
@@ -161,24 +164,23 @@ def hash_of(cycle: Cycle, party: str, totals: Totals, lines: Iterable[StatementL
 
 def _head(cycle: Cycle, party: str, totals: Totals) -> Iterator[str]:
     t = totals
-    yield _FORM
+    yield FORM
     yield f"{cycle.cycle_no}|{cycle.calendar}|{_micros(cycle.from_at)}|{_micros(cycle.until_at)}|{party}"
     yield (
-        f"{t.opening_paise}|{t.lines_count}|{t.work_paise}|{t.tax_paise}|{t.cash_paise}|{t.closing_paise}|{t.held_paise}"
-        f"|{t.unsettled_paise}|{t.payable_paise}"
+        f"{t.opening_paise}|{t.lines_count}|{t.work_paise}|{t.tax_paise}|{t.cash_paise}|{t.paid_paise}"
+        f"|{t.closing_paise}|{t.held_paise}|{t.unsettled_paise}|{t.payable_paise}"
     )
 
 
 def _blocks(lines: Iterable[StatementLine]) -> Iterator[str]:
-    for block in batched(map(_row, lines), BLOCK_LINES):  # noqa: B911 - the last block may be shorter
+    rows = map(_row, lines)
+    while block := list(islice(rows, BLOCK_LINES)):
         yield hashlib.sha256("\n".join(block).encode()).hexdigest()
 
 
 def _row(line: StatementLine) -> str:
-    return (
-        f"{line.entry_id}|{line.kind}|{line.work_paise}|{line.tax_paise}|{line.cash_paise}|{line.adjusts_entry_id or ''}"
-        f"|{line.adjusts_cycle_no or ''}"
-    )
+    amounts = f"{line.work_paise}|{line.tax_paise}|{line.cash_paise}|{line.paid_paise}"
+    return f"{line.entry_id}|{line.kind}|{amounts}|{line.adjusts_entry_id or ''}|{line.adjusts_cycle_no or ''}"
 
 
 def _micros(at: datetime) -> int:
