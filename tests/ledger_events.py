@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from lastmile.assignment.v1 import assignment_pb2, delivery_pb2, partner_pb2
-from lastmile.common.v1 import geo_pb2, money_pb2, parcel_pb2
+from lastmile.common.v1 import geo_pb2, money_pb2, parcel_pb2, time_pb2
 from lastmile.events.v1 import event_pb2
 
 from libs.ids import new_id, new_id_text
@@ -70,10 +70,18 @@ class Told:
 def partner_event(version: PartnerVersion) -> Event:
     """The event of a partner's version."""
     profile = partner_pb2.PartnerProfile(
-        vehicle=parcel_pb2.Vehicle.Value(f"VEHICLE_{version.vehicle.upper()}"), network_code=version.network_code
+        vehicle=parcel_pb2.Vehicle.Value(f"VEHICLE_{version.vehicle.upper()}"),
+        network_code=version.network_code,
+        city_code=version.city_code,
     )
+    online = partner_pb2.AVAILABILITY_ONLINE if version.is_online else partner_pb2.AVAILABILITY_OFFLINE
     partner = partner_pb2.Partner(
-        id=str(version.partner_id), profile=profile, version=version.version, updated_at=timestamp(version.changed_at)
+        id=str(version.partner_id),
+        profile=profile,
+        version=version.version,
+        updated_at=timestamp(version.changed_at),
+        availability=online,
+        shift_slots=[time_pb2.TimeWindow(start=timestamp(start), end=timestamp(end)) for start, end in version.slots],
     )
     event = event_pb2.Event(id=new_id_text(), sequence=version.version, subject=f"partners/{version.partner_id}")
     event.partner_changed.partner.CopyFrom(partner)
