@@ -37,6 +37,16 @@ CREATE TABLE reconciliation.settlement_runs (
   booked_at timestamptz NOT NULL
 );
 
+-- What a run found that was paid to a party, or handed in by it, and the entry that books it.
+CREATE TABLE reconciliation.settlement_payments (
+  entry_id uuid PRIMARY KEY REFERENCES reconciliation.entries (id),
+  run_no integer NOT NULL,
+  party text COLLATE "C" NOT NULL,
+  leg text NOT NULL,
+  paise bigint NOT NULL CHECK (paise > 0),
+  CONSTRAINT payment_once UNIQUE (run_no, party, leg)
+);
+
 CREATE TABLE reconciliation.settlement_cycles (
   cycle_no integer PRIMARY KEY CHECK (cycle_no > 0),
   -- A city that has cycles of its own; empty for all others.
@@ -185,7 +195,7 @@ DO $$
 DECLARE table_name text;
 BEGIN
   FOREACH table_name IN ARRAY ARRAY['settlement_lines', 'settlement_statements', 'settlement_top_ups',
-    'settlement_hold_changes', 'payout_batches'] LOOP
+    'settlement_payments', 'settlement_hold_changes', 'payout_batches'] LOOP
     EXECUTE format('CREATE TRIGGER immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON reconciliation.%I'
       ' FOR EACH STATEMENT EXECUTE FUNCTION reconciliation.refuse_change()', table_name);
   END LOOP;
@@ -236,7 +246,8 @@ CREATE POLICY settlement_books ON reconciliation.postings FOR INSERT TO reconcil
   WITH CHECK (true);
 
 GRANT SELECT ON reconciliation.settlement_cycles, reconciliation.settlement_lines, reconciliation.settlement_statements,
-  reconciliation.settlement_top_ups, reconciliation.settlement_runs, reconciliation.settlement_holds,
+  reconciliation.settlement_top_ups, reconciliation.settlement_runs, reconciliation.settlement_payments,
+  reconciliation.settlement_holds,
   reconciliation.settlement_hold_changes, reconciliation.payout_batches, reconciliation.payouts
   TO reconciliation_operator, reconciliation_operator_reader, reconciliation_worker;
 GRANT SELECT ON reconciliation.settlement_cycles, reconciliation.settlement_lines, reconciliation.settlement_statements,
@@ -244,7 +255,7 @@ GRANT SELECT ON reconciliation.settlement_cycles, reconciliation.settlement_line
 GRANT INSERT ON reconciliation.settlement_cycles TO reconciliation_operator, reconciliation_worker;
 GRANT UPDATE ON reconciliation.settlement_cycles TO reconciliation_worker;
 GRANT INSERT ON reconciliation.settlement_lines, reconciliation.settlement_statements, reconciliation.settlement_top_ups,
-  reconciliation.settlement_runs TO reconciliation_worker;
+  reconciliation.settlement_runs, reconciliation.settlement_payments TO reconciliation_worker;
 GRANT UPDATE (is_open) ON reconciliation.payouts TO reconciliation_worker;
 GRANT SELECT ON reconciliation.partner_versions, reconciliation.rate_cards TO reconciliation_worker;
 GRANT INSERT, UPDATE ON reconciliation.settlement_holds, reconciliation.payouts TO reconciliation_operator;

@@ -54,3 +54,13 @@ class SettlementLimits(BaseModel):
     def calendars(self) -> Mapping[str, str]:
         """When cycles end, by calendar: a city's code, or empty for all others."""
         return {"": self.cycle, **self.city_cycles}
+
+
+class PayoutLimits(BaseModel):
+    """How payouts are written and confirmed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    file_piece: int = Field(2_000, gt=0, description="Payouts in one message of a file that is downloaded")
+    confirm_piece: int = Field(5_000, gt=0, description="Lines of a bank's statement that are in memory at once")
+    problems_shown_max: int = Field(100, ge=0, description="Lines shown that settle nothing; all of them are counted")

@@ -13,28 +13,21 @@ from libs.ids import new_id
 from libs.postgres.errors import UNREACHABLE
 from libs.telemetry import error_text
 from services.reconciliation.ledger.guarantee import Duty, top_up_paise
-from services.reconciliation.ledger.postings import Account, top_up_postings
+from services.reconciliation.ledger.postings import top_up_postings
 from services.reconciliation.settlements import metrics, store
-from services.reconciliation.settlements.booking import (
-    Booking,
-    cause_of,
-    merchant_of,
-    paid_postings,
-    partner_of,
-    remitted_postings,
-)
+from services.reconciliation.settlements.booking import Booking, cause_of
 from services.reconciliation.settlements.closing import store as closing
-from services.reconciliation.settlements.closing.store import PaidInRun, PartnerDuty, TopUp
+from services.reconciliation.settlements.closing.store import PartnerDuty, TopUp
 from services.reconciliation.settlements.lifecycle import State, after
 from services.reconciliation.settlements.limits import SettlementLimits
 from services.reconciliation.settlements.opening import open_due
+from services.reconciliation.settlements.payments.booking import book_next_run
 from services.reconciliation.settlements.statement import FORM, LineKind
 from services.reconciliation.settlements.store import OpenCycle
 
 log = logging.getLogger("settlements")
 
 _SAID_CHARS_MAX = 500
-_KINDS = {"payout": LineKind.PAYMENT, "cash": LineKind.REMITTANCE}
 
 
 class Closer:
@@ -64,7 +57,7 @@ class Closer:
         """Do the next piece there is to do; return whether there was any."""
         now = datetime.now(UTC)
         async with self._primary.acquire() as connection:
-            if await self._book(connection, now):
+            if await book_next_run(connection, self._limits.own_cities, now):
                 return True
             async with connection.transaction():
                 cycle = await store.hold_open(connection)
@@ -96,20 +89,6 @@ class Closer:
             metrics.CLOSED.inc()
             log.info("cycle is closed", extra={"cycle_no": cycle.cycle_no})
 
-    async def _book(self, connection: asyncpg.Connection, now: datetime) -> bool:
-        """Book what the next closed run found that was paid and handed in; return whether there was one."""
-        if await closing.next_run(connection) is None:
-            return False
-        async with connection.transaction():
-            await store.lock(connection)
-            # Another worker may have booked it meanwhile.
-            run_no = await closing.next_run(connection)
-            if run_no is not None:
-                paid = await closing.paid_in_run(connection, run_no)
-                await store.book(connection, [_paid(run_no, one, self._limits.own_cities) for one in paid], now)
-                await closing.note_run_booked(connection, run_no, now)
-        return True
-
     async def _gather(self, connection: asyncpg.Connection, cycle: OpenCycle) -> str:
         since = UUID(cycle.position) if cycle.position else cycle.entries_from
         last = await closing.gather(connection, cycle, since, self._limits.entries_piece)
@@ -136,17 +115,6 @@ class Closer:
         if some:
             await closing.state(connection, cycle.cycle_no, some, FORM)
         return some[-1] if some else ""
-
-
-def _paid(run_no: int, one: PaidInRun, own_cities: list[str]) -> Booking:
-    party, kind = Account.parse(one.payee), _KINDS[one.leg]
-    cause = cause_of(kind, run_no, one.payee)
-    postings = paid_postings(party, one.paise) if one.leg == "payout" else remitted_postings(party, one.paise)
-    calendar = one.city_code if one.city_code in own_cities else ""
-    return Booking(
-        new_id(), kind, cause, (cause,), calendar, one.paid_at, postings, partner_id=partner_of(party),
-        merchant_id=merchant_of(party),
-    )  # fmt: skip
 
 
 def _topped_up(cycle: OpenCycle, made: TopUp) -> Booking:

@@ -2,36 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 import asyncpg
 
 from services.reconciliation.settlements.store import OpenCycle
 
-# Served by runs_pkey and settlement_runs_pkey: runs are closed one after the other.
-_NEXT_RUN = """
-SELECT r.run_no FROM reconciliation.runs r
-WHERE r.run_no > (SELECT coalesce(max(run_no), 0) FROM reconciliation.settlement_runs) AND r.closed_at IS NOT NULL
-ORDER BY r.run_no LIMIT 1
-"""
-_RUN_BOOKED = "INSERT INTO reconciliation.settlement_runs (run_no, booked_at) VALUES ($1, $2)"
-# Served by results_by_run, statement_lines_pkey and partner_versions_pkey. Whoever was paid: a line that pays the wrong
-# party is owed back by that.
-_PAID_IN_RUN = """
-WITH paid AS MATERIALIZED (
-  SELECT l.payee, l.leg, sum(l.paise)::bigint AS paise, max(l.paid_at) AS paid_at
-  FROM reconciliation.results r
-  JOIN reconciliation.statement_lines l ON l.statement_id = r.statement_id AND l.line = r.line
-  WHERE r.run_no = $1 GROUP BY l.payee, l.leg
-)
-SELECT p.payee, p.leg, p.paise, p.paid_at, coalesce(v.city_code, '') AS city_code
-FROM paid p LEFT JOIN LATERAL (
-  SELECT city_code FROM reconciliation.partner_versions
-  WHERE partner_id = CASE WHEN p.payee LIKE 'partner:%' THEN substr(p.payee, 9)::uuid END ORDER BY version DESC LIMIT 1
-) v ON true
-ORDER BY p.payee, p.leg
-"""
 # Served by entries_pkey.
 _PIECE_END = "SELECT id FROM reconciliation.entries WHERE id > $1 AND id < $2 ORDER BY id OFFSET $3 - 1 LIMIT 1"
 # Served by entries_pkey, rate_cards_pkey, settlement_lines_pkey and postings_pkey. What undoes a line of an earlier
@@ -204,18 +180,6 @@ FROM whole w LEFT JOIN hashes h ON h.party = w.party ORDER BY w.party
 
 
 @dataclass(frozen=True, slots=True)
-class PaidInRun:
-    """What a run found that statements say was paid to a party, or handed in by it."""
-
-    payee: str
-    leg: str
-    paise: int
-    paid_at: datetime
-    # Of a partner, where it works now.
-    city_code: str
-
-
-@dataclass(frozen=True, slots=True)
 class PartnerDuty:
     """What a partner did in a cycle, and what an hour of it is guaranteed."""
 
@@ -235,22 +199,6 @@ class TopUp:
     entry_id: UUID
     duty: PartnerDuty
     paise: int
-
-
-async def next_run(connection: asyncpg.Connection) -> int | None:
-    """Return the first closed run that is not booked."""
-    found: int | None = await connection.fetchval(_NEXT_RUN)
-    return found
-
-
-async def paid_in_run(connection: asyncpg.Connection, run_no: int) -> list[PaidInRun]:
-    """Return what the settled lines of a run say was paid, by party and leg."""
-    return [PaidInRun(**row) for row in await connection.fetch(_PAID_IN_RUN, run_no)]
-
-
-async def note_run_booked(connection: asyncpg.Connection, run_no: int, now: datetime) -> None:
-    """Note that a run is booked."""
-    await connection.execute(_RUN_BOOKED, run_no, now)
 
 
 async def gather(connection: asyncpg.Connection, cycle: OpenCycle, after: UUID, entries_max: int) -> UUID | None:
