@@ -24,11 +24,18 @@ DISTANCE_M = 5_185
 class Told:
     """One delivery with a merchant and a partner of its own, and the events that tell of it."""
 
-    def __init__(self, city_code: str, states: tuple[str, ...] = STORY, partner_id: UUID | None = None) -> None:
-        self.delivery_id, self.merchant_id = new_id(), new_id()
+    def __init__(
+        self,
+        city_code: str,
+        states: tuple[str, ...] = STORY,
+        partner_id: UUID | None = None,
+        merchant_id: UUID | None = None,
+        cash_paise: int = 49_900,
+    ) -> None:
+        self.delivery_id, self.merchant_id = new_id(), merchant_id or new_id()
         self.partner_id = partner_id or new_id()
         self.city_code = city_code
-        order = Order(self.merchant_id, city_code, DISTANCE_M, 1_250, 49_900, EVENING - timedelta(minutes=40),
+        order = Order(self.merchant_id, city_code, DISTANCE_M, 1_250, cash_paise, EVENING - timedelta(minutes=40),
                       EVENING + timedelta(minutes=10))  # fmt: skip
         self.changes = changes_of(states, self.delivery_id, self.partner_id, order)
         self.events = [self.event_of(change) for change in self.changes]

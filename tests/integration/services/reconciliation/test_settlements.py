@@ -1,7 +1,6 @@
 """Cycles on a real database: every entry is in one statement of each party, once, and what is closed never changes."""
 
 import random
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +8,6 @@ import asyncpg
 import pytest
 
 from libs.embedded.stack import EmbeddedServers
-from libs.postgres.pool import PoolLimits, create_pool
 from services.reconciliation.handlers.ledger import Ledger
 from services.reconciliation.ledger.guarantee import guaranteed_paise
 from services.reconciliation.settlements.closing.closer import Closer
@@ -22,18 +20,6 @@ CANCELLED_LATE = (*STORY, "cancelled")
 # See test_ledger_handler.py: earned, less 1 %; and the cash that its partner holds.
 EARNED_PAISE, TDS_PAISE, CASH_PAISE = 10_779, -108, 49_900
 FEE_PAISE, GST_PAISE = -12_849, -2_313
-
-
-@pytest.fixture
-async def worker(embedded_servers: EmbeddedServers) -> AsyncIterator[asyncpg.Pool]:
-    limits = PoolLimits(connections_max=3, statement_timeout_ms=60_000)
-    async with await create_pool(embedded_servers.dsn("reconciliation_worker"), limits, "test") as pool:
-        yield pool
-
-
-@pytest.fixture
-async def city(books: asyncpg.Pool, worker: asyncpg.Pool, city_code: str, priced: object) -> City:
-    return City(books, worker, city_code, entries_piece=3, partners_piece=2, parties_piece=2)
 
 
 def partner(told: Told) -> str:
@@ -120,8 +106,6 @@ async def test_any_interleaving_puts_every_entry_into_one_cycle_and_sums_to_the_
         await Ledger(city.books).handle(events[:size])
         events = events[size:]
         cycles.append(await city.close())
-    # Partners that were heard of late are paid by the look at those that wait.
-    await Ledger(city.books).handle([])
     parties = [partner(one) for one in told] + [f"merchant:{one.merchant_id}" for one in told]
     wanted = await balances(owner, parties)
     last: dict[str, int] = {}
