@@ -28,9 +28,9 @@ from tests.recon import NOW, START, add_to_ledger, day_of
 from tests.recon_tables import SETTLEMENTS
 
 SEED = 9
-KILLS = int(os.environ.get("LASTMILE_SETTLEMENT_KILLS", "8"))
-ROWS = int(os.environ.get("LASTMILE_SETTLEMENT_ROWS", "6000"))
-WORKERS = 2
+KILLS = int(os.environ.get("LASTMILE_SETTLEMENT_KILLS", "5"))
+ROWS = int(os.environ.get("LASTMILE_SETTLEMENT_ROWS", "3000"))
+WORKERS = 1
 DEADLINE_S = 60.0 + 5 * KILLS
 PIECES = {"entries_piece": ROWS // 50, "partners_piece": ROWS // 350, "parties_piece": ROWS // 350}
 LIMITS = SettlementLimits.model_validate({"cycle": "never", "settle_s": 0, **PIECES})

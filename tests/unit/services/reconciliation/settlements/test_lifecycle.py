@@ -38,7 +38,7 @@ def test_nothing_is_released_that_is_not_held_and_nothing_held_twice() -> None:
     assert held(HoldAction.HOLD, HoldState.HELD) is None
     assert held(HoldAction.DISPUTE, HoldState.HELD) is None
     assert held(HoldAction.HOLD, HoldState.DISPUTED) is HoldState.HELD
-    assert len({(row.action, state) for row in HOLD_TRANSITIONS for state in row.from_states}) == 6
+    assert len({(row.action, state) for row in HOLD_TRANSITIONS for state in row.from_states}) == 7
 
 
 def test_a_payout_that_came_back_is_at_its_end() -> None:
