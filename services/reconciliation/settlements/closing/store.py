@@ -15,9 +15,10 @@ _PIECE_END = "SELECT id FROM reconciliation.entries WHERE id > $1 AND id < $2 OR
 _GATHER = """
 WITH taken AS MATERIALIZED (
   SELECT e.id, e.kind::text AS kind, e.reverses
-  FROM reconciliation.entries e LEFT JOIN reconciliation.rate_cards c ON c.id = e.rate_card_id
+  FROM reconciliation.entries e
   WHERE e.id > $2 AND e.id <= $3
-    AND coalesce(e.calendar, CASE WHEN c.city_code = ANY ($5::text[]) THEN c.city_code ELSE '' END) = $4
+    AND coalesce(e.calendar, (SELECT c.city_code FROM reconciliation.rate_cards c
+      WHERE c.id = e.rate_card_id AND c.city_code = ANY ($5::text[])), '') = $4
     AND NOT EXISTS (SELECT FROM reconciliation.settlement_lines l WHERE l.entry_id = e.id)
 ), seen AS (
   SELECT t.id, t.kind, t.reverses, p.purpose, p.paise, p.merchant_id,

@@ -24,9 +24,11 @@ _RUN_BOOKED = "INSERT INTO reconciliation.settlement_runs (run_no, booked_at) VA
 _PAID_IN_RUN = """
 WITH paid AS MATERIALIZED (
   SELECT l.payee, l.leg, sum(l.paise)::bigint AS paise, max(l.paid_at) AS paid_at
-  FROM reconciliation.results r
-  JOIN reconciliation.statement_lines l ON l.statement_id = r.statement_id AND l.line = r.line
-  WHERE r.run_no = $1 GROUP BY l.payee, l.leg
+  FROM reconciliation.results r CROSS JOIN LATERAL (
+    SELECT payee, leg, paise, paid_at FROM reconciliation.statement_lines
+    WHERE statement_id = r.statement_id AND line = r.line LIMIT 1
+  ) l
+  WHERE r.run_no::bigint = $1 AND r.line IS NOT NULL GROUP BY l.payee, l.leg
 )
 SELECT p.payee, p.leg, p.paise, p.paid_at, coalesce(v.city_code, '') AS city_code
 FROM paid p LEFT JOIN LATERAL (
@@ -39,9 +41,12 @@ ORDER BY p.payee, p.leg
 _PAYMENT = "SELECT run_no, party, leg, paise FROM reconciliation.settlement_payments WHERE entry_id = $1"
 # Served by results_by_run and statement_lines_pkey: the lines that a payment is the sum of.
 _LINES_OF = """
-SELECT count(*)::integer AS lines_count, coalesce(sum(l.paise), 0)::bigint AS paise FROM reconciliation.results r
-JOIN reconciliation.statement_lines l ON l.statement_id = r.statement_id AND l.line = r.line
-WHERE r.run_no = $1 AND l.payee = $2 AND l.leg = $3
+SELECT count(*)::integer AS lines_count, coalesce(sum(l.paise), 0)::bigint AS paise
+FROM reconciliation.results r CROSS JOIN LATERAL (
+  SELECT payee, leg, paise FROM reconciliation.statement_lines
+  WHERE statement_id = r.statement_id AND line = r.line LIMIT 1
+) l
+WHERE r.run_no::bigint = $1 AND r.line IS NOT NULL AND l.payee = $2 AND l.leg = $3
 """
 
 
