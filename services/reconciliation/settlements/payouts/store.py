@@ -28,9 +28,10 @@ WITH cycles AS MATERIALIZED (
   WHERE cycle_no = ANY ((SELECT cycle_nos FROM cycles)::integer[])
 ), held AS (
   SELECT h.party, sum(h.paise)::bigint AS paise FROM reconciliation.settlement_holds h
-  JOIN reconciliation.settlement_lines l ON l.entry_id = h.entry_id AND l.party = h.party
-    AND l.cycle_no = ANY ((SELECT cycle_nos FROM cycles)::integer[])
-  WHERE h.state <> 'released' GROUP BY h.party
+  WHERE h.state <> 'released' AND (
+    SELECT l.cycle_no FROM reconciliation.settlement_lines l WHERE l.entry_id = h.entry_id AND l.party = h.party
+  ) = ANY ((SELECT cycle_nos FROM cycles)::integer[])
+  GROUP BY h.party
 ), unsettled AS (
   SELECT party, sum(paise)::bigint AS paise FROM reconciliation.payouts
   WHERE is_open AND batch_no = ANY ((SELECT batch_nos FROM batches)::integer[]) GROUP BY party
