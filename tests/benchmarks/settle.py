@@ -87,10 +87,11 @@ async def measure(servers: EmbeddedServers) -> None:
             await closer.work_once()
             took_s[state] += time.perf_counter() - began_s
             peak_mb = max(peak_mb, anonymous_mb(backend))
-    statements, lines, top_ups = await owner.fetchrow(
+    statements, lines, top_ups, line_bytes = await owner.fetchrow(
         "SELECT (SELECT count(*) FROM reconciliation.settlement_statements),"
         " (SELECT count(*) FROM reconciliation.settlement_lines),"
-        " (SELECT count(*) FROM reconciliation.settlement_top_ups)"
+        " (SELECT count(*) FROM reconciliation.settlement_top_ups),"
+        " pg_total_relation_size('reconciliation.settlement_lines')"
     )
     await owner.close()
     assert lines == 2 * ENTRIES + top_ups
@@ -101,6 +102,7 @@ async def measure(servers: EmbeddedServers) -> None:
             *(Row(f"of that: {state}", seconds, "s") for state, seconds in took_s.items()),
             Row("statements, of which each is hashed", statements, ""),
             Row("guarantees that topped up", top_ups, ""),
+            Row("a line, with its indexes", line_bytes / lines, "bytes"),
             Row("most memory of the worker", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "MB"),
             Row("most memory of its server process, of its own, between pieces", peak_mb, "MB"),
         ],
