@@ -9,12 +9,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cli import recon_desk
+from cli import recon_desk, settle
 from cli.gateway import Gateway, GatewayError
 from cli.shown import console, rupees, table, with_gateway
 
 app = typer.Typer(help="What is owed against what was paid: statements, runs, discrepancies.", no_args_is_help=True)
 app.add_typer(recon_desk.app, name="desk")
+app.add_typer(settle.app, name="settle")
 
 STATES = ("collect", "normalize", "match_exact", "match_by_rule", "classify", "post", "done")
 LOOK_EVERY_S = 0.2

@@ -13,6 +13,12 @@ RESULTS = {
     "open_legs": "delivery_id, leg",
     "discrepancies": "id",
 }
+# What settling leaves behind.
+SETTLEMENTS = (
+    "payouts", "payout_batches", "settlement_hold_changes", "settlement_holds", "settlement_top_ups",
+    "settlement_statements", "settlement_lines", "settlement_payments", "settlement_chunks_left", "settlement_runs",
+    "settlement_cycles",
+)  # fmt: skip
 RUNS = (*RESULTS, "run_chunks", "run_statements", "runs")
 _DESK = ("cases", "resolutions", "audit_trail", "idempotency_keys")
 _STATEMENTS = ("refused_rows", "statement_lines", "statements", "mappings")
@@ -29,7 +35,7 @@ async def empty(owner: asyncpg.Connection, *tables: str) -> None:
 @asynccontextmanager
 async def emptied(owner: asyncpg.Connection) -> AsyncIterator[None]:
     """Nothing is there before the block, nor after it."""
-    tables = (*RUNS, *_DESK, *_STATEMENTS, *_LEDGER)
+    tables = (*SETTLEMENTS, *RUNS, *_DESK, *_STATEMENTS, *_LEDGER)
     await empty(owner, *tables)
     try:
         yield

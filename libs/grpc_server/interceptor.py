@@ -90,7 +90,9 @@ class CallInterceptor(ServerInterceptor):
             return grpc.unary_unary_rpc_method_handler(self._unary(method, access, handler.unary_unary), **codec)
         if handler.stream_unary:
             return grpc.stream_unary_rpc_method_handler(self._stream(method, access, handler.stream_unary), **codec)
-        raise TypeError(f"{method}: only unary and client-streaming methods are supported")
+        if handler.unary_stream:
+            return grpc.unary_stream_rpc_method_handler(self._streaming(method, access, handler.unary_stream), **codec)
+        raise TypeError(f"{method}: streams both ways, which is not supported")
 
     def _unary(self, method: str, access: MethodAccess, handler: Handler) -> Handler:
         made = _request_class(method)
@@ -117,6 +119,18 @@ class CallInterceptor(ServerInterceptor):
             return await handler(checked(sent), context)
 
         return self._answer(method, access, streamed)
+
+    def _streaming(self, method: str, access: MethodAccess, handler: Callable[[Any, Context], Any]) -> Any:
+        made = _request_class(method)
+
+        async def written(data: bytes, context: Context) -> None:
+            request = decode(data, made)
+            validation.check(request)
+            async for message in handler(request, context):
+                await context.write(message)
+
+        # One that writes itself, so that what goes wrong on the way is answered as in any other call.
+        return self._answer(method, access, written)
 
     def _answer(self, method: str, access: MethodAccess, handler: Handler) -> Handler:
         async def answer(request: Any, context: Context) -> Any:

@@ -7,12 +7,18 @@ ServiceError
 │   └── StatementRefusedError     fix: the reason is the file's own, such as HEADER_DUPLICATE
 ├── NotFoundError
 │   ├── AccountNotFoundError
+│   ├── CalendarNotFoundError
 │   ├── CaseNotFoundError
+│   ├── CycleNotFoundError
 │   ├── DeliveryNotFoundError
 │   ├── DeliveryNotReconciledError
+│   ├── HoldNotFoundError
 │   ├── LineNotFoundError
+│   ├── PayoutsNotFoundError
 │   ├── ResolutionNotFoundError
 │   ├── RunNotFoundError
+│   ├── SettlementNotFoundError
+│   ├── SettlementLineNotFoundError
 │   ├── SourceNotFoundError       fix: make a mapping for it first
 │   └── StatementNotFoundError
 ├── AlreadyExistsError
@@ -22,8 +28,14 @@ ServiceError
 ├── FailedPreconditionError
 │   ├── CaseStateError            fix: metadata names the cases with their states
 │   ├── ChunksNotReplayedError    fix: none of them is quarantined, or a later run has taken them on
+│   ├── CycleNotClosedError       retry: once it is closed
+│   ├── CycleNotOverError         retry: in some seconds
+│   ├── CycleSupersededError      fix: what it leaves is in the statements of the later one
+│   ├── HoldTransitionError       fix: metadata names the state that the line is in
+│   ├── LinePaidOutError
 │   ├── RateCardTooLateError      fix: metadata names the earliest moment
-│   └── ResolutionDecidedError
+│   ├── ResolutionDecidedError
+│   └── StatementConfirmsNothingError  fix: its source's mapping says that it confirms payouts
 └── AbortedError
     ├── IdempotencyKeyInFlightError   retry
     └── SettledMeanwhileError     retry: a run has settled some of it
@@ -157,3 +169,75 @@ class IdempotencyKeyInFlightError(AbortedError):
     """A request with the same idempotency key is being worked on."""
 
     reason = "IDEMPOTENCY_KEY_IN_FLIGHT"
+
+
+class CalendarNotFoundError(NotFoundError):
+    """The city has no cycles of its own."""
+
+    reason = "CALENDAR_NOT_FOUND"
+
+
+class CycleNotFoundError(NotFoundError):
+    """There is no cycle of this number."""
+
+    reason = "CYCLE_NOT_FOUND"
+
+
+class SettlementNotFoundError(NotFoundError):
+    """The party has no statement of this cycle that the caller may see."""
+
+    reason = "SETTLEMENT_NOT_FOUND"
+
+
+class SettlementLineNotFoundError(NotFoundError):
+    """The entry is in no statement of this party that the caller may see."""
+
+    reason = "SETTLEMENT_LINE_NOT_FOUND"
+
+
+class HoldNotFoundError(NotFoundError):
+    """The line was never held."""
+
+    reason = "HOLD_NOT_FOUND"
+
+
+class PayoutsNotFoundError(NotFoundError):
+    """Nothing is paid out for this cycle yet."""
+
+    reason = "PAYOUTS_NOT_FOUND"
+
+
+class CycleNotOverError(FailedPreconditionError):
+    """The last cycle has only just ended."""
+
+    reason = "CYCLE_NOT_OVER"
+
+
+class CycleNotClosedError(FailedPreconditionError):
+    """The cycle is still being closed."""
+
+    reason = "CYCLE_NOT_CLOSED"
+
+
+class CycleSupersededError(FailedPreconditionError):
+    """A later cycle is closed, or being closed: what this one left is in its statements."""
+
+    reason = "CYCLE_SUPERSEDED"
+
+
+class HoldTransitionError(FailedPreconditionError):
+    """A line in this state cannot become that."""
+
+    reason = "HOLD_ILLEGAL_TRANSITION"
+
+
+class LinePaidOutError(FailedPreconditionError):
+    """The line is paid out already."""
+
+    reason = "LINE_PAID_OUT"
+
+
+class StatementConfirmsNothingError(FailedPreconditionError):
+    """The statement is not about payouts."""
+
+    reason = "STATEMENT_CONFIRMS_NOTHING"

@@ -11,6 +11,7 @@ from libs.postgres.pool import PoolLimits
 from libs.postgres.replica import ReplicaLimits
 from services.reconciliation.exceptions.limits import DeskLimits
 from services.reconciliation.runs.limits import RunLimits
+from services.reconciliation.settlements.limits import PayoutLimits, SettlementLimits
 from services.reconciliation.statements.limits import IntakeLimits
 
 
@@ -40,6 +41,8 @@ class ApiSettings(BaseSettings):
     reconciliation_runs: RunLimits = Field(RunLimits(), description="By what runs are opened")
     reconciliation_desk: DeskLimits = Field(DeskLimits(), description="What one person may decide about discrepancies")
     reconciliation_intake: IntakeLimits = Field(IntakeLimits(), description="Limits of files that are uploaded")
+    reconciliation_settlements: SettlementLimits = Field(SettlementLimits(), description="When cycles are settled")
+    reconciliation_payouts: PayoutLimits = Field(PayoutLimits(), description="How payouts are written and confirmed")
     reconciliation_query_pool: PoolLimits = Field(
         PoolLimits(connections_min=0, connections_max=5), description="Pool for queries"
     )

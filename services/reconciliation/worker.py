@@ -13,6 +13,8 @@ from services.reconciliation.exceptions.limits import WatchLimits
 from services.reconciliation.exceptions.watch import Watch
 from services.reconciliation.runs.limits import RunLimits, WorkerLimits
 from services.reconciliation.runs.worker import Worker
+from services.reconciliation.settlements.closing.closer import Closer
+from services.reconciliation.settlements.limits import SettlementLimits
 from services.reconciliation.statements.drop_folder import DropFolder, DropFolderLimits
 from services.reconciliation.statements.limits import IntakeLimits
 
@@ -40,6 +42,9 @@ class WorkerSettings(BaseSettings):
     reconciliation_watch: WatchLimits = Field(WatchLimits(), description="How the ages of cases are watched")
     reconciliation_drop: DropFolderLimits = Field(DropFolderLimits(), description="How the folder is watched")
     reconciliation_intake: IntakeLimits = Field(IntakeLimits(), description="Limits of files")
+    reconciliation_settlements: SettlementLimits = Field(
+        SettlementLimits(), description="When cycles are settled, and how they are closed"
+    )
     reconciliation_worker_server: ServerLimits = Field(ServerLimits(), description="Limits of the health server")
 
 
@@ -50,6 +55,7 @@ async def run_worker(settings: WorkerSettings, stop: asyncio.Event) -> None:
     )
     dsn = str(settings.reconciliation_worker_dsn)
     async with await create_pool(dsn, settings.reconciliation_worker_pool, "reconciliation-worker") as primary:
+        closer = Closer(primary, settings.reconciliation_settlements)
         with serve_metrics(settings.host, settings.reconciliation_worker_metrics_port):
             async with asyncio.TaskGroup() as group:
                 group.create_task(server.serve(stop))
@@ -57,6 +63,7 @@ async def run_worker(settings: WorkerSettings, stop: asyncio.Event) -> None:
                     worker = Worker(primary, settings.reconciliation_runs, settings.reconciliation_worker)
                     group.create_task(worker.run(stop))
                 group.create_task(Watch(primary, settings.reconciliation_watch).run(stop))
+                group.create_task(closer.run(stop))
                 if settings.reconciliation_drop_folder is not None:
                     folder = DropFolder(
                         primary, settings.reconciliation_drop_folder, settings.reconciliation_drop,

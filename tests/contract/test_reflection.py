@@ -23,7 +23,9 @@ ASSIGNMENT = {
 }
 RECONCILIATION = {
     f"lastmile.reconciliation.v1.{name}"
-    for name in ("ExceptionService", "LedgerService", "RateCardService", "RunService", "StatementService")
+    for name in (
+        "ExceptionService", "LedgerService", "RateCardService", "RunService", "SettlementService", "StatementService",
+    )  # fmt: skip
 }
 STANDARD = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 
