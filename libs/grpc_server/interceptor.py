@@ -7,7 +7,8 @@ traceback, and tells the caller nothing but the request id.
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import grpc
@@ -38,6 +39,7 @@ _CONSISTENCY_TOKEN = re.compile(r"^[0-9A-F]{1,8}/[0-9A-F]{1,8}$")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler = Callable[[Any, Context], Awaitable[Any]]
+Streamer = Callable[[Any, Context], AsyncGenerator[Any]]
 
 
 class Answerer(Protocol):
@@ -90,7 +92,9 @@ class CallInterceptor(ServerInterceptor):
             return grpc.unary_unary_rpc_method_handler(self._unary(method, access, handler.unary_unary), **codec)
         if handler.stream_unary:
             return grpc.stream_unary_rpc_method_handler(self._stream(method, access, handler.stream_unary), **codec)
-        raise TypeError(f"{method}: only unary and client-streaming methods are supported")
+        if handler.unary_stream:
+            return grpc.unary_stream_rpc_method_handler(self._streamed(method, access, handler.unary_stream), **codec)
+        raise TypeError(f"{method}: methods that stream both ways are not supported")
 
     def _unary(self, method: str, access: MethodAccess, handler: Handler) -> Handler:
         made = _request_class(method)
@@ -117,6 +121,18 @@ class CallInterceptor(ServerInterceptor):
             return await handler(checked(sent), context)
 
         return self._answer(method, access, streamed)
+
+    def _streamed(self, method: str, access: MethodAccess, handler: Streamer) -> Handler:
+        made = _request_class(method)
+
+        async def written(data: bytes, context: Context) -> None:
+            request = decode(data, made)
+            validation.check(request)
+            async with aclosing(handler(request, context)) as answers:
+                async for answer in answers:
+                    await context.write(answer)
+
+        return self._answer(method, access, written)
 
     def _answer(self, method: str, access: MethodAccess, handler: Handler) -> Handler:
         async def answer(request: Any, context: Context) -> Any:

@@ -23,7 +23,7 @@ from lastmile.notification.v1 import (
     template_pb2,
     webhook_pb2,
 )
-from lastmile.reconciliation.v1 import ledger_pb2, rate_card_pb2, run_pb2, statement_pb2
+from lastmile.reconciliation.v1 import ledger_pb2, paper_pb2, rate_card_pb2, run_pb2, statement_pb2
 from lastmile.streams.v1 import stream_pb2
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -49,6 +49,8 @@ from services.gateway.auth.store import ApiKey
 from services.gateway.live import endpoint as live
 from services.gateway.live.hub import Hub
 from services.gateway.live.openapi import with_live
+from services.gateway.papers.endpoint import SUFFIX, PaperEndpoint
+from services.gateway.papers.openapi import with_papers
 from services.gateway.rest import openapi, pages
 from services.gateway.rest.codec import GoogleJsonCodec
 from services.gateway.rest.comments import load_comments
@@ -67,7 +69,7 @@ ACCESS_SERVICE = access_pb2.DESCRIPTOR.services_by_name["AccessService"].full_na
 STREAM_SERVICE = stream_pb2.DESCRIPTOR.services_by_name["StreamService"].full_name
 _ASSIGNMENT = (city_pb2, merchant_pb2, partner_pb2, network_pb2, delivery_pb2, assignment_pb2)
 _NOTIFICATION = (alert_pb2, message_pb2, recipient_pb2, template_pb2, provider_pb2, sandbox_pb2, webhook_pb2)
-_RECONCILIATION = (ledger_pb2, rate_card_pb2, run_pb2, statement_pb2)
+_RECONCILIATION = (ledger_pb2, paper_pb2, rate_card_pb2, run_pb2, statement_pb2)
 _ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 # Routes below /v1/ that no annotation makes.
 _OWN_PATHS = frozenset({live.PATH, uploads.PATH})
@@ -134,6 +136,9 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
         upload = uploads.UploadEndpoint(
             upstreams[_names_of((statement_pb2,))[0]], credentials, limiter, GoogleJsonCodec(), settings.gateway_uploads
         )
+        papers = PaperEndpoint(
+            upstreams[_names_of((paper_pb2,))[0]], credentials, limiter, GoogleJsonCodec(), settings.gateway_papers
+        )
         timeout_s = settings.gateway_health_timeout_s
         checks, dispensable = health.checks_of(queries.check_any, channels, redis_store, timeout_s)
         routes: list[BaseRoute] = [
@@ -141,6 +146,7 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
             *pages.routes(_document(services), settings.assignment_target),
             Route(live.PATH, follow.answer, methods=_ALL_METHODS),
             Route(uploads.PATH, upload.answer, methods=_ALL_METHODS),
+            Route(f"/v1/{{path:path}}{SUFFIX}", papers.answer, methods=_ALL_METHODS),
             Route(NETWORK_PATH, webhooks.answer, methods=_ALL_METHODS),
             Route("/{path:path}", transcoder.answer, methods=_ALL_METHODS),
         ]
@@ -164,7 +170,7 @@ def _targets(settings: GatewaySettings) -> dict[str, str]:
 
 
 def _document(services: Sequence[ServiceDescriptor]) -> dict[str, Any]:
-    return with_upload(with_webhooks(with_live(openapi.build(services, load_comments()))))
+    return with_papers(with_upload(with_webhooks(with_live(openapi.build(services, load_comments())))))
 
 
 def _access_server(settings: GatewaySettings, verifier: TokenVerifier, servicer: AccessServicer) -> GrpcServer:
@@ -222,13 +228,17 @@ def _calls_first(transcoder: Transcoder, others: ASGIApp) -> ASGIApp:
     """Give calls to the transcoder as they come: it needs neither a router nor handlers of exceptions around it."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith("/v1/") and scope["path"] not in _OWN_PATHS:
+        if scope["type"] == "http" and scope["path"].startswith("/v1/") and not _is_own(scope["path"]):
             response = await transcoder.answer(Request(scope, receive))
             await response(scope, receive, send)
         else:
             await others(scope, receive, send)
 
     return app
+
+
+def _is_own(path: str) -> bool:
+    return path in _OWN_PATHS or path.endswith(SUFFIX)
 
 
 def _with_security_headers(app: ASGIApp) -> ASGIApp:

@@ -5,6 +5,8 @@ import asyncio
 from lastmile.reconciliation.v1 import (
     ledger_pb2,
     ledger_pb2_grpc,
+    paper_pb2,
+    paper_pb2_grpc,
     rate_card_pb2,
     rate_card_pb2_grpc,
     run_pb2,
@@ -22,6 +24,8 @@ from libs.postgres.querying import QueryServers, querying
 from libs.telemetry.metrics import serve_metrics
 from services.reconciliation.database import Database
 from services.reconciliation.ledger.servicer import LedgerServicer
+from services.reconciliation.papers.pool import RenderPool
+from services.reconciliation.papers.servicer import PaperServicer
 from services.reconciliation.rate_cards.servicer import RateCardServicer
 from services.reconciliation.runs.servicer import RunServicer
 from services.reconciliation.settings import ApiSettings
@@ -29,6 +33,7 @@ from services.reconciliation.statements.servicer import StatementServicer
 
 SERVICES = (
     ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"].full_name,
+    paper_pb2.DESCRIPTOR.services_by_name["PaperService"].full_name,
     rate_card_pb2.DESCRIPTOR.services_by_name["RateCardService"].full_name,
     run_pb2.DESCRIPTOR.services_by_name["RunService"].full_name,
     statement_pb2.DESCRIPTOR.services_by_name["StatementService"].full_name,
@@ -49,6 +54,7 @@ async def serve_api(settings: ApiSettings, stop: asyncio.Event) -> None:
             settings.reconciliation_clock,
             settings.reconciliation_replica,
         ) as queries,
+        RenderPool(settings.reconciliation_papers) as pool,
     ):
         server = GrpcServer(
             f"{settings.host}:{settings.reconciliation_port}",
@@ -61,6 +67,10 @@ async def serve_api(settings: ApiSettings, stop: asyncio.Event) -> None:
         ledger_pb2_grpc.add_LedgerServiceServicer_to_server(LedgerServicer(database), server.server)
         rate_card_pb2_grpc.add_RateCardServiceServicer_to_server(
             RateCardServicer(database, settings.rate_card_notice_s), server.server
+        )
+        paper_pb2_grpc.add_PaperServiceServicer_to_server(
+            PaperServicer(database, pool, settings.reconciliation_company, settings.reconciliation_papers),
+            server.server,
         )
         run_pb2_grpc.add_RunServiceServicer_to_server(
             RunServicer(database, settings.reconciliation_runs), server.server

@@ -7,17 +7,32 @@ ServiceError
 │   ├── AccountNotFoundError
 │   ├── DeliveryNotFoundError
 │   ├── DeliveryNotReconciledError
+│   ├── InvoiceNotFoundError
 │   ├── LineNotFoundError
 │   ├── RunNotFoundError
 │   ├── SourceNotFoundError       fix: make a mapping for it first
 │   └── StatementNotFoundError
 ├── AlreadyExistsError
 │   └── RateCardExistsError       fix: metadata names the version that begins then
-└── FailedPreconditionError
-    └── RateCardTooLateError      fix: metadata names the earliest moment
+├── FailedPreconditionError
+│   ├── MonthNotOverError         fix: metadata names the moment from which it can be invoiced
+│   ├── NothingToInvoiceError
+│   ├── RateCardTooLateError      fix: metadata names the earliest moment
+│   └── SupplierNotRegisteredError
+├── ResourceExhaustedError
+│   └── PapersTooManyError        retry later
+└── UnavailableError
+    └── PaperTooSlowError
 """
 
-from libs.grpc_server.errors import AlreadyExistsError, FailedPreconditionError, InvalidArgumentError, NotFoundError
+from libs.grpc_server.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    ResourceExhaustedError,
+    UnavailableError,
+)
 
 
 class DeliveryNotFoundError(NotFoundError):
@@ -78,3 +93,39 @@ class DeliveryNotReconciledError(NotFoundError):
     """Nothing is owed for a delivery of this id, and nothing was said to be paid."""
 
     reason = "DELIVERY_NOT_RECONCILED"
+
+
+class InvoiceNotFoundError(NotFoundError):
+    """There is no invoice of this id that the caller may see."""
+
+    reason = "INVOICE_NOT_FOUND"
+
+
+class SupplierNotRegisteredError(FailedPreconditionError):
+    """The company has no registration in the state, so it issues no invoices there."""
+
+    reason = "SUPPLIER_NOT_REGISTERED"
+
+
+class MonthNotOverError(FailedPreconditionError):
+    """Entries of the month may still be booked."""
+
+    reason = "MONTH_NOT_OVER"
+
+
+class NothingToInvoiceError(FailedPreconditionError):
+    """The ledger has no fee of the merchant's in the month and the state, or takes more back than it has."""
+
+    reason = "NOTHING_TO_INVOICE"
+
+
+class PapersTooManyError(ResourceExhaustedError):
+    """As many papers wait to be rendered as may."""
+
+    reason = "PAPERS_TOO_MANY"
+
+
+class PaperTooSlowError(UnavailableError):
+    """A paper took longer than any should, and was given up."""
+
+    reason = "PAPER_TOO_SLOW"

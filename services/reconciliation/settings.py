@@ -9,6 +9,8 @@ from libs.grpc_server.server import ServerLimits
 from libs.postgres.log_clock import ClockLimits
 from libs.postgres.pool import PoolLimits
 from libs.postgres.replica import ReplicaLimits
+from services.reconciliation.papers.company import Company
+from services.reconciliation.papers.limits import PaperLimits
 from services.reconciliation.runs.limits import RunLimits
 from services.reconciliation.statements.limits import IntakeLimits
 
@@ -38,6 +40,8 @@ class ApiSettings(BaseSettings):
     reconciliation_primary_pool: PoolLimits = Field(PoolLimits(connections_max=5), description="Pool for commands")
     reconciliation_runs: RunLimits = Field(RunLimits(), description="By what runs are opened")
     reconciliation_intake: IntakeLimits = Field(IntakeLimits(), description="Limits of files that are uploaded")
+    reconciliation_papers: PaperLimits = Field(PaperLimits(), description="Limits of papers that are rendered")
+    reconciliation_company: Company = Field(Company(), description="Who supplies, as JSON: by whom invoices are issued")
     reconciliation_query_pool: PoolLimits = Field(
         PoolLimits(connections_min=0, connections_max=5), description="Pool for queries"
     )

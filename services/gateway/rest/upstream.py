@@ -41,6 +41,12 @@ class Upstream:
         self._turn = (self._turn + 1) % len(channels)
         return channels[self._turn].stream_unary(rpc, None, None)
 
+    def streamed_call(self, rpc: str) -> grpc.aio.UnaryStreamMultiCallable[bytes, bytes]:
+        """Return a call whose answers are a stream of serialized messages, on the next channel."""
+        channels = self._channels[False]
+        self._turn = (self._turn + 1) % len(channels)
+        return channels[self._turn].unary_stream(rpc, None, None)
+
     async def close(self) -> None:
         """Close the channels."""
         await asyncio.gather(*(channel.close(None) for channels in self._channels.values() for channel in channels))

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,13 @@ from typing import Any
 import asyncpg
 import grpc
 import pytest
-from lastmile.reconciliation.v1 import ledger_pb2_grpc, rate_card_pb2_grpc, run_pb2_grpc, statement_pb2_grpc
+from lastmile.reconciliation.v1 import (
+    ledger_pb2_grpc,
+    paper_pb2_grpc,
+    rate_card_pb2_grpc,
+    run_pb2_grpc,
+    statement_pb2_grpc,
+)
 
 from libs.embedded.stack import EmbeddedServers, free_ports
 from libs.grpc_server.identity import Principal, Role, TokenSigner
@@ -33,6 +40,7 @@ class LedgerApi:
     def __init__(self, target: str, channel: grpc.aio.Channel, signer: TokenSigner) -> None:
         self.target = target
         self.ledger = ledger_pb2_grpc.LedgerServiceStub(channel)
+        self.papers = paper_pb2_grpc.PaperServiceStub(channel)
         self.rate_cards = rate_card_pb2_grpc.RateCardServiceStub(channel)
         self.runs = run_pb2_grpc.RunServiceStub(channel)
         self.statements = statement_pb2_grpc.StatementServiceStub(channel)
@@ -94,9 +102,10 @@ async def priced(owner: asyncpg.Connection, city_code: str) -> RateCard:
     return await add_card(owner, city_code)
 
 
-@pytest.fixture(scope="module")
-async def api(embedded_servers: EmbeddedServers) -> AsyncIterator[LedgerApi]:
-    servers, known = embedded_servers, embedded_servers.service_environment
+@asynccontextmanager
+async def serving(servers: EmbeddedServers, **changes: Any) -> AsyncIterator[LedgerApi]:
+    """The api as a process would run it, with some settings of a test's own."""
+    known = servers.service_environment
     settings = ApiSettings(
         reconciliation_port=free_ports(1)[0],
         reconciliation_dsn=servers.dsn("reconciliation_api"),
@@ -104,13 +113,20 @@ async def api(embedded_servers: EmbeddedServers) -> AsyncIterator[LedgerApi]:
         reconciliation_fallback_dsn=servers.dsn("reconciliation_fallback"),
         reconciliation_replica=ReplicaLimits(replay_wait_ms_max=5_000),
         token_public_key_file=Path(known["LASTMILE_TOKEN_PUBLIC_KEY_FILE"]),
+        **changes,
     )
     stop = asyncio.Event()
-    serving = asyncio.create_task(serve_api(settings, stop))
+    served = asyncio.create_task(serve_api(settings, stop))
     signer = TokenSigner(Path(known["LASTMILE_TOKEN_PRIVATE_KEY_FILE"]), timedelta(hours=1))
     target = f"{settings.host}:{settings.reconciliation_port}"
     async with grpc.aio.insecure_channel(target) as channel:
         await asyncio.wait_for(channel.channel_ready(), 20)
         yield LedgerApi(target, channel, signer)
     stop.set()
-    await serving
+    await served
+
+
+@pytest.fixture(scope="module")
+async def api(embedded_servers: EmbeddedServers) -> AsyncIterator[LedgerApi]:
+    async with serving(embedded_servers) as made:
+        yield made

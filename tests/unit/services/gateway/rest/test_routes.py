@@ -41,7 +41,8 @@ def test_every_rpc_but_the_streaming_ones_has_a_route_and_no_two_share_one() -> 
     routed = {route.rpc for route in ROUTES}
     for descriptor in service_descriptors():
         for method in descriptor.methods:
-            assert f"/{descriptor.full_name}/{method.name}" in routed or method.client_streaming, method.full_name
+            streams = method.client_streaming or method.server_streaming
+            assert f"/{descriptor.full_name}/{method.name}" in routed or streams, method.full_name
     shapes = Counter((route.verb, VARIABLE.sub("{}", route.template)) for route in ROUTES)
     assert shapes.most_common(1)[0][1] == 1
 

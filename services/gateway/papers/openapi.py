@@ -1,0 +1,50 @@
+"""The routes in the OpenAPI document: they come from no annotation, because their answers are files and no messages."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.gateway.papers.endpoint import INVOICE_PATH, LABELS_PATH, MEDIA_TYPE
+
+_LABELS = """Renders shipping labels of 4 by 6 inches, a page each, in the order of the body.
+
+Code 128 is the reference, the QR code the delivery's id. The same labels are the same bytes. Nothing of them is kept.
+
+For: merchants, ops."""
+_INVOICE = """Returns an invoice as it was issued: always the same bytes.
+
+For: merchants, ops."""
+_PROBLEMS = (400, 401, 403, 404, 405, 408, 413, 415, 429, 503)
+
+
+def with_papers(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the document with the routes."""
+    known = document["components"]["responses"]
+    pdf = {"description": "The paper.", "content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
+    problems = {
+        str(status): {"$ref": f"#/components/responses/Problem{status}"}
+        for status in _PROBLEMS
+        if f"Problem{status}" in known
+    }
+    labels = {
+        "operationId": "PaperService_RenderLabels",
+        "tags": ["PaperService"],
+        "summary": "Renders shipping labels",
+        "description": _LABELS,
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/LabelSheetInput"}}},
+        },
+        "responses": {"200": pdf, **problems},
+    }
+    invoice = {
+        "operationId": "PaperService_RenderInvoice",
+        "tags": ["PaperService"],
+        "summary": "Returns an invoice as a PDF",
+        "description": _INVOICE,
+        "parameters": [
+            {"name": "invoiceId", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+        ],
+        "responses": {"200": pdf, "304": {"description": "The caller has it."}, **problems},
+    }
+    paths = {LABELS_PATH: {"post": labels}, INVOICE_PATH: {"get": invoice}}
+    return {**document, "paths": {**document["paths"], **paths}}
