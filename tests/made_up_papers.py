@@ -82,7 +82,7 @@ INVOICE = Invoice(
     lines=(
         InvoiceLine("Local delivery, BLR", 12_480, 5_84_321_75, 1_800, 1_05_177_91),
         InvoiceLine("Local delivery, MYS", 1_204, 48_125_00, 1_800, 8_662_50),
-        InvoiceLine("Local delivery undone, BLR", 12, -561_84, 1_800, -101_13),
+        InvoiceLine("Local delivery taken back, BLR", 12, -561_84, 1_800, -101_13),
     ),
 )
 STATEMENT = PartnerStatement(
@@ -167,3 +167,26 @@ def made_up_invoice(seed: int) -> Invoice:
     )
     buyer = replace(BUYER, legal_name=f"Merchant {seed} Private Limited")
     return replace(INVOICE, number=f"KA/26-27/{seed:06d}", recipient=buyer, lines=lines)
+
+
+def label_body(label: Label) -> dict[str, object]:
+    """Return a label as it is asked for over REST."""
+
+    def address(one: Address) -> dict[str, str]:
+        return {
+            "name": one.name, "address": one.address, "city": one.city, "pincode": one.pincode, "phone": one.phone
+        }  # fmt: skip
+
+    return {
+        "deliveryId": str(label.delivery_id),
+        "reference": label.reference,
+        "merchantName": label.merchant_name,
+        "sender": address(label.sender),
+        "recipient": address(label.recipient),
+        "cityCode": label.city_code,
+        "weightG": label.weight_g,
+        "cashPaise": label.cash_paise,
+        "dispatchedOn": label.dispatched_on.isoformat(),
+        "routeCode": label.route_code,
+        "service": label.service,
+    }

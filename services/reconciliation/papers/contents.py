@@ -37,7 +37,6 @@ def invoice_content(invoice: Invoice) -> dict[str, Any]:
         "sac": invoice.sac,
         "tax_names": [str(kind) for kind, _ in invoice.taxes],
         "lines": [_invoice_line(invoice, line) for line in invoice.lines],
-        "deliveries": count(sum(line.deliveries_count for line in invoice.lines)),
         "taxable": rupees(invoice.taxable_paise),
         "taxes": [rupees(paise) for _, paise in invoice.taxes],
         "before_rounding": rupees(invoice.taxable_paise + invoice.tax_paise),

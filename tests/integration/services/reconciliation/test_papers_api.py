@@ -12,6 +12,7 @@ from uuid import UUID
 import asyncpg
 import grpc
 import pytest
+from google.protobuf import json_format
 from lastmile.reconciliation.v1 import paper_pb2 as pb
 
 from libs.embedded.stack import EmbeddedServers
@@ -33,7 +34,7 @@ from tests.integration.services.reconciliation.conftest import OPS, LedgerApi, a
 from tests.integration.services.reconciliation.test_api import reason_of
 from tests.invariants import FILES
 from tests.ledger import ORDER, trip
-from tests.made_up_papers import HARD_LABEL, LABEL, SUPPLIER, made_up_label, made_up_sheet
+from tests.made_up_papers import HARD_LABEL, LABEL, SUPPLIER, label_body, made_up_label, made_up_sheet
 
 BENGALURU, MYSURU, MUMBAI = "PAPERSBLR", "PAPERSMYS", "PAPERSBOM"
 COMPANY = Company(
@@ -69,29 +70,9 @@ class Sent:
         return b"".join(self.pieces)
 
 
-def label_to(label: Any) -> pb.Label:
-    """A label as it is asked for."""
-
-    def address(one: Any) -> pb.LabelAddress:
-        return pb.LabelAddress(name=one.name, address=one.address, city=one.city, pincode=one.pincode, phone=one.phone)
-
-    return pb.Label(
-        delivery_id=str(label.delivery_id),
-        reference=label.reference,
-        merchant_name=label.merchant_name,
-        sender=address(label.sender),
-        recipient=address(label.recipient),
-        city_code=label.city_code,
-        weight_g=label.weight_g,
-        cash_paise=label.cash_paise,
-        dispatched_on=label.dispatched_on.isoformat(),
-        route_code=label.route_code,
-        service=label.service,
-    )
-
-
 def sheet_to(*labels: Any) -> pb.PaperRequest:
-    return pb.PaperRequest(labels=pb.LabelSheet(labels=map(label_to, labels)))
+    sheet = json_format.ParseDict({"labels": [label_body(label) for label in labels]}, pb.LabelSheet())
+    return pb.PaperRequest(labels=sheet)
 
 
 async def rendered(api: LedgerApi, *papers: pb.PaperRequest, principal: Principal = OPS) -> list[Sent]:
