@@ -15,7 +15,7 @@ settings.load_profile("lastmile")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run last what needs the whole platform: it takes a third of a processor also while nobody asks it anything."""
+    """Run last what needs the whole platform: it takes some of a processor also while nobody asks it anything."""
     items.sort(key=lambda item: "running_stack" in getattr(item, "fixturenames", ()))
 
 

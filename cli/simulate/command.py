@@ -17,18 +17,22 @@ from typer.core import TyperGroup
 from cli.imports.plan import ImportFileError
 from cli.simulate.checker import Checker, OutputsError
 from cli.simulate.convert import Converted, convert_lade, convert_rappi, thin_out
+from cli.simulate.floor import floor_measures
 from cli.simulate.outputs import COPY, delivered_by, shared_measures, summarize, write_outputs
 from cli.simulate.policies import PolicyName, simulate
 from cli.simulate.scenario import ScenarioError, read_scenario
 from services.assignment.matching.horizon.day import Floats
 
 RUN = "run"
+FLOOR = "nobody below"
 ROWS = {
     "undelivered": "undelivered",
     "click_to_door_mean_min": "click to door, mean min",
     "click_to_door_p50_min": "click to door, p50 min",
     "click_to_door_p90_min": "click to door, p90 min",
     "lateness_mean_min": "lateness, mean min",
+    "every_order_click_to_door_mean_min": "click to door, lost orders at the limit, mean min",
+    "every_order_lateness_mean_min": "lateness, lost orders at the limit, mean min",
     "shared_click_to_door_mean_min": "click to door where all deliver, mean min",
     "shared_lateness_mean_min": "lateness where all deliver, mean min",
     "ready_to_pickup_mean_min": "ready to pickup, mean min",
@@ -138,7 +142,7 @@ def compare(
     seed: Annotated[int, typer.Option(min=0, help="Which partners --keep-partners keeps.")] = 1,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Run every policy over a scenario and print how they compare; nothing is written."""
+    """Run every policy over a scenario and print how they compare, with what no policy can pass; nothing is written."""
     summaries: dict[str, dict[str, Any]] = {}
     drops: list[Floats] = []
     with _complaints():
@@ -154,6 +158,7 @@ def compare(
             drops.append(delivered_by(world))
     for summary, shared in zip(summaries.values(), shared_measures(scenario.day, drops), strict=True):
         summary.update(shared)
+    summaries[FLOOR] = floor_measures(scenario.day)
     if as_json:
         typer.echo(json.dumps(summaries, indent=2))
     else:
@@ -235,7 +240,7 @@ def _table(summaries: dict[str, dict[str, Any]]) -> None:
     for key, title in ROWS.items():
         if not any(key in summary for summary in summaries.values()):
             continue
-        table.add_row(title, *(_shown(key, summary[key]) for summary in summaries.values()))
+        table.add_row(title, *(_shown(key, summary[key]) if key in summary else "" for summary in summaries.values()))
     Console().print(table)
 
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from cli.simulate.checker import Checker
+from cli.simulate.checker import SLACK_MIN, Checker
 from cli.simulate.convert import convert_lade, convert_rappi, thin_out
+from cli.simulate.floor import floor_measures, soonest_drops
 from cli.simulate.outputs import delivered_by, shared_measures, write_outputs
 from cli.simulate.picture import PNG, SVG, draw
 from cli.simulate.policies import PolicyName, simulate
@@ -43,8 +44,8 @@ PICTURES = {
     ("rappi 4, a tenth", PolicyName.PLAIN): "rappi-4-tenth-plain",
 }
 HEADER = (
-    "scenario", "policy", "undelivered", "click to door", "p90", "lateness", "where all deliver: click to door",
-    "lateness ", "ready to pickup", "orders a visit", "km", "CPU s",
+    "scenario", "policy", "undelivered", "click to door", "p90", "lateness", "every order: click to door", "lateness ",
+    "where all deliver: click to door", "lateness  ", "ready to pickup", "orders a visit", "km", "CPU s",
 )  # fmt: skip
 
 
@@ -100,7 +101,7 @@ def _write_share(write: Callable[[Path], Any], share: float, folder: Path) -> No
 
 
 def run(name: str, write: Callable[[Path], Any], policy: PolicyName, pictures: Path) -> Run:
-    """Simulate, write, check, and draw where a picture is wanted."""
+    """Simulate, write, check, and draw where a picture is wanted; nobody may have passed what nobody can pass."""
     with TemporaryDirectory() as folder:
         source, out = Path(folder, "in"), Path(folder, "out")
         write(source)
@@ -114,7 +115,10 @@ def run(name: str, write: Callable[[Path], Any], policy: PolicyName, pictures: P
             draw(out, scenario, world, f"{name}, {policy}: {summary['delivered']} of {summary['orders']} delivered")
             for file in (PNG, SVG):
                 shutil.copyfile(out / file, (pictures / picture).with_suffix(Path(file).suffix))
-        return Run(name, policy, summary, Checker(out).findings, cpu_s, scenario.day, delivered_by(world))
+        findings, drops = Checker(out).findings, delivered_by(world)
+        if (drops < soonest_drops(scenario.day) - SLACK_MIN).any():
+            findings.append("an order was dropped before anyone could have dropped it")
+        return Run(name, policy, summary, findings, cpu_s, scenario.day, drops)
 
 
 def table_of(scenarios: list[list[Run]]) -> str:
@@ -128,11 +132,20 @@ def table_of(scenarios: list[list[Run]]) -> str:
                 f"{one.scenario}: {found['partners']:,} partners" if one is runs[0] else "", one.policy,
                 f"{found['undelivered']:,} of {found['orders']:,}", f"{found['click_to_door_mean_min']:.2f}",
                 f"{found['click_to_door_p90_min']:.1f}", f"{found['lateness_mean_min']:.3f}",
+                f"{found['every_order_click_to_door_mean_min']:.2f}",
+                f"{found['every_order_lateness_mean_min']:.3f}",
                 f"{common['shared_click_to_door_mean_min']:.2f}", f"{common['shared_lateness_mean_min']:.3f}",
                 f"{found['ready_to_pickup_mean_min']:.2f}", f"{found['bundle_size_mean']:.2f}",
                 f"{found['distance_m'] / 1000:,.0f}", f"{one.cpu_s:.1f}",
             )  # fmt: skip
             lines.append(f"| {' | '.join(cells)} |")
+        floor = floor_measures(runs[0].day)
+        cells = (
+            "", "nobody below", f"{floor['undelivered']:,}", f"{floor['click_to_door_mean_min']:.2f}", "",
+            f"{floor['lateness_mean_min']:.3f}", f"{floor['every_order_click_to_door_mean_min']:.2f}",
+            f"{floor['every_order_lateness_mean_min']:.3f}", *[""] * (len(HEADER) - 8),
+        )  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -145,6 +158,14 @@ def worse(runs: list[Run]) -> list[str]:
         for one in runs
         if shipped.summary[measure] > one.summary[measure]
     ]
+
+
+def above_floor(runs: list[Run]) -> str:
+    """Return how far the shipped policy is above what nobody can pass, in the three measures."""
+    (shipped,) = (one.summary for one in runs if one.policy == PolicyName.SHIPPED)
+    floor = floor_measures(runs[0].day)
+    lost, door, late = (shipped[measure] - floor[measure] for measure in MEASURES)
+    return f"{runs[0].scenario}: {lost} orders, {door:.3f} and {late:.3f} min"
 
 
 def renew(text: str, parts: dict[str, str]) -> str:
@@ -177,7 +198,11 @@ def main() -> int:
             done = [[one.result() for one in runs] for runs in scenarios]
             behind = [line for runs in done for line in worse(runs)]
             verdict = "\n".join(f"- {line}" for line in behind) or "- nowhere"
-            part = f"{table_of(done)}\n\nWhere the shipped policy is behind, over what each delivered:\n\n{verdict}"
+            floors = "\n".join(f"- {above_floor(runs)}" for runs in done)
+            part = (
+                f"{table_of(done)}\n\nWhere the shipped policy is behind, over what each delivered:\n\n{verdict}"
+                f"\n\nHow far it is above what nobody can pass (undelivered, click to door, lateness):\n\n{floors}"
+            )
             PAGE.write_text(renew(PAGE.read_text(encoding="utf-8"), {table: part}), encoding="utf-8")
             found = [f"{one.scenario}, {one.policy}: {line}" for runs in done for one in runs for line in one.findings]
             count = sum(map(len, done))

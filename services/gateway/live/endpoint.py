@@ -22,8 +22,9 @@ from services.gateway.live.hub import Hub
 from services.gateway.live.limits import LiveLimits
 from services.gateway.live.position import Position
 from services.gateway.live.response import EventStreamResponse
-from services.gateway.rest.callers import authenticate, request_id_of, secret_of
-from services.gateway.rest.problems import Problem, ProblemError, detail_of, refuse, response_of
+from services.gateway.rest.answering import answered, name_rpc
+from services.gateway.rest.callers import authenticate, secret_of
+from services.gateway.rest.problems import Problem, ProblemError, detail_of, refuse
 
 log = logging.getLogger("access")
 
@@ -71,15 +72,9 @@ class LiveEndpoint:
                 feed.close(End.STOPPING)
 
     async def answer(self, request: Request) -> Response:
-        """Open a stream; whatever is wrong with the request is a problem."""
-        request_id = request_id_of(request)
-        try:
-            response = await self._open_stream(request, request_id)
-        except ProblemError as error:
-            response = response_of(error.problem, request_id, request.url.path)
-        response.headers["X-Request-Id"] = request_id
-        log.info("request", extra={"request_id": request_id, "rpc": "live", "status": response.status_code})
-        return response
+        """Open a stream; whatever goes wrong is a problem, never an exception."""
+        name_rpc(request, "live")
+        return await answered(request, lambda request_id: self._open_stream(request, request_id))
 
     async def _open_stream(self, request: Request, request_id: str) -> Response:
         if request.method != "GET":

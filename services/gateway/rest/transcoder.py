@@ -1,21 +1,16 @@
 """REST to gRPC: finds the route, makes the request, calls the service, and renders the answer or the problem."""
 
 import asyncio
-import logging
 import re
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from http import HTTPStatus
 
-import grpc
 from google.protobuf import message_factory
 from google.protobuf.message import Message
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
-from libs.cache.entries import CACHE
 from libs.cache.reuse import Reuse
 from libs.grpc_server.access import method_access
 from libs.ids import new_id_text
@@ -23,7 +18,8 @@ from libs.postgres.log_position import number_of
 from services.gateway.auth.credentials import Caller, Credentials
 from services.gateway.auth.rate_limits import RateLimiter
 from services.gateway.rest import conditional
-from services.gateway.rest.callers import authenticate, request_id_of
+from services.gateway.rest.answering import answered, name_rpc
+from services.gateway.rest.callers import authenticate
 from services.gateway.rest.codec import JsonCodec
 from services.gateway.rest.hot_answers import HotAnswers, Question
 from services.gateway.rest.limits import RestLimits
@@ -36,12 +32,10 @@ from services.gateway.rest.metadata import (
     reusable_of,
     text_of,
 )
-from services.gateway.rest.problems import Problem, ProblemError, problem_of, refuse, response_of
+from services.gateway.rest.problems import Problem, refuse, response_of
 from services.gateway.rest.requests import BodyMemory, message_of, read_body
 from services.gateway.rest.routes import Route
 from services.gateway.rest.upstream import Upstream
-
-log = logging.getLogger("access")
 
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,10}")
 
@@ -74,30 +68,11 @@ class Transcoder:
 
     async def answer(self, request: Request) -> Response:
         """Answer a request; whatever goes wrong is a problem, never an exception."""
-        started_s = time.perf_counter()
-        request_id = request_id_of(request)
-        route_name = "none"
-        try:
-            route, path_values, anonymous = self._find(request)
-            route_name = route.rpc
-            response = await self._answer(request, route, path_values, anonymous, request_id)
-        except ProblemError as error:
-            response = response_of(error.problem, request_id, request.url.path)
-        except ClientDisconnect:
-            response = Response(status_code=499)
-        except Exception:
-            log.exception("request failed", extra={"request_id": request_id, "rpc": route_name})
-            problem = Problem(500, "INTERNAL", f"internal error; quote request id {request_id}")
-            response = response_of(problem, request_id, request.url.path)
-        response.headers["X-Request-Id"] = request_id
-        fields = {"request_id": request_id, "rpc": route_name, "status": response.status_code}
-        elapsed_ms = round((time.perf_counter() - started_s) * 1000, 1)
-        log.log(_log_level(response), "request", extra={**fields, "elapsed_ms": elapsed_ms})
-        return response
+        return await answered(request, lambda request_id: self._answer(request, request_id))
 
-    async def _answer(
-        self, request: Request, route: Route, path_values: Sequence[str], anonymous: bool, request_id: str
-    ) -> Response:
+    async def _answer(self, request: Request, request_id: str) -> Response:
+        route, path_values, anonymous = self._find(request)
+        name_rpc(request, route.rpc)
         caller = await authenticate(request, anonymous, self._credentials, self._rate_limiter)
         limit_headers = await self._rate_limiter.admit(caller.rate_key)
         metadata = metadata_of(request, request_id, caller)
@@ -138,10 +113,7 @@ class Transcoder:
             call = upstream.call(route.rpc, is_read=is_read)(
                 message.SerializeToString(), timeout=timeout_s, metadata=metadata
             )
-            try:
-                raw = await call
-            except grpc.aio.AioRpcError as error:
-                raise ProblemError(_problem_with_age(error)) from None
+            raw = await call
             trailing = text_of(await call.trailing_metadata())
         answer = message_factory.GetMessageClass(route.method.output_type).FromString(raw)
         return self._codec.render(answer), trailing
@@ -199,20 +171,6 @@ def _question_of(request: Request, caller: Caller) -> Question | None:
 def _wanted(request: Request) -> int:
     token = request.headers.get(CONSISTENCY_TOKEN)
     return number_of(token) if token else 0
-
-
-def _log_level(response: Response) -> int:
-    """Dashboards look hundreds of times a second: that a cache had their answer is no news."""
-    is_routine = response.headers.get("lastmile-source") == CACHE and response.status_code < HTTPStatus.BAD_REQUEST
-    return logging.DEBUG if is_routine else logging.INFO
-
-
-def _problem_with_age(error: grpc.aio.AioRpcError) -> Problem:
-    """Return a service's error; that there is no such thing is an answer, and has an age as any other."""
-    problem = problem_of(error)
-    if error.code() is not grpc.StatusCode.NOT_FOUND:
-        return problem
-    return replace(problem, headers=problem.headers | headers_of(text_of(error.trailing_metadata())))
 
 
 def _refuse_encoded(request: Request) -> None:

@@ -5,24 +5,21 @@ gRPC, or into the drop folder.
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 
-import grpc
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from services.gateway.auth.credentials import Credentials
 from services.gateway.auth.rate_limits import RateLimiter
-from services.gateway.rest.callers import authenticate, request_id_of
+from services.gateway.rest.answering import answered, name_rpc
+from services.gateway.rest.callers import authenticate
 from services.gateway.rest.codec import JsonCodec
 from services.gateway.rest.metadata import headers_of, metadata_of
-from services.gateway.rest.problems import Problem, ProblemError, problem_of, refuse, response_of
+from services.gateway.rest.problems import ProblemError, refuse
 from services.gateway.rest.upstream import Upstream
 from services.gateway.uploads.client import RPC, upload_statement
-
-log = logging.getLogger("access")
 
 PATH = "/v1/statements:upload"
 _PARAMETERS = ("sourceCode", "fileName")
@@ -58,22 +55,8 @@ class UploadEndpoint:
 
     async def answer(self, request: Request) -> Response:
         """Answer an upload; whatever goes wrong is a problem, never an exception."""
-        request_id = request_id_of(request)
-        try:
-            response = await self._answer(request, request_id)
-        except ProblemError as error:
-            response = response_of(error.problem, request_id, request.url.path)
-        except grpc.aio.AioRpcError as error:
-            response = response_of(problem_of(error), request_id, request.url.path)
-        except ClientDisconnect:
-            response = Response(status_code=499)
-        except Exception:
-            log.exception("upload failed", extra={"request_id": request_id})
-            problem = Problem(500, "INTERNAL", f"internal error; quote request id {request_id}")
-            response = response_of(problem, request_id, request.url.path)
-        response.headers["X-Request-Id"] = request_id
-        log.info("request", extra={"request_id": request_id, "rpc": RPC, "status": response.status_code})
-        return response
+        name_rpc(request, RPC)
+        return await answered(request, lambda request_id: self._answer(request, request_id))
 
     async def _answer(self, request: Request, request_id: str) -> Response:
         if request.method != "POST":

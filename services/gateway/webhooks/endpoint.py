@@ -5,21 +5,17 @@
 
 import asyncio
 import json
-import logging
 
-import grpc
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from services.gateway.auth.rate_limits import RateLimiter
-from services.gateway.rest.callers import request_id_of
-from services.gateway.rest.problems import Problem, ProblemError, problem_of, refuse, response_of
+from services.gateway.rest.answering import answered, name_rpc
+from services.gateway.rest.problems import refuse
 from services.gateway.rest.requests import read_body
 from services.gateway.rest.upstream import Upstream
 from services.gateway.webhooks.client import TOO_EARLY, receive_network_webhook
-
-log = logging.getLogger("access")
 
 NETWORK_PATH = "/webhooks/partner-networks/{code}"
 _ROUTE = "ReceiveNetworkWebhook"
@@ -45,22 +41,8 @@ class WebhookEndpoint:
 
     async def answer(self, request: Request) -> Response:
         """Answer a webhook of a partner network; whatever goes wrong is a problem, never an exception."""
-        request_id = request_id_of(request)
-        try:
-            response = await self._answer(request, request_id)
-        except ProblemError as error:
-            response = response_of(error.problem, request_id, request.url.path)
-        except grpc.aio.AioRpcError as error:
-            response = response_of(problem_of(error), request_id, request.url.path)
-        except ClientDisconnect:
-            response = Response(status_code=499)
-        except Exception:
-            log.exception("webhook failed", extra={"request_id": request_id})
-            problem = Problem(500, "INTERNAL", f"internal error; quote request id {request_id}")
-            response = response_of(problem, request_id, request.url.path)
-        response.headers["X-Request-Id"] = request_id
-        log.info("request", extra={"request_id": request_id, "rpc": _ROUTE, "status": response.status_code})
-        return response
+        name_rpc(request, _ROUTE)
+        return await answered(request, lambda request_id: self._answer(request, request_id))
 
     async def _answer(self, request: Request, request_id: str) -> Response:
         if request.method != "POST":

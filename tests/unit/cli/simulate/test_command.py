@@ -63,7 +63,10 @@ def test_every_policy_is_compared(folder: Path) -> None:
     code, said, _ = lastmile("compare", folder, "--keep-partners", "0.5", "--json")
     assert code == 0
     found = json.loads(said)
+    floor = found.pop("nobody below")
     assert set(found) == {"greedy", "plain", "shipped"}
+    for measure in ("undelivered", "every_order_click_to_door_mean_min", "every_order_lateness_mean_min"):
+        assert floor[measure] <= min(one[measure] for one in found.values())
     assert len({one["shared_orders"] for one in found.values()}) == 1
     assert found["shipped"]["shared_orders"] <= found["shipped"]["delivered"]
 
