@@ -117,6 +117,19 @@ class Gateway:
         response = await self._patiently(self._asked, verb, path, json=body)
         return response.content
 
+    async def download(self, path: str, file: Path, **query: Any) -> int:
+        """Write an answer's bytes into a file as they come; return how many there were."""
+        headers = {"Consistency-Token": self._token} if self._token else {}
+        try:
+            async with self._http.stream("GET", path, params=query, headers=headers) as response:
+                if response.status_code != httpx.codes.OK:
+                    await response.aread()
+                    raise RefusedError(response.status_code, problem_of(response))
+                with file.open("wb") as opened:
+                    return sum([opened.write(piece) async for piece in response.aiter_bytes()])
+        except httpx.TransportError as error:
+            raise self._unanswered(error) from None
+
     async def delete(self, path: str) -> dict[str, Any]:
         """Return the answer to a command that removes something."""
         return await self._answer("DELETE", path, headers={"Idempotency-Key": str(uuid.uuid4())})

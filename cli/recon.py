@@ -9,10 +9,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from cli import settle
 from cli.gateway import Gateway, GatewayError
-from cli.shown import console, table, with_gateway
+from cli.shown import console, rupees, table, with_gateway
 
 app = typer.Typer(help="What is owed against what was paid: statements, runs, discrepancies.", no_args_is_help=True)
+app.add_typer(settle.app, name="settle")
 
 STATES = ("collect", "normalize", "match_exact", "match_by_rule", "classify", "post", "done")
 LOOK_EVERY_S = 0.2
@@ -133,12 +135,12 @@ def _show_delivery(found: dict[str, Any]) -> None:
     for leg in found.get("legs", []):
         undone = f", undone by entry {leg['reversalEntryId']}" if leg.get("reversalEntryId") else ""
         typer.echo(
-            f"owed   {leg['leg']:<7} {_rupees(leg['paise'])} to {leg['payee']} since {leg['confirmedAt'][:19]}, "
+            f"owed   {leg['leg']:<7} {rupees(leg['paise'])} to {leg['payee']} since {leg['confirmedAt'][:19]}, "
             f"entry {leg['entryId']}{undone}"
         )
     for line in found.get("lines", []):
         typer.echo(
-            f"paid   {line['leg']:<7} {_rupees(line['paise'])} to {line['payee']} at {line['paidAt'][:19]}, "
+            f"paid   {line['leg']:<7} {rupees(line['paise'])} to {line['payee']} at {line['paidAt'][:19]}, "
             f"line {line['line']} of {line['statementId']}, reference {line.get('reference') or '-'}"
         )
     for result in found.get("results", []):
@@ -148,11 +150,6 @@ def _show_delivery(found: dict[str, Any]) -> None:
         typer.echo(f"differs {one['class']} in run {one['runNo']}{settled}: {_evidence(one['evidenceJson'])}")
     if not found.get("results") and not found.get("discrepancies"):
         typer.echo("open: no run has settled it yet")
-
-
-def _rupees(paise: Any) -> str:
-    rupees, rest = divmod(int(paise), 100)
-    return f"{rupees:,}.{rest:02}"
 
 
 def _evidence(text: str) -> str:

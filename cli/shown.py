@@ -38,3 +38,10 @@ def table(*columns: str) -> Table:
     for column in columns:
         made.add_column(column, overflow="fold")
     return made
+
+
+def rupees(paise: object) -> str:
+    """Return paise, as the gateway spells them, as rupees with two digits."""
+    amount = int(str(paise))
+    whole, rest = divmod(abs(amount), 100)
+    return f"{'-' if amount < 0 else ''}{whole:,}.{rest:02}"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from lastmile.assignment.v1 import assignment_pb2, delivery_pb2, partner_pb2
-from lastmile.common.v1 import geo_pb2, money_pb2, parcel_pb2
+from lastmile.common.v1 import geo_pb2, money_pb2, parcel_pb2, time_pb2
 from lastmile.events.v1 import event_pb2
 
 from libs.ids import new_id, new_id_text
@@ -24,11 +24,18 @@ DISTANCE_M = 5_185
 class Told:
     """One delivery with a merchant and a partner of its own, and the events that tell of it."""
 
-    def __init__(self, city_code: str, states: tuple[str, ...] = STORY, partner_id: UUID | None = None) -> None:
-        self.delivery_id, self.merchant_id = new_id(), new_id()
+    def __init__(
+        self,
+        city_code: str,
+        states: tuple[str, ...] = STORY,
+        partner_id: UUID | None = None,
+        merchant_id: UUID | None = None,
+        cash_paise: int = 49_900,
+    ) -> None:
+        self.delivery_id, self.merchant_id = new_id(), merchant_id or new_id()
         self.partner_id = partner_id or new_id()
         self.city_code = city_code
-        order = Order(self.merchant_id, city_code, DISTANCE_M, 1_250, 49_900, EVENING - timedelta(minutes=40),
+        order = Order(self.merchant_id, city_code, DISTANCE_M, 1_250, cash_paise, EVENING - timedelta(minutes=40),
                       EVENING + timedelta(minutes=10))  # fmt: skip
         self.changes = changes_of(states, self.delivery_id, self.partner_id, order)
         self.events = [self.event_of(change) for change in self.changes]
@@ -70,10 +77,18 @@ class Told:
 def partner_event(version: PartnerVersion) -> Event:
     """The event of a partner's version."""
     profile = partner_pb2.PartnerProfile(
-        vehicle=parcel_pb2.Vehicle.Value(f"VEHICLE_{version.vehicle.upper()}"), network_code=version.network_code
+        vehicle=parcel_pb2.Vehicle.Value(f"VEHICLE_{version.vehicle.upper()}"),
+        network_code=version.network_code,
+        city_code=version.city_code,
     )
+    online = partner_pb2.AVAILABILITY_ONLINE if version.is_online else partner_pb2.AVAILABILITY_OFFLINE
     partner = partner_pb2.Partner(
-        id=str(version.partner_id), profile=profile, version=version.version, updated_at=timestamp(version.changed_at)
+        id=str(version.partner_id),
+        profile=profile,
+        version=version.version,
+        updated_at=timestamp(version.changed_at),
+        availability=online,
+        shift_slots=[time_pb2.TimeWindow(start=timestamp(start), end=timestamp(end)) for start, end in version.slots],
     )
     event = event_pb2.Event(id=new_id_text(), sequence=version.version, subject=f"partners/{version.partner_id}")
     event.partner_changed.partner.CopyFrom(partner)

@@ -13,6 +13,11 @@ RESULTS = {
     "open_legs": "delivery_id, leg",
     "discrepancies": "id",
 }
+# What settling leaves behind.
+SETTLEMENTS = (
+    "payouts", "payout_batches", "settlement_hold_changes", "settlement_holds", "settlement_top_ups",
+    "settlement_statements", "settlement_lines", "settlement_runs", "settlement_cycles",
+)  # fmt: skip
 RUNS = (*RESULTS, "run_chunks", "run_statements", "runs")
 _STATEMENTS = ("refused_rows", "statement_lines", "statements", "mappings")
 _LEDGER = ("postings", "entries", "rate_cards", "deliveries", "delivery_changes", "partner_versions", "seen_events")
@@ -28,7 +33,7 @@ async def empty(owner: asyncpg.Connection, *tables: str) -> None:
 @asynccontextmanager
 async def emptied(owner: asyncpg.Connection) -> AsyncIterator[None]:
     """Nothing is there before the block, nor after it."""
-    tables = (*RUNS, *_STATEMENTS, *_LEDGER)
+    tables = (*SETTLEMENTS, *RUNS, *_STATEMENTS, *_LEDGER)
     await empty(owner, *tables)
     try:
         yield

@@ -93,8 +93,8 @@ class CallInterceptor(ServerInterceptor):
         if handler.stream_unary:
             return grpc.stream_unary_rpc_method_handler(self._stream(method, access, handler.stream_unary), **codec)
         if handler.unary_stream:
-            return grpc.unary_stream_rpc_method_handler(self._streamed(method, access, handler.unary_stream), **codec)
-        raise TypeError(f"{method}: methods that stream both ways are not supported")
+            return grpc.unary_stream_rpc_method_handler(self._streaming(method, access, handler.unary_stream), **codec)
+        raise TypeError(f"{method}: streams both ways, which is not supported")
 
     def _unary(self, method: str, access: MethodAccess, handler: Handler) -> Handler:
         made = _request_class(method)
@@ -122,16 +122,18 @@ class CallInterceptor(ServerInterceptor):
 
         return self._answer(method, access, streamed)
 
-    def _streamed(self, method: str, access: MethodAccess, handler: Streamer) -> Handler:
+    def _streaming(self, method: str, access: MethodAccess, handler: Streamer) -> Handler:
         made = _request_class(method)
 
         async def written(data: bytes, context: Context) -> None:
             request = decode(data, made)
             validation.check(request)
-            async with aclosing(handler(request, context)) as answers:
-                async for answer in answers:
-                    await context.write(answer)
+            # Whoever goes away ends what the handler is at, and what it holds.
+            async with aclosing(handler(request, context)) as messages:
+                async for message in messages:
+                    await context.write(message)
 
+        # One that writes itself, so that what goes wrong on the way is answered as in any other call.
         return self._answer(method, access, written)
 
     def _answer(self, method: str, access: MethodAccess, handler: Handler) -> Handler:

@@ -23,7 +23,7 @@ from lastmile.notification.v1 import (
     template_pb2,
     webhook_pb2,
 )
-from lastmile.reconciliation.v1 import ledger_pb2, paper_pb2, rate_card_pb2, run_pb2, statement_pb2
+from lastmile.reconciliation.v1 import ledger_pb2, paper_pb2, rate_card_pb2, run_pb2, settlement_pb2, statement_pb2
 from lastmile.streams.v1 import stream_pb2
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -46,6 +46,8 @@ from services.gateway.auth.credentials import Credentials
 from services.gateway.auth.rate_limits import RateLimiter
 from services.gateway.auth.servicer import AccessServicer
 from services.gateway.auth.store import ApiKey
+from services.gateway.downloads import endpoint as downloads
+from services.gateway.downloads.openapi import with_download
 from services.gateway.live import endpoint as live
 from services.gateway.live.hub import Hub
 from services.gateway.live.openapi import with_live
@@ -69,10 +71,10 @@ ACCESS_SERVICE = access_pb2.DESCRIPTOR.services_by_name["AccessService"].full_na
 STREAM_SERVICE = stream_pb2.DESCRIPTOR.services_by_name["StreamService"].full_name
 _ASSIGNMENT = (city_pb2, merchant_pb2, partner_pb2, network_pb2, delivery_pb2, assignment_pb2)
 _NOTIFICATION = (alert_pb2, message_pb2, recipient_pb2, template_pb2, provider_pb2, sandbox_pb2, webhook_pb2)
-_RECONCILIATION = (ledger_pb2, paper_pb2, rate_card_pb2, run_pb2, statement_pb2)
+_RECONCILIATION = (ledger_pb2, paper_pb2, rate_card_pb2, run_pb2, settlement_pb2, statement_pb2)
 _ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 # Routes below /v1/ that no annotation makes.
-_OWN_PATHS = frozenset({live.PATH, uploads.PATH})
+_OWN_PATHS = frozenset({live.PATH, uploads.PATH, downloads.PATH})
 _SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -139,6 +141,9 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
         papers = PaperEndpoint(
             upstreams[_names_of((paper_pb2,))[0]], credentials, limiter, GoogleJsonCodec(), settings.gateway_papers
         )
+        download = downloads.DownloadEndpoint(
+            upstreams[_names_of((settlement_pb2,))[0]], credentials, limiter, settings.gateway_downloads
+        )
         timeout_s = settings.gateway_health_timeout_s
         checks, dispensable = health.checks_of(queries.check_any, channels, redis_store, timeout_s)
         routes: list[BaseRoute] = [
@@ -146,6 +151,7 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
             *pages.routes(_document(services), settings.assignment_target),
             Route(live.PATH, follow.answer, methods=_ALL_METHODS),
             Route(uploads.PATH, upload.answer, methods=_ALL_METHODS),
+            Route(downloads.PATH, download.answer, methods=_ALL_METHODS),
             Route(f"/v1/{{path:path}}{SUFFIX}", papers.answer, methods=_ALL_METHODS),
             Route(NETWORK_PATH, webhooks.answer, methods=_ALL_METHODS),
             Route("/{path:path}", transcoder.answer, methods=_ALL_METHODS),
@@ -170,7 +176,8 @@ def _targets(settings: GatewaySettings) -> dict[str, str]:
 
 
 def _document(services: Sequence[ServiceDescriptor]) -> dict[str, Any]:
-    return with_papers(with_upload(with_webhooks(with_live(openapi.build(services, load_comments())))))
+    document = with_live(openapi.build(services, load_comments()))
+    return with_papers(with_download(with_upload(with_webhooks(document))))
 
 
 def _access_server(settings: GatewaySettings, verifier: TokenVerifier, servicer: AccessServicer) -> GrpcServer:

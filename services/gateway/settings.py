@@ -12,6 +12,7 @@ from libs.postgres.pool import PoolLimits
 from libs.postgres.replica import ReplicaLimits
 from services.gateway.auth.credentials import CredentialLimits
 from services.gateway.auth.rate_limits import RateLimits
+from services.gateway.downloads.endpoint import DownloadLimits
 from services.gateway.live.limits import LiveLimits
 from services.gateway.papers.endpoint import GatewayPaperLimits
 from services.gateway.rest.connections import ConnectionLimits
@@ -71,5 +72,6 @@ class GatewaySettings(BaseSettings):
     gateway_live: LiveLimits = Field(LiveLimits(), description="Limits of live events")
     gateway_papers: GatewayPaperLimits = Field(GatewayPaperLimits(), description="Limits of papers that are rendered")
     gateway_uploads: UploadLimits = Field(UploadLimits(), description="Limits of statements that are uploaded")
+    gateway_downloads: DownloadLimits = Field(DownloadLimits(), description="Limits of files that are downloaded")
     gateway_webhooks: WebhookLimits = Field(WebhookLimits(), description="Limits of webhooks that come in")
     gateway_credentials: CredentialLimits = Field(CredentialLimits(), description="What is remembered of credentials")

@@ -11,6 +11,8 @@ from lastmile.reconciliation.v1 import (
     rate_card_pb2_grpc,
     run_pb2,
     run_pb2_grpc,
+    settlement_pb2,
+    settlement_pb2_grpc,
     statement_pb2,
     statement_pb2_grpc,
 )
@@ -29,6 +31,7 @@ from services.reconciliation.papers.servicer import PaperServicer
 from services.reconciliation.rate_cards.servicer import RateCardServicer
 from services.reconciliation.runs.servicer import RunServicer
 from services.reconciliation.settings import ApiSettings
+from services.reconciliation.settlements.servicer import SettlementServicer
 from services.reconciliation.statements.servicer import StatementServicer
 
 SERVICES = (
@@ -36,6 +39,7 @@ SERVICES = (
     paper_pb2.DESCRIPTOR.services_by_name["PaperService"].full_name,
     rate_card_pb2.DESCRIPTOR.services_by_name["RateCardService"].full_name,
     run_pb2.DESCRIPTOR.services_by_name["RunService"].full_name,
+    settlement_pb2.DESCRIPTOR.services_by_name["SettlementService"].full_name,
     statement_pb2.DESCRIPTOR.services_by_name["StatementService"].full_name,
 )
 
@@ -74,6 +78,10 @@ async def serve_api(settings: ApiSettings, stop: asyncio.Event) -> None:
         )
         run_pb2_grpc.add_RunServiceServicer_to_server(
             RunServicer(database, settings.reconciliation_runs), server.server
+        )
+        settlement_pb2_grpc.add_SettlementServiceServicer_to_server(
+            SettlementServicer(database, settings.reconciliation_settlements, settings.reconciliation_payouts),
+            server.server,
         )
         statement_pb2_grpc.add_StatementServiceServicer_to_server(
             StatementServicer(database, settings.reconciliation_intake), server.server

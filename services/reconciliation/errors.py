@@ -5,19 +5,31 @@ ServiceError
 │   └── StatementRefusedError     fix: the reason is the file's own, such as HEADER_DUPLICATE
 ├── NotFoundError
 │   ├── AccountNotFoundError
+│   ├── CalendarNotFoundError
+│   ├── CycleNotFoundError
 │   ├── DeliveryNotFoundError
 │   ├── DeliveryNotReconciledError
+│   ├── HoldNotFoundError
 │   ├── InvoiceNotFoundError
 │   ├── LineNotFoundError
+│   ├── PayoutsNotFoundError
 │   ├── RunNotFoundError
+│   ├── SettlementNotFoundError
+│   ├── SettlementLineNotFoundError
 │   ├── SourceNotFoundError       fix: make a mapping for it first
 │   └── StatementNotFoundError
 ├── AlreadyExistsError
 │   └── RateCardExistsError       fix: metadata names the version that begins then
 ├── FailedPreconditionError
+│   ├── CycleNotClosedError       retry: once it is closed
+│   ├── CycleNotOverError         retry: in some seconds
+│   ├── CycleSupersededError      fix: what it leaves is in the statements of the later one
+│   ├── HoldTransitionError       fix: metadata names the state that the line is in
+│   ├── LinePaidOutError
 │   ├── MonthNotOverError         fix: metadata names the moment from which it can be invoiced
 │   ├── NothingToInvoiceError
 │   ├── RateCardTooLateError      fix: metadata names the earliest moment
+│   ├── StatementConfirmsNothingError  fix: its source's mapping says that it confirms payouts
 │   └── SupplierNotRegisteredError
 ├── ResourceExhaustedError
 │   └── PapersTooManyError        retry later
@@ -129,3 +141,75 @@ class PaperTooSlowError(UnavailableError):
     """A paper took longer than any should, and was given up."""
 
     reason = "PAPER_TOO_SLOW"
+
+
+class CalendarNotFoundError(NotFoundError):
+    """The city has no cycles of its own."""
+
+    reason = "CALENDAR_NOT_FOUND"
+
+
+class CycleNotFoundError(NotFoundError):
+    """There is no cycle of this number."""
+
+    reason = "CYCLE_NOT_FOUND"
+
+
+class SettlementNotFoundError(NotFoundError):
+    """The party has no statement of this cycle that the caller may see."""
+
+    reason = "SETTLEMENT_NOT_FOUND"
+
+
+class SettlementLineNotFoundError(NotFoundError):
+    """The entry is in no statement of this party that the caller may see."""
+
+    reason = "SETTLEMENT_LINE_NOT_FOUND"
+
+
+class HoldNotFoundError(NotFoundError):
+    """The line was never held."""
+
+    reason = "HOLD_NOT_FOUND"
+
+
+class PayoutsNotFoundError(NotFoundError):
+    """Nothing is paid out for this cycle yet."""
+
+    reason = "PAYOUTS_NOT_FOUND"
+
+
+class CycleNotOverError(FailedPreconditionError):
+    """The last cycle has only just ended."""
+
+    reason = "CYCLE_NOT_OVER"
+
+
+class CycleNotClosedError(FailedPreconditionError):
+    """The cycle is still being closed."""
+
+    reason = "CYCLE_NOT_CLOSED"
+
+
+class CycleSupersededError(FailedPreconditionError):
+    """A later cycle is closed, or being closed: what this one left is in its statements."""
+
+    reason = "CYCLE_SUPERSEDED"
+
+
+class HoldTransitionError(FailedPreconditionError):
+    """A line in this state cannot become that."""
+
+    reason = "HOLD_ILLEGAL_TRANSITION"
+
+
+class LinePaidOutError(FailedPreconditionError):
+    """The line is paid out already."""
+
+    reason = "LINE_PAID_OUT"
+
+
+class StatementConfirmsNothingError(FailedPreconditionError):
+    """The statement is not about payouts."""
+
+    reason = "STATEMENT_CONFIRMS_NOTHING"

@@ -11,6 +11,8 @@ from libs.postgres.pool import PoolLimits, create_pool
 from libs.telemetry.metrics import serve_metrics
 from services.reconciliation.runs.limits import RunLimits, WorkerLimits
 from services.reconciliation.runs.worker import Worker
+from services.reconciliation.settlements.closing.closer import Closer
+from services.reconciliation.settlements.limits import SettlementLimits
 from services.reconciliation.statements.drop_folder import DropFolder, DropFolderLimits
 from services.reconciliation.statements.limits import IntakeLimits
 
@@ -37,6 +39,9 @@ class WorkerSettings(BaseSettings):
     reconciliation_worker: WorkerLimits = Field(WorkerLimits(), description="How a worker works")
     reconciliation_drop: DropFolderLimits = Field(DropFolderLimits(), description="How the folder is watched")
     reconciliation_intake: IntakeLimits = Field(IntakeLimits(), description="Limits of files")
+    reconciliation_settlements: SettlementLimits = Field(
+        SettlementLimits(), description="When cycles are settled, and how they are closed"
+    )
     reconciliation_worker_server: ServerLimits = Field(ServerLimits(), description="Limits of the health server")
 
 
@@ -48,10 +53,12 @@ async def run_worker(settings: WorkerSettings, stop: asyncio.Event) -> None:
     dsn = str(settings.reconciliation_worker_dsn)
     async with await create_pool(dsn, settings.reconciliation_worker_pool, "reconciliation-worker") as primary:
         worker = Worker(primary, settings.reconciliation_runs, settings.reconciliation_worker)
+        closer = Closer(primary, settings.reconciliation_settlements)
         with serve_metrics(settings.host, settings.reconciliation_worker_metrics_port):
             async with asyncio.TaskGroup() as group:
                 group.create_task(server.serve(stop))
                 group.create_task(worker.run(stop))
+                group.create_task(closer.run(stop))
                 if settings.reconciliation_drop_folder is not None:
                     folder = DropFolder(
                         primary, settings.reconciliation_drop_folder, settings.reconciliation_drop,

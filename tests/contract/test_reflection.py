@@ -23,7 +23,7 @@ ASSIGNMENT = {
 }
 RECONCILIATION = {
     f"lastmile.reconciliation.v1.{name}"
-    for name in ("LedgerService", "RateCardService", "RunService", "StatementService")
+    for name in ("LedgerService", "RateCardService", "RunService", "SettlementService", "StatementService")
 }
 STANDARD = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 

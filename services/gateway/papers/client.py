@@ -19,7 +19,7 @@ class PaperCall:
         self, upstream: Upstream, paper: pb.PaperRequest, metadata: list[tuple[str, str]], timeout_s: float
     ) -> None:
         request = pb.RenderPapersRequest(papers=[paper])
-        self._call = upstream.streamed_call(RPC)(request.SerializeToString(), timeout=timeout_s, metadata=metadata)
+        self._call = upstream.streaming_call(RPC)(request.SerializeToString(), timeout=timeout_s, metadata=metadata)
         self._parts = aiter(self._call)
 
     async def __aenter__(self) -> Self:

@@ -5,29 +5,26 @@ They come from no annotation, because their answer is a file and no message. It 
 
 import asyncio
 import json
-import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
-import grpc
 from lastmile.reconciliation.v1 import paper_pb2 as pb
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from services.gateway.auth.credentials import Credentials
 from services.gateway.auth.rate_limits import RateLimiter
 from services.gateway.papers.client import RPC, PaperCall
 from services.gateway.rest import conditional
-from services.gateway.rest.callers import authenticate, request_id_of
+from services.gateway.rest.answering import answered, name_rpc
+from services.gateway.rest.callers import authenticate
 from services.gateway.rest.codec import JsonCodec, JsonRefusedError, decode
 from services.gateway.rest.metadata import metadata_of
-from services.gateway.rest.problems import Problem, ProblemError, problem_of, refuse, response_of
+from services.gateway.rest.problems import ProblemError, refuse
 from services.gateway.rest.requests import JSON_TYPES, BodyMemory, read_body
 from services.gateway.rest.upstream import Upstream
-
-log = logging.getLogger("access")
 
 LABELS_PATH = "/v1/labels.pdf"
 INVOICE_PATH = "/v1/invoices/{invoiceId}.pdf"
@@ -68,22 +65,8 @@ class PaperEndpoint:
 
     async def answer(self, request: Request) -> Response:
         """Answer a request; whatever goes wrong before the first byte is a problem, never an exception."""
-        request_id = request_id_of(request)
-        try:
-            response = await self._answer(request, request_id)
-        except ProblemError as error:
-            response = response_of(error.problem, request_id, request.url.path)
-        except grpc.aio.AioRpcError as error:
-            response = response_of(problem_of(error), request_id, request.url.path)
-        except ClientDisconnect:
-            response = Response(status_code=499)
-        except Exception:
-            log.exception("paper failed", extra={"request_id": request_id})
-            problem = Problem(500, "INTERNAL", f"internal error; quote request id {request_id}")
-            response = response_of(problem, request_id, request.url.path)
-        response.headers["X-Request-Id"] = request_id
-        log.info("request", extra={"request_id": request_id, "rpc": RPC, "status": response.status_code})
-        return response
+        name_rpc(request, RPC)
+        return await answered(request, lambda request_id: self._answer(request, request_id))
 
     async def _answer(self, request: Request, request_id: str) -> Response:
         verb, invoice_id = _wanted(request)

@@ -41,9 +41,9 @@ class Upstream:
         self._turn = (self._turn + 1) % len(channels)
         return channels[self._turn].stream_unary(rpc, None, None)
 
-    def streamed_call(self, rpc: str) -> grpc.aio.UnaryStreamMultiCallable[bytes, bytes]:
-        """Return a call whose answers are a stream of serialized messages, on the next channel."""
-        channels = self._channels[False]
+    def streaming_call(self, rpc: str) -> grpc.aio.UnaryStreamMultiCallable[bytes, bytes]:
+        """Return a read that gives a stream of serialized messages, on the next channel."""
+        channels = self._channels[True]
         self._turn = (self._turn + 1) % len(channels)
         return channels[self._turn].unary_stream(rpc, None, None)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from uuid import UUID
 
-from lastmile.assignment.v1 import delivery_pb2
+from lastmile.assignment.v1 import delivery_pb2, partner_pb2
 from lastmile.common.v1 import money_pb2, parcel_pb2
 from lastmile.events.v1 import event_pb2
 
@@ -80,4 +80,7 @@ def _version(event: event_pb2.Event) -> PartnerVersion:
         vehicle=VEHICLES[partner.profile.vehicle],
         network_code=partner.profile.network_code,
         changed_at=datetime_of(partner.updated_at),
+        city_code=partner.profile.city_code,
+        is_online=partner.availability == partner_pb2.AVAILABILITY_ONLINE,
+        slots=tuple((datetime_of(slot.start), datetime_of(slot.end)) for slot in partner.shift_slots),
     )

@@ -47,8 +47,10 @@ ON CONFLICT DO NOTHING
 _CHANGES_OF = f"SELECT {_CHANGE_COLUMNS} FROM reconciliation.delivery_changes WHERE delivery_id = ANY ($1)"  # noqa: S608 - a constant
 # Served by partner_versions_pkey. In order, as above.
 _ADD_VERSIONS = f"""
-INSERT INTO reconciliation.partner_versions ({_VERSION_COLUMNS})
-SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::timestamptz[]) AS v (id, number)
+INSERT INTO reconciliation.partner_versions ({_VERSION_COLUMNS}, city_code, on_duty)
+SELECT id, number, event_id, vehicle, network_code, changed_at, city_code, on_duty::tstzmultirange
+FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::timestamptz[], $7::text[], $8::text[])
+  AS v (id, number, event_id, vehicle, network_code, changed_at, city_code, on_duty)
 ORDER BY id, number ON CONFLICT DO NOTHING
 """  # noqa: S608 - a constant
 # Served by partner_versions_pkey, read backwards from the newest: the last one until a moment, and the first of all.
@@ -105,7 +107,10 @@ async def changes_of(connection: asyncpg.Connection, delivery_ids: Sequence[UUID
 
 async def add_versions(connection: asyncpg.Connection, versions: Sequence[PartnerVersion]) -> None:
     """Keep versions of partners; those that are known are skipped."""
-    rows = [(v.partner_id, v.version, v.event_id, v.vehicle, v.network_code, v.changed_at) for v in versions]
+    rows = [
+        (v.partner_id, v.version, v.event_id, v.vehicle, v.network_code, v.changed_at, v.city_code, _on_duty(v))
+        for v in versions
+    ]
     if rows:
         await connection.execute(_ADD_VERSIONS, *map(list, zip(*rows, strict=True)))
 
@@ -125,6 +130,14 @@ async def version(connection: asyncpg.Connection, partner_id: UUID, number: int)
     """Return one version of a partner, or None."""
     row = await connection.fetchrow(_VERSION, partner_id, number)
     return _version_from(row) if row else None
+
+
+def _on_duty(version: PartnerVersion) -> str:
+    """When the partner is on duty for as long as this version lasts, as PostgreSQL spells sets of spans."""
+    if not version.is_online:
+        return "{}"
+    spans = (f"[{start.isoformat()},{end.isoformat()})" for start, end in version.slots if start < end)
+    return "{" + (",".join(spans) or "(,)") + "}"
 
 
 def _change_row(change: Change) -> tuple[object, ...]:

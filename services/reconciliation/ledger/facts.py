@@ -40,6 +40,9 @@ class Change:
     order: Order | None = None
 
 
+Span = tuple[datetime, datetime]
+
+
 @dataclass(frozen=True, slots=True)
 class PartnerVersion:
     """What a partner rode and who lent it, from a moment on."""
@@ -50,6 +53,10 @@ class PartnerVersion:
     vehicle: str
     network_code: str
     changed_at: datetime
+    city_code: str = ""
+    is_online: bool = False
+    # When it works while it is online; none means always.
+    slots: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,11 +29,14 @@ SELECT r.entries_from FROM reconciliation.runs r WHERE r.run_no = $1 AND EXISTS 
 _ADD_RUN = f"""
 INSERT INTO reconciliation.runs ({_RUN_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, NULL)
 """  # noqa: S608 - a constant
-# Served by statements_pkey and run_statements_pkey; there are some dozens of statements a day.
+# Served by statements_pkey, mappings_pkey and run_statements_pkey; there are some dozens of statements a day. Those
+# that confirm payouts name no deliveries.
 _ADD_STATEMENTS = """
 INSERT INTO reconciliation.run_statements (statement_id, run_no)
 SELECT s.id, $1 FROM reconciliation.statements s
-WHERE NOT EXISTS (SELECT FROM reconciliation.run_statements r WHERE r.statement_id = s.id)
+JOIN reconciliation.mappings m ON m.source_code = s.source_code AND m.version = s.mapping_version
+WHERE NOT coalesce((m.terms->>'confirms_payouts')::boolean, false)
+  AND NOT EXISTS (SELECT FROM reconciliation.run_statements r WHERE r.statement_id = s.id)
 """
 # Served by entries_pkey, and by run_statements_by_run with statements_pkey.
 _COUNT_ROWS = """

@@ -32,6 +32,7 @@ def mapping_from(sent: statement_pb2.StatementMapping) -> Mapping:
         "payee": sent.payee,
         "leg": sent.leg or "payout",
         "legs": dict(sent.legs),
+        "confirms_payouts": sent.confirms_payouts,
     }
     if sent.HasField("utc_offset_min"):
         given["utc_offset_min"] = sent.utc_offset_min
@@ -65,6 +66,7 @@ def mapping_to(made: SourceMapping) -> statement_pb2.SourceMapping:
         payee=mapping.payee,
         leg=mapping.leg,
         legs=dict(mapping.legs),
+        confirms_payouts=mapping.confirms_payouts,
     )
     return statement_pb2.SourceMapping(
         source_code=made.source_code,

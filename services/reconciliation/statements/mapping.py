@@ -46,6 +46,8 @@ class Mapping(BaseModel):
     leg: Literal["payout", "cash"] = "payout"
     # What the source's words for it mean.
     legs: dict[str, Literal["payout", "cash"]] = Field(default_factory=dict)
+    # Its rows name payouts of settlements and no deliveries: runs leave them alone.
+    confirms_payouts: bool = False
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:

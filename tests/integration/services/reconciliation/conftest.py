@@ -17,6 +17,7 @@ from lastmile.reconciliation.v1 import (
     paper_pb2_grpc,
     rate_card_pb2_grpc,
     run_pb2_grpc,
+    settlement_pb2_grpc,
     statement_pb2_grpc,
 )
 
@@ -29,8 +30,12 @@ from services.reconciliation.app import serve_api
 from services.reconciliation.ledger.rates import RateCard
 from services.reconciliation.rate_cards import store as rate_cards
 from services.reconciliation.settings import ApiSettings
+from services.reconciliation.settlements.limits import SettlementLimits
 from tests.ledger import SCOPE, card
+from tests.settlements import City
 
+# A city with cycles of its own.
+OWN_CYCLES = "OWNCYCLES"
 OPS = Principal("test", Role.OPS)
 
 
@@ -43,20 +48,22 @@ class LedgerApi:
         self.papers = paper_pb2_grpc.PaperServiceStub(channel)
         self.rate_cards = rate_card_pb2_grpc.RateCardServiceStub(channel)
         self.runs = run_pb2_grpc.RunServiceStub(channel)
+        self.settlements = settlement_pb2_grpc.SettlementServiceStub(channel)
         self.statements = statement_pb2_grpc.StatementServiceStub(channel)
         self._signer = signer
         self._seen = ""
 
     async def ask(self, method: Any, request: Any, principal: Principal = OPS) -> Any:
         """Return the answer; a write is seen by the next read."""
-        metadata = [self.credential(principal)]
-        if self._seen:
-            metadata.append(("consistency-token", self._seen))
-        call = method(request, metadata=metadata, timeout=20)
+        call = method(request, metadata=self.metadata(principal), timeout=20)
         answer = await call
         sent = dict(await call.trailing_metadata())
         self._seen = str(sent.get("consistency-token", self._seen))
         return answer
+
+    def metadata(self, principal: Principal = OPS) -> list[tuple[str, str]]:
+        """The metadata of a call: who calls, and what it is to see."""
+        return [self.credential(principal), *([("consistency-token", self._seen)] if self._seen else [])]
 
     def credential(self, principal: Principal) -> tuple[str, str]:
         """The metadata that says who calls."""
@@ -84,6 +91,14 @@ async def books(embedded_servers: EmbeddedServers) -> AsyncIterator[asyncpg.Pool
 
 
 @pytest.fixture
+async def worker(embedded_servers: EmbeddedServers) -> AsyncIterator[asyncpg.Pool]:
+    """The primary, as a worker."""
+    limits = PoolLimits(connections_max=3, statement_timeout_ms=60_000)
+    async with await create_pool(embedded_servers.dsn("reconciliation_worker"), limits, "test") as pool:
+        yield pool
+
+
+@pytest.fixture
 def city_code() -> str:
     """A city of the test's own."""
     return f"T{uuid.uuid4().hex[:10].upper()}"
@@ -102,6 +117,12 @@ async def priced(owner: asyncpg.Connection, city_code: str) -> RateCard:
     return await add_card(owner, city_code)
 
 
+@pytest.fixture
+async def city(books: asyncpg.Pool, worker: asyncpg.Pool, city_code: str, priced: RateCard) -> City:
+    """The test's city, settled in pieces of a few rows."""
+    return City(books, worker, city_code, entries_piece=3, partners_piece=2, parties_piece=2)
+
+
 @asynccontextmanager
 async def serving(servers: EmbeddedServers, **changes: Any) -> AsyncIterator[LedgerApi]:
     """The api as a process would run it, with some settings of a test's own."""
@@ -112,6 +133,7 @@ async def serving(servers: EmbeddedServers, **changes: Any) -> AsyncIterator[Led
         reconciliation_query_dsn=servers.dsn("reconciliation_query", standby=True),
         reconciliation_fallback_dsn=servers.dsn("reconciliation_fallback"),
         reconciliation_replica=ReplicaLimits(replay_wait_ms_max=5_000),
+        reconciliation_settlements=SettlementLimits(cycle="never", city_cycles={OWN_CYCLES: "never"}, settle_s=0),
         token_public_key_file=Path(known["LASTMILE_TOKEN_PUBLIC_KEY_FILE"]),
         **changes,
     )

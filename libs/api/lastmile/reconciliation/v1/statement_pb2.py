@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from lastmile.common.v1 import access_pb2 as lastmile_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*lastmile/reconciliation/v1/statement.proto\x12\x1alastmile.reconciliation.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flastmile/common/v1/access.proto\"\xc9\x06\n\x10StatementMapping\x12G\n\x06\x66ormat\x18\x01 \x01(\x0e\x32+.lastmile.reconciliation.v1.StatementFormatB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12o\n\x07\x63olumns\x18\x02 \x03(\x0b\x32\x39.lastmile.reconciliation.v1.StatementMapping.ColumnsEntryB#\xbaH \x9a\x01\x1d\x10\x06*\x19r\x17\x18\x64\x32\x13^[^\\x00-\\x1f\\x7f]*$\x12<\n\x08\x65ncoding\x18\x03 \x01(\tB*\xbaH\'r%2#^(utf-8|utf-16|cp1252|iso-8859-1)?$\x12$\n\tdelimiter\x18\x04 \x01(\tB\x11\xbaH\x0er\x0c\x32\n^[,;|\\t]?$\x12\x1d\n\nskip_lines\x18\x05 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x18\n\x10\x61mounts_in_paise\x18\x06 \x01(\x08\x12\x31\n\x0btime_format\x18\x07 \x01(\tB\x1c\xbaH\x19r\x17\x18<2\x13^[^\\x00-\\x1f\\x7f]*$\x12\x30\n\x0eutc_offset_min\x18\x08 \x01(\x05\x42\x13\xbaH\x10\x1a\x0e\x18\xc8\x06(\xb8\xf9\xff\xff\xff\xff\xff\xff\xff\x01H\x00\x88\x01\x01\x12\x36\n\x10reference_prefix\x18\t \x01(\tB\x1c\xbaH\x19r\x17\x18<2\x13^[^\\x00-\\x1f\\x7f]*$\x12+\n\x05payee\x18\n \x01(\tB\x1c\xbaH\x19r\x17\x18P2\x13^[^\\x00-\\x1f\\x7f]*$\x12$\n\x03leg\x18\x0b \x01(\tB\x17\xbaH\x14r\x12\x32\x10^(payout|cash)?$\x12~\n\x04legs\x18\x0c \x03(\x0b\x32\x36.lastmile.reconciliation.v1.StatementMapping.LegsEntryB8\xbaH5\x9a\x01\x32\x10\x14\"\x19r\x17\x18(2\x13^[^\\x00-\\x1f\\x7f]*$*\x13r\x11\x32\x0f^(payout|cash)$\x1a.\n\x0c\x43olumnsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a+\n\tLegsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x11\n\x0f_utc_offset_min\"\xb8\x01\n\rSourceMapping\x12\x13\n\x0bsource_code\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12=\n\x07mapping\x18\x03 \x01(\x0b\x32,.lastmile.reconciliation.v1.StatementMapping\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x05 \x01(\t\"\x90\x01\n\x12SaveMappingRequest\x12\x33\n\x0bsource_code\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[a-z][a-z0-9_-]{0,63}$\x12\x45\n\x07mapping\x18\x02 \x01(\x0b\x32,.lastmile.reconciliation.v1.StatementMappingB\x06\xbaH\x03\xc8\x01\x01\"Q\n\x13SaveMappingResponse\x12:\n\x07mapping\x18\x01 \x01(\x0b\x32).lastmile.reconciliation.v1.SourceMapping\"p\n\x13ListMappingsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12:\n\npage_token\x18\x02 \x01(\tB&\xbaH#r!\x18\x80\x04\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"l\n\x14ListMappingsResponse\x12;\n\x08mappings\x18\x01 \x03(\x0b\x32).lastmile.reconciliation.v1.SourceMapping\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"y\n\rStatementFile\x12\x33\n\x0bsource_code\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[a-z][a-z0-9_-]{0,63}$\x12\x33\n\tfile_name\x18\x02 \x01(\tB \xbaH\x1dr\x1b\x18\xff\x01\x32\x16^[^\\x00-\\x1f\\x7f/\\\\]+$\"\x80\x01\n\x16UploadStatementRequest\x12\x39\n\x04\x66ile\x18\x01 \x01(\x0b\x32).lastmile.reconciliation.v1.StatementFileH\x00\x12\x1c\n\x07\x63ontent\x18\x02 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80@H\x00\x42\r\n\x04part\x12\x05\xbaH\x02\x08\x01\"f\n\x17UploadStatementResponse\x12\x38\n\tstatement\x18\x01 \x01(\x0b\x32%.lastmile.reconciliation.v1.Statement\x12\x11\n\twas_there\x18\x02 \x01(\x08\"\xa0\x02\n\tStatement\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bsource_code\x18\x02 \x01(\t\x12\x17\n\x0fmapping_version\x18\x03 \x01(\x05\x12\x11\n\tfile_name\x18\x04 \x01(\t\x12\x16\n\x0e\x63ontent_sha256\x18\x05 \x01(\t\x12\x12\n\nsize_bytes\x18\x06 \x01(\x03\x12\x12\n\nrows_taken\x18\x07 \x01(\x03\x12\x14\n\x0crows_refused\x18\x08 \x01(\x03\x12\x13\n\x0btaken_paise\x18\t \x01(\x03\x12\x15\n\rrefused_paise\x18\n \x01(\x03\x12/\n\x0breceived_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0breceived_by\x18\x0c \x01(\t\"5\n\x13GetStatementRequest\x12\x1e\n\x0cstatement_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"P\n\x14GetStatementResponse\x12\x38\n\tstatement\x18\x01 \x01(\x0b\x32%.lastmile.reconciliation.v1.Statement\"r\n\x15ListStatementsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12:\n\npage_token\x18\x02 \x01(\tB&\xbaH#r!\x18\x80\x04\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"l\n\x16ListStatementsResponse\x12\x39\n\nstatements\x18\x01 \x03(\x0b\x32%.lastmile.reconciliation.v1.Statement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x93\x01\n\x16ListRefusedRowsRequest\x12\x1e\n\x0cstatement_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12:\n\npage_token\x18\x03 \x01(\tB&\xbaH#r!\x18\x80\x04\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"I\n\nRefusedRow\x12\x0c\n\x04line\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0c\n\x04said\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x04 \x01(\t\"h\n\x17ListRefusedRowsResponse\x12\x34\n\x04rows\x18\x01 \x03(\x0b\x32&.lastmile.reconciliation.v1.RefusedRow\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xae\x01\n\x0fStatementFormat\x12 \n\x1cSTATEMENT_FORMAT_UNSPECIFIED\x10\x00\x12\x18\n\x14STATEMENT_FORMAT_CSV\x10\x01\x12\x1f\n\x1bSTATEMENT_FORMAT_JSON_LINES\x10\x02\x12 \n\x1cSTATEMENT_FORMAT_FIXED_WIDTH\x10\x03\x12\x1c\n\x18STATEMENT_FORMAT_CAMT053\x10\x04\x32\xc3\x07\n\x10StatementService\x12\x98\x01\n\x0bSaveMapping\x12..lastmile.reconciliation.v1.SaveMappingRequest\x1a/.lastmile.reconciliation.v1.SaveMappingResponse\"(\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/statement-mappings:\x01*\x12\x98\x01\n\x0cListMappings\x12/.lastmile.reconciliation.v1.ListMappingsRequest\x1a\x30.lastmile.reconciliation.v1.ListMappingsResponse\"%\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/statement-mappings\x12\x85\x01\n\x0fUploadStatement\x12\x32.lastmile.reconciliation.v1.UploadStatementRequest\x1a\x33.lastmile.reconciliation.v1.UploadStatementResponse\"\x07\x8a\xe7\x18\x03\n\x01\x02(\x01\x12\x9f\x01\n\x0cGetStatement\x12/.lastmile.reconciliation.v1.GetStatementRequest\x1a\x30.lastmile.reconciliation.v1.GetStatementResponse\",\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/statements/{statement_id}\x12\x96\x01\n\x0eListStatements\x12\x31.lastmile.reconciliation.v1.ListStatementsRequest\x1a\x32.lastmile.reconciliation.v1.ListStatementsResponse\"\x1d\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/statements\x12\xb5\x01\n\x0fListRefusedRows\x12\x32.lastmile.reconciliation.v1.ListRefusedRowsRequest\x1a\x33.lastmile.reconciliation.v1.ListRefusedRowsResponse\"9\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02,\x12*/v1/statements/{statement_id}/refused-rowsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*lastmile/reconciliation/v1/statement.proto\x12\x1alastmile.reconciliation.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flastmile/common/v1/access.proto\"\xe3\x06\n\x10StatementMapping\x12G\n\x06\x66ormat\x18\x01 \x01(\x0e\x32+.lastmile.reconciliation.v1.StatementFormatB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12o\n\x07\x63olumns\x18\x02 \x03(\x0b\x32\x39.lastmile.reconciliation.v1.StatementMapping.ColumnsEntryB#\xbaH \x9a\x01\x1d\x10\x06*\x19r\x17\x18\x64\x32\x13^[^\\x00-\\x1f\\x7f]*$\x12<\n\x08\x65ncoding\x18\x03 \x01(\tB*\xbaH\'r%2#^(utf-8|utf-16|cp1252|iso-8859-1)?$\x12$\n\tdelimiter\x18\x04 \x01(\tB\x11\xbaH\x0er\x0c\x32\n^[,;|\\t]?$\x12\x1d\n\nskip_lines\x18\x05 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x18\n\x10\x61mounts_in_paise\x18\x06 \x01(\x08\x12\x31\n\x0btime_format\x18\x07 \x01(\tB\x1c\xbaH\x19r\x17\x18<2\x13^[^\\x00-\\x1f\\x7f]*$\x12\x30\n\x0eutc_offset_min\x18\x08 \x01(\x05\x42\x13\xbaH\x10\x1a\x0e\x18\xc8\x06(\xb8\xf9\xff\xff\xff\xff\xff\xff\xff\x01H\x00\x88\x01\x01\x12\x36\n\x10reference_prefix\x18\t \x01(\tB\x1c\xbaH\x19r\x17\x18<2\x13^[^\\x00-\\x1f\\x7f]*$\x12+\n\x05payee\x18\n \x01(\tB\x1c\xbaH\x19r\x17\x18P2\x13^[^\\x00-\\x1f\\x7f]*$\x12$\n\x03leg\x18\x0b \x01(\tB\x17\xbaH\x14r\x12\x32\x10^(payout|cash)?$\x12~\n\x04legs\x18\x0c \x03(\x0b\x32\x36.lastmile.reconciliation.v1.StatementMapping.LegsEntryB8\xbaH5\x9a\x01\x32\x10\x14\"\x19r\x17\x18(2\x13^[^\\x00-\\x1f\\x7f]*$*\x13r\x11\x32\x0f^(payout|cash)$\x12\x18\n\x10\x63onfirms_payouts\x18\r \x01(\x08\x1a.\n\x0c\x43olumnsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a+\n\tLegsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x11\n\x0f_utc_offset_min\"\xb8\x01\n\rSourceMapping\x12\x13\n\x0bsource_code\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12=\n\x07mapping\x18\x03 \x01(\x0b\x32,.lastmile.reconciliation.v1.StatementMapping\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x05 \x01(\t\"\x90\x01\n\x12SaveMappingRequest\x12\x33\n\x0bsource_code\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[a-z][a-z0-9_-]{0,63}$\x12\x45\n\x07mapping\x18\x02 \x01(\x0b\x32,.lastmile.reconciliation.v1.StatementMappingB\x06\xbaH\x03\xc8\x01\x01\"Q\n\x13SaveMappingResponse\x12:\n\x07mapping\x18\x01 \x01(\x0b\x32).lastmile.reconciliation.v1.SourceMapping\"p\n\x13ListMappingsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12:\n\npage_token\x18\x02 \x01(\tB&\xbaH#r!\x18\x80\x04\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"l\n\x14ListMappingsResponse\x12;\n\x08mappings\x18\x01 \x03(\x0b\x32).lastmile.reconciliation.v1.SourceMapping\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"y\n\rStatementFile\x12\x33\n\x0bsource_code\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[a-z][a-z0-9_-]{0,63}$\x12\x33\n\tfile_name\x18\x02 \x01(\tB \xbaH\x1dr\x1b\x18\xff\x01\x32\x16^[^\\x00-\\x1f\\x7f/\\\\]+$\"\x80\x01\n\x16UploadStatementRequest\x12\x39\n\x04\x66ile\x18\x01 \x01(\x0b\x32).lastmile.reconciliation.v1.StatementFileH\x00\x12\x1c\n\x07\x63ontent\x18\x02 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80@H\x00\x42\r\n\x04part\x12\x05\xbaH\x02\x08\x01\"f\n\x17UploadStatementResponse\x12\x38\n\tstatement\x18\x01 \x01(\x0b\x32%.lastmile.reconciliation.v1.Statement\x12\x11\n\twas_there\x18\x02 \x01(\x08\"\xa0\x02\n\tStatement\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bsource_code\x18\x02 \x01(\t\x12\x17\n\x0fmapping_version\x18\x03 \x01(\x05\x12\x11\n\tfile_name\x18\x04 \x01(\t\x12\x16\n\x0e\x63ontent_sha256\x18\x05 \x01(\t\x12\x12\n\nsize_bytes\x18\x06 \x01(\x03\x12\x12\n\nrows_taken\x18\x07 \x01(\x03\x12\x14\n\x0crows_refused\x18\x08 \x01(\x03\x12\x13\n\x0btaken_paise\x18\t \x01(\x03\x12\x15\n\rrefused_paise\x18\n \x01(\x03\x12/\n\x0breceived_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0breceived_by\x18\x0c \x01(\t\"5\n\x13GetStatementRequest\x12\x1e\n\x0cstatement_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"P\n\x14GetStatementResponse\x12\x38\n\tstatement\x18\x01 \x01(\x0b\x32%.lastmile.reconciliation.v1.Statement\"r\n\x15ListStatementsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12:\n\npage_token\x18\x02 \x01(\tB&\xbaH#r!\x18\x80\x04\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"l\n\x16ListStatementsResponse\x12\x39\n\nstatements\x18\x01 \x03(\x0b\x32%.lastmile.reconciliation.v1.Statement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x93\x01\n\x16ListRefusedRowsRequest\x12\x1e\n\x0cstatement_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12:\n\npage_token\x18\x03 \x01(\tB&\xbaH#r!\x18\x80\x04\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"I\n\nRefusedRow\x12\x0c\n\x04line\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0c\n\x04said\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x04 \x01(\t\"h\n\x17ListRefusedRowsResponse\x12\x34\n\x04rows\x18\x01 \x03(\x0b\x32&.lastmile.reconciliation.v1.RefusedRow\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xae\x01\n\x0fStatementFormat\x12 \n\x1cSTATEMENT_FORMAT_UNSPECIFIED\x10\x00\x12\x18\n\x14STATEMENT_FORMAT_CSV\x10\x01\x12\x1f\n\x1bSTATEMENT_FORMAT_JSON_LINES\x10\x02\x12 \n\x1cSTATEMENT_FORMAT_FIXED_WIDTH\x10\x03\x12\x1c\n\x18STATEMENT_FORMAT_CAMT053\x10\x04\x32\xc3\x07\n\x10StatementService\x12\x98\x01\n\x0bSaveMapping\x12..lastmile.reconciliation.v1.SaveMappingRequest\x1a/.lastmile.reconciliation.v1.SaveMappingResponse\"(\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/statement-mappings:\x01*\x12\x98\x01\n\x0cListMappings\x12/.lastmile.reconciliation.v1.ListMappingsRequest\x1a\x30.lastmile.reconciliation.v1.ListMappingsResponse\"%\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/statement-mappings\x12\x85\x01\n\x0fUploadStatement\x12\x32.lastmile.reconciliation.v1.UploadStatementRequest\x1a\x33.lastmile.reconciliation.v1.UploadStatementResponse\"\x07\x8a\xe7\x18\x03\n\x01\x02(\x01\x12\x9f\x01\n\x0cGetStatement\x12/.lastmile.reconciliation.v1.GetStatementRequest\x1a\x30.lastmile.reconciliation.v1.GetStatementResponse\",\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/statements/{statement_id}\x12\x96\x01\n\x0eListStatements\x12\x31.lastmile.reconciliation.v1.ListStatementsRequest\x1a\x32.lastmile.reconciliation.v1.ListStatementsResponse\"\x1d\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/statements\x12\xb5\x01\n\x0fListRefusedRows\x12\x32.lastmile.reconciliation.v1.ListRefusedRowsRequest\x1a\x33.lastmile.reconciliation.v1.ListRefusedRowsResponse\"9\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02,\x12*/v1/statements/{statement_id}/refused-rowsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -101,46 +101,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STATEMENTSERVICE'].methods_by_name['ListStatements']._serialized_options = b'\212\347\030\003\n\001\002\202\323\344\223\002\020\022\016/v1/statements'
   _globals['_STATEMENTSERVICE'].methods_by_name['ListRefusedRows']._loaded_options = None
   _globals['_STATEMENTSERVICE'].methods_by_name['ListRefusedRows']._serialized_options = b'\212\347\030\003\n\001\002\202\323\344\223\002,\022*/v1/statements/{statement_id}/refused-rows'
-  _globals['_STATEMENTFORMAT']._serialized_start=3028
-  _globals['_STATEMENTFORMAT']._serialized_end=3202
+  _globals['_STATEMENTFORMAT']._serialized_start=3054
+  _globals['_STATEMENTFORMAT']._serialized_end=3228
   _globals['_STATEMENTMAPPING']._serialized_start=200
-  _globals['_STATEMENTMAPPING']._serialized_end=1041
-  _globals['_STATEMENTMAPPING_COLUMNSENTRY']._serialized_start=931
-  _globals['_STATEMENTMAPPING_COLUMNSENTRY']._serialized_end=977
-  _globals['_STATEMENTMAPPING_LEGSENTRY']._serialized_start=979
-  _globals['_STATEMENTMAPPING_LEGSENTRY']._serialized_end=1022
-  _globals['_SOURCEMAPPING']._serialized_start=1044
-  _globals['_SOURCEMAPPING']._serialized_end=1228
-  _globals['_SAVEMAPPINGREQUEST']._serialized_start=1231
-  _globals['_SAVEMAPPINGREQUEST']._serialized_end=1375
-  _globals['_SAVEMAPPINGRESPONSE']._serialized_start=1377
-  _globals['_SAVEMAPPINGRESPONSE']._serialized_end=1458
-  _globals['_LISTMAPPINGSREQUEST']._serialized_start=1460
-  _globals['_LISTMAPPINGSREQUEST']._serialized_end=1572
-  _globals['_LISTMAPPINGSRESPONSE']._serialized_start=1574
-  _globals['_LISTMAPPINGSRESPONSE']._serialized_end=1682
-  _globals['_STATEMENTFILE']._serialized_start=1684
-  _globals['_STATEMENTFILE']._serialized_end=1805
-  _globals['_UPLOADSTATEMENTREQUEST']._serialized_start=1808
-  _globals['_UPLOADSTATEMENTREQUEST']._serialized_end=1936
-  _globals['_UPLOADSTATEMENTRESPONSE']._serialized_start=1938
-  _globals['_UPLOADSTATEMENTRESPONSE']._serialized_end=2040
-  _globals['_STATEMENT']._serialized_start=2043
-  _globals['_STATEMENT']._serialized_end=2331
-  _globals['_GETSTATEMENTREQUEST']._serialized_start=2333
-  _globals['_GETSTATEMENTREQUEST']._serialized_end=2386
-  _globals['_GETSTATEMENTRESPONSE']._serialized_start=2388
-  _globals['_GETSTATEMENTRESPONSE']._serialized_end=2468
-  _globals['_LISTSTATEMENTSREQUEST']._serialized_start=2470
-  _globals['_LISTSTATEMENTSREQUEST']._serialized_end=2584
-  _globals['_LISTSTATEMENTSRESPONSE']._serialized_start=2586
-  _globals['_LISTSTATEMENTSRESPONSE']._serialized_end=2694
-  _globals['_LISTREFUSEDROWSREQUEST']._serialized_start=2697
-  _globals['_LISTREFUSEDROWSREQUEST']._serialized_end=2844
-  _globals['_REFUSEDROW']._serialized_start=2846
-  _globals['_REFUSEDROW']._serialized_end=2919
-  _globals['_LISTREFUSEDROWSRESPONSE']._serialized_start=2921
-  _globals['_LISTREFUSEDROWSRESPONSE']._serialized_end=3025
-  _globals['_STATEMENTSERVICE']._serialized_start=3205
-  _globals['_STATEMENTSERVICE']._serialized_end=4168
+  _globals['_STATEMENTMAPPING']._serialized_end=1067
+  _globals['_STATEMENTMAPPING_COLUMNSENTRY']._serialized_start=957
+  _globals['_STATEMENTMAPPING_COLUMNSENTRY']._serialized_end=1003
+  _globals['_STATEMENTMAPPING_LEGSENTRY']._serialized_start=1005
+  _globals['_STATEMENTMAPPING_LEGSENTRY']._serialized_end=1048
+  _globals['_SOURCEMAPPING']._serialized_start=1070
+  _globals['_SOURCEMAPPING']._serialized_end=1254
+  _globals['_SAVEMAPPINGREQUEST']._serialized_start=1257
+  _globals['_SAVEMAPPINGREQUEST']._serialized_end=1401
+  _globals['_SAVEMAPPINGRESPONSE']._serialized_start=1403
+  _globals['_SAVEMAPPINGRESPONSE']._serialized_end=1484
+  _globals['_LISTMAPPINGSREQUEST']._serialized_start=1486
+  _globals['_LISTMAPPINGSREQUEST']._serialized_end=1598
+  _globals['_LISTMAPPINGSRESPONSE']._serialized_start=1600
+  _globals['_LISTMAPPINGSRESPONSE']._serialized_end=1708
+  _globals['_STATEMENTFILE']._serialized_start=1710
+  _globals['_STATEMENTFILE']._serialized_end=1831
+  _globals['_UPLOADSTATEMENTREQUEST']._serialized_start=1834
+  _globals['_UPLOADSTATEMENTREQUEST']._serialized_end=1962
+  _globals['_UPLOADSTATEMENTRESPONSE']._serialized_start=1964
+  _globals['_UPLOADSTATEMENTRESPONSE']._serialized_end=2066
+  _globals['_STATEMENT']._serialized_start=2069
+  _globals['_STATEMENT']._serialized_end=2357
+  _globals['_GETSTATEMENTREQUEST']._serialized_start=2359
+  _globals['_GETSTATEMENTREQUEST']._serialized_end=2412
+  _globals['_GETSTATEMENTRESPONSE']._serialized_start=2414
+  _globals['_GETSTATEMENTRESPONSE']._serialized_end=2494
+  _globals['_LISTSTATEMENTSREQUEST']._serialized_start=2496
+  _globals['_LISTSTATEMENTSREQUEST']._serialized_end=2610
+  _globals['_LISTSTATEMENTSRESPONSE']._serialized_start=2612
+  _globals['_LISTSTATEMENTSRESPONSE']._serialized_end=2720
+  _globals['_LISTREFUSEDROWSREQUEST']._serialized_start=2723
+  _globals['_LISTREFUSEDROWSREQUEST']._serialized_end=2870
+  _globals['_REFUSEDROW']._serialized_start=2872
+  _globals['_REFUSEDROW']._serialized_end=2945
+  _globals['_LISTREFUSEDROWSRESPONSE']._serialized_start=2947
+  _globals['_LISTREFUSEDROWSRESPONSE']._serialized_end=3051
+  _globals['_STATEMENTSERVICE']._serialized_start=3231
+  _globals['_STATEMENTSERVICE']._serialized_end=4194
 # @@protoc_insertion_point(module_scope)

@@ -107,6 +107,7 @@ class StatementMapping(_message.Message):
     PAYEE_FIELD_NUMBER: _builtins.int
     LEG_FIELD_NUMBER: _builtins.int
     LEGS_FIELD_NUMBER: _builtins.int
+    CONFIRMS_PAYOUTS_FIELD_NUMBER: _builtins.int
     format: Global___StatementFormat.ValueType
     encoding: _builtins.str
     """One of utf-8, utf-16, cp1252, iso-8859-1; empty means utf-8."""
@@ -126,6 +127,10 @@ class StatementMapping(_message.Message):
     """Who is paid where rows do not say: a partner's id or a network's code."""
     leg: _builtins.str
     """What rows that do not say are: payout or cash; empty means payout."""
+    confirms_payouts: _builtins.bool
+    """Its rows say what became of payouts of settlements, and name no deliveries: reference is the payout's, a row of
+    payout says that it was paid, one of cash that it came back. Runs leave them alone.
+    """
     @_builtins.property
     def columns(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Where each of reference, payee, amount, paid_at, leg and currency is: a column's name of CSV, a key of JSON, or
@@ -151,10 +156,11 @@ class StatementMapping(_message.Message):
         payee: _builtins.str = ...,
         leg: _builtins.str = ...,
         legs: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        confirms_payouts: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_utc_offset_min", b"_utc_offset_min", "utc_offset_min", b"utc_offset_min"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_utc_offset_min", b"_utc_offset_min", "amounts_in_paise", b"amounts_in_paise", "columns", b"columns", "delimiter", b"delimiter", "encoding", b"encoding", "format", b"format", "leg", b"leg", "legs", b"legs", "payee", b"payee", "reference_prefix", b"reference_prefix", "skip_lines", b"skip_lines", "time_format", b"time_format", "utc_offset_min", b"utc_offset_min"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_utc_offset_min", b"_utc_offset_min", "amounts_in_paise", b"amounts_in_paise", "columns", b"columns", "confirms_payouts", b"confirms_payouts", "delimiter", b"delimiter", "encoding", b"encoding", "format", b"format", "leg", b"leg", "legs", b"legs", "payee", b"payee", "reference_prefix", b"reference_prefix", "skip_lines", b"skip_lines", "time_format", b"time_format", "utc_offset_min", b"utc_offset_min"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__utc_offset_min: _TypeAlias = _typing.Literal["utc_offset_min"]  # noqa: Y015
     _WhichOneofArgType__utc_offset_min: _TypeAlias = _typing.Literal["_utc_offset_min", b"_utc_offset_min"]  # noqa: Y015

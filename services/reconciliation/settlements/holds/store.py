@@ -1,0 +1,119 @@
+"""Held lines in PostgreSQL: every statement of this noun. History is only added to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from services.reconciliation.settlements.lifecycle import HoldAction, HoldState
+
+# Served by postings_pkey.
+_AMOUNT = """
+SELECT count(*) AS postings, coalesce(-sum(paise), 0)::bigint AS paise
+FROM reconciliation.postings WHERE entry_id = $1 AND account = ANY ($2)
+"""
+_COLUMNS = "party, entry_id, state, paise, changes_count, changed_at"
+# Served by settlement_holds_pkey.
+_GET = f"SELECT {_COLUMNS} FROM reconciliation.settlement_holds WHERE entry_id = $1 AND party = $2"  # noqa: S608 - a constant
+# Served by holds_in_force, of which there are some hundreds.
+_IN_FORCE = f"""
+SELECT {_COLUMNS} FROM reconciliation.settlement_holds
+WHERE state <> 'released' AND ($1 = '' OR party = $1) AND (party, entry_id) > ($2, $3)
+ORDER BY party, entry_id LIMIT $4
+"""  # noqa: S608 - a constant
+# Served by settlement_hold_changes_pkey.
+_CHANGES = """
+SELECT change_no, action, state, reason, changed_at, changed_by FROM reconciliation.settlement_hold_changes
+WHERE entry_id = $1 AND party = $2 ORDER BY change_no
+"""
+# Served by settlement_holds_pkey.
+_SET = f"""
+INSERT INTO reconciliation.settlement_holds ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (entry_id, party) DO UPDATE SET state = excluded.state, changes_count = excluded.changes_count,
+  changed_at = excluded.changed_at
+"""  # noqa: S608 - a constant
+_ADD_CHANGE = """
+INSERT INTO reconciliation.settlement_hold_changes (party, entry_id, change_no, action, state, reason, changed_at,
+  changed_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+"""
+# Served by settlement_lines_pkey, settlement_cycles_pkey and payout_batches_cycle_no_key.
+_PAID_OUT = """
+SELECT b.batch_no FROM reconciliation.settlement_lines l
+JOIN reconciliation.settlement_cycles c ON c.cycle_no = l.cycle_no
+JOIN reconciliation.settlement_cycles d ON d.calendar = c.calendar AND d.cycle_no >= c.cycle_no
+JOIN reconciliation.payout_batches b ON b.cycle_no = d.cycle_no
+WHERE l.entry_id = $1 AND l.party = $2 AND coalesce(b.created_at > $3, true) ORDER BY b.batch_no LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A line that is or was held, and how often that was changed."""
+
+    party: str
+    entry_id: UUID
+    state: HoldState
+    paise: int
+    changes_count: int
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HoldChange:
+    """Who did what with a line, when and why."""
+
+    change_no: int
+    action: HoldAction
+    state: HoldState
+    reason: str
+    changed_at: datetime
+    changed_by: str
+
+
+async def amount(connection: asyncpg.Connection, entry_id: UUID, accounts: Sequence[str]) -> int | None:
+    """Return what an entry adds to what the owner of some accounts is owed; None when it has no postings on them."""
+    row = await connection.fetchrow(_AMOUNT, entry_id, accounts)
+    return row["paise"] if row["postings"] else None
+
+
+async def get(connection: asyncpg.Connection, party: str, entry_id: UUID) -> Hold | None:
+    """Return whether a line is held, or None when it never was."""
+    row = await connection.fetchrow(_GET, entry_id, party)
+    return _hold(row) if row else None
+
+
+async def in_force(connection: asyncpg.Connection, party: str, after: tuple[str, UUID], rows_max: int) -> list[Hold]:
+    """Return lines that are held, by party and entry, those after one; of one party, or of all for an empty one."""
+    return [_hold(row) for row in await connection.fetch(_IN_FORCE, party, *after, rows_max)]
+
+
+async def changes(connection: asyncpg.Connection, party: str, entry_id: UUID) -> list[HoldChange]:
+    """Return what was done with a line, oldest first."""
+    return [
+        HoldChange(**{**row, "action": HoldAction(row["action"]), "state": HoldState(row["state"])})
+        for row in await connection.fetch(_CHANGES, entry_id, party)
+    ]
+
+
+async def put(connection: asyncpg.Connection, hold: Hold, change: HoldChange) -> None:
+    """Store what a line has become, and who did it."""
+    await connection.execute(
+        _SET, hold.party, hold.entry_id, hold.state, hold.paise, hold.changes_count, hold.changed_at
+    )
+    await connection.execute(
+        _ADD_CHANGE, hold.party, hold.entry_id, change.change_no, change.action, change.state, change.reason,
+        change.changed_at, change.changed_by,
+    )  # fmt: skip
+
+
+async def paid_out_by(connection: asyncpg.Connection, party: str, entry_id: UUID, since: datetime | None) -> int | None:
+    """Return the first batch of payouts with which a line was paid out since it was last released, or None."""
+    found: int | None = await connection.fetchval(_PAID_OUT, entry_id, party, since)
+    return found
+
+
+def _hold(row: asyncpg.Record) -> Hold:
+    return Hold(**{**row, "state": HoldState(row["state"])})

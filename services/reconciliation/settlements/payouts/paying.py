@@ -1,0 +1,57 @@
+"""Makes the payouts of a cycle, once, and writes their file a piece at a time."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+import asyncpg
+
+from services.reconciliation.errors import (
+    CycleNotClosedError,
+    CycleNotFoundError,
+    CycleSupersededError,
+    PayoutsNotFoundError,
+)
+from services.reconciliation.settlements import store
+from services.reconciliation.settlements.payouts import store as payouts
+from services.reconciliation.settlements.payouts.batch import Batch, FileFormat, writer
+from services.reconciliation.settlements.reading import store as reading
+
+
+async def pay_out(connection: asyncpg.Connection, cycle_no: int, by: str, now: datetime) -> tuple[Batch, bool]:
+    """Make payouts of all that is payable for a cycle, within the caller's transaction; return the batch, and whether
+    it was there.
+
+    Raises CycleNotFoundError, CycleNotClosedError, and CycleSupersededError when a later cycle has what it left.
+    """
+    await store.lock(connection)
+    cycle = await reading.cycle(connection, cycle_no)
+    if cycle is None:
+        raise CycleNotFoundError(f"there is no cycle {cycle_no}")
+    if cycle.closed_at is None:
+        raise CycleNotClosedError(f"cycle {cycle_no} is still being closed")
+    if there := await payouts.batch_of(connection, cycle_no):
+        return there, True
+    if later := await payouts.superseded_by(connection, cycle_no):
+        raise CycleSupersededError(f"cycle {later} has what cycle {cycle_no} left: pay that out")
+    await payouts.create(connection, cycle_no, cycle.calendar, by, now)
+    return await batch_of(connection, cycle_no), False
+
+
+async def batch_of(connection: asyncpg.Connection, cycle_no: int) -> Batch:
+    """Return what is paid out for a cycle. Raises PayoutsNotFoundError."""
+    batch = await payouts.batch_of(connection, cycle_no)
+    if batch is None:
+        raise PayoutsNotFoundError(f"nothing is paid out for cycle {cycle_no}")
+    return batch
+
+
+async def file_of(
+    connection: asyncpg.Connection, batch: Batch, form: FileFormat, rows_max: int
+) -> AsyncIterator[bytes]:
+    """Yield a batch's file in pieces of at most `rows_max` payouts."""
+    parts, sequence = writer(form), 0
+    yield parts.head(batch).encode("ascii")
+    while rows := await payouts.payouts(connection, batch.batch_no, sequence, rows_max):
+        yield "".join(map(parts.record, rows)).encode("ascii")
+        sequence = rows[-1].sequence
+    yield parts.tail(batch).encode("ascii")
