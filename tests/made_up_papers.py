@@ -86,6 +86,7 @@ INVOICE = Invoice(
     ),
 )
 STATEMENT = PartnerStatement(
+    heading="Partner statement",
     number="2026-W47-000481",
     payee_name="राजेश कुमार / Rajesh Kumar",
     payee_account="partner:01890a5d-ac96-774b-bcce-b302099a8057",

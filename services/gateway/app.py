@@ -1,7 +1,7 @@
 """The one place where the gateway is wired."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -135,24 +135,13 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
         follow = live.LiveEndpoint(hub, credentials, verifier, limiter, settings.gateway_live)
         assignment_upstream = upstreams[network_pb2.DESCRIPTOR.services_by_name["PartnerNetworkService"].full_name]
         webhooks = WebhookEndpoint(assignment_upstream, limiter, settings.gateway_webhooks)
-        upload = uploads.UploadEndpoint(
-            upstreams[_names_of((statement_pb2,))[0]], credentials, limiter, GoogleJsonCodec(), settings.gateway_uploads
-        )
-        papers = PaperEndpoint(
-            upstreams[_names_of((paper_pb2,))[0]], credentials, limiter, GoogleJsonCodec(), settings.gateway_papers
-        )
-        download = downloads.DownloadEndpoint(
-            upstreams[_names_of((settlement_pb2,))[0]], credentials, limiter, settings.gateway_downloads
-        )
         timeout_s = settings.gateway_health_timeout_s
         checks, dispensable = health.checks_of(queries.check_any, channels, redis_store, timeout_s)
         routes: list[BaseRoute] = [
             *health.routes(checks, dispensable, timeout_s),
             *pages.routes(_document(services), settings.assignment_target),
             Route(live.PATH, follow.answer, methods=_ALL_METHODS),
-            Route(uploads.PATH, upload.answer, methods=_ALL_METHODS),
-            Route(downloads.PATH, download.answer, methods=_ALL_METHODS),
-            Route(f"/v1/{{path:path}}{SUFFIX}", papers.answer, methods=_ALL_METHODS),
+            *_file_routes(settings, upstreams, credentials, limiter),
             Route(NETWORK_PATH, webhooks.answer, methods=_ALL_METHODS),
             Route("/{path:path}", transcoder.answer, methods=_ALL_METHODS),
         ]
@@ -166,6 +155,26 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
             await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
             http_server.should_exit = True
             stop.set()
+
+
+def _file_routes(
+    settings: GatewaySettings, upstreams: Mapping[str, Upstream], credentials: Credentials, limiter: RateLimiter
+) -> list[Route]:
+    """Return the routes whose bodies or answers are files."""
+    upload = uploads.UploadEndpoint(
+        upstreams[_names_of((statement_pb2,))[0]], credentials, limiter, GoogleJsonCodec(), settings.gateway_uploads
+    )
+    download = downloads.DownloadEndpoint(
+        upstreams[_names_of((settlement_pb2,))[0]], credentials, limiter, settings.gateway_downloads
+    )
+    papers = PaperEndpoint(
+        upstreams[_names_of((paper_pb2,))[0]], credentials, limiter, GoogleJsonCodec(), settings.gateway_papers
+    )
+    return [
+        Route(uploads.PATH, upload.answer, methods=_ALL_METHODS),
+        Route(downloads.PATH, download.answer, methods=_ALL_METHODS),
+        Route(f"/v1/{{path:path}}{SUFFIX}", papers.answer, methods=_ALL_METHODS),
+    ]
 
 
 def _targets(settings: GatewaySettings) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Papers over REST: POST /v1/labels.pdf with a LabelSheet, and GET /v1/invoices/{invoice_id}.pdf.
+"""Papers over REST: POST /v1/labels.pdf with a LabelSheet, and GET of an invoice or a statement by its path and .pdf.
 
 They come from no annotation, because their answer is a file and no message. It is given on as it comes.
 """
@@ -9,14 +9,13 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
-from lastmile.reconciliation.v1 import paper_pb2 as pb
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from services.gateway.auth.credentials import Credentials
 from services.gateway.auth.rate_limits import RateLimiter
-from services.gateway.papers.client import RPC, PaperCall
+from services.gateway.papers.client import RPC, Head, Paper, PaperCall, invoice, labels, settlement
 from services.gateway.rest import conditional
 from services.gateway.rest.answering import answered, name_rpc
 from services.gateway.rest.callers import authenticate
@@ -30,7 +29,9 @@ LABELS_PATH = "/v1/labels.pdf"
 INVOICE_PATH = "/v1/invoices/{invoiceId}.pdf"
 SUFFIX = ".pdf"
 MEDIA_TYPE = "application/pdf"
+STATEMENT_PATH = "/v1/settlements/{cycleNo}/statements/{partyKind}/{partyOwner}.pdf"
 _INVOICE = re.compile(r"/v1/invoices/([^/:]+)\.pdf")
+_STATEMENT = re.compile(r"/v1/settlements/([1-9][0-9]{0,8})/statements/([a-z]+)/([^/:]+)\.pdf")
 
 
 class GatewayPaperLimits(BaseModel):
@@ -69,7 +70,7 @@ class PaperEndpoint:
         return await answered(request, lambda request_id: self._answer(request, request_id))
 
     async def _answer(self, request: Request, request_id: str) -> Response:
-        verb, invoice_id = _wanted(request)
+        verb, named = _wanted(request)
         if request.method != verb:
             raise refuse(405, "METHOD_NOT_ALLOWED", f"this path answers {verb}", Allow=verb)
         caller = await authenticate(request, False, self._credentials, self._rate_limiter)
@@ -82,7 +83,7 @@ class PaperEndpoint:
         async with AsyncExitStack() as stack:
             self._running += 1
             stack.callback(self._has_ended)
-            paper = pb.PaperRequest(invoice_id=invoice_id) if invoice_id else await self._labels(request)
+            paper = named or await self._labels(request)
             metadata = metadata_of(request, request_id, caller)
             call = await stack.enter_async_context(
                 PaperCall(self._reconciliation, paper, metadata, self._limits.timeout_s)
@@ -94,10 +95,9 @@ class PaperEndpoint:
             headers["Content-Length"] = str(head.size_bytes)
             return StreamingResponse(_given_on(call, stack.pop_all()), 200, headers, MEDIA_TYPE)
 
-    async def _labels(self, request: Request) -> pb.PaperRequest:
+    async def _labels(self, request: Request) -> Paper:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in JSON_TYPES:
             raise refuse(415, "UNSUPPORTED_MEDIA_TYPE", "send the body as application/json in UTF-8")
-        sheet = pb.LabelSheet()
         with self._body_memory.reserved() as grow:
             try:
                 async with asyncio.timeout(self._limits.body_timeout_s):
@@ -108,10 +108,9 @@ class PaperEndpoint:
                 value = decode(body) if body else {}
                 if not isinstance(value, dict):
                     raise _invalid(("", "the body must be a JSON object", "json.object"))
-                self._codec.parse(value, sheet)
+                return labels(value, self._codec)
             except JsonRefusedError as error:
                 raise _invalid((error.field, str(error), "json.form")) from None
-        return pb.PaperRequest(labels=sheet)
 
     def _has_ended(self) -> None:
         self._running -= 1
@@ -123,16 +122,19 @@ async def _given_on(call: PaperCall, stack: AsyncExitStack) -> AsyncIterator[byt
             yield piece
 
 
-def _wanted(request: Request) -> tuple[str, str]:
-    """Return the verb of the path, and the invoice that it names; empty for labels."""
-    if request.url.path == LABELS_PATH:
-        return "POST", ""
-    if found := _INVOICE.fullmatch(request.url.path):
-        return "GET", found[1]
+def _wanted(request: Request) -> tuple[str, Paper | None]:
+    """Return the verb of the path, and the paper that it names; None for labels, which the body has."""
+    path = request.url.path
+    if path == LABELS_PATH:
+        return "POST", None
+    if found := _INVOICE.fullmatch(path):
+        return "GET", invoice(found[1])
+    if found := _STATEMENT.fullmatch(path):
+        return "GET", settlement(int(found[1]), found[2], found[3])
     raise refuse(404, "ROUTE_NOT_FOUND", "no route has this path; /docs shows those there are")
 
 
-def _headers_of(head: pb.PaperHead) -> dict[str, str]:
+def _headers_of(head: Head) -> dict[str, str]:
     return {
         "ETag": f'"{head.content_sha256[:24]}"',
         "Cache-Control": "private, no-cache",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from services.gateway.papers.endpoint import INVOICE_PATH, LABELS_PATH, MEDIA_TYPE
+from services.gateway.papers.endpoint import INVOICE_PATH, LABELS_PATH, MEDIA_TYPE, STATEMENT_PATH
 
 _LABELS = """Renders shipping labels of 4 by 6 inches, a page each, in the order of the body.
 
@@ -13,6 +13,9 @@ For: merchants, ops."""
 _INVOICE = """Returns an invoice as it was issued: always the same bytes.
 
 For: merchants, ops."""
+_STATEMENT = """Returns a party's statement of a closed cycle, with every line up to a limit.
+
+For: ops, and the party."""
 _PROBLEMS = (400, 401, 403, 404, 405, 408, 413, 415, 429, 503)
 
 
@@ -36,15 +39,28 @@ def with_papers(document: Mapping[str, Any]) -> dict[str, Any]:
         },
         "responses": {"200": pdf, **problems},
     }
-    invoice = {
-        "operationId": "PaperService_RenderInvoice",
-        "tags": ["PaperService"],
-        "summary": "Returns an invoice as a PDF",
-        "description": _INVOICE,
-        "parameters": [
-            {"name": "invoiceId", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
-        ],
-        "responses": {"200": pdf, "304": {"description": "The caller has it."}, **problems},
-    }
-    paths = {LABELS_PATH: {"post": labels}, INVOICE_PATH: {"get": invoice}}
+    got = {"200": pdf, "304": {"description": "The caller has it."}, **problems}
+    invoice = _read("PaperService_RenderInvoice", "Returns an invoice as a PDF", _INVOICE, got)
+    invoice["parameters"] = [_in_path("invoiceId", format="uuid")]
+    statement = _read("PaperService_RenderStatement", "Returns a settlement statement as a PDF", _STATEMENT, got)
+    statement["parameters"] = [
+        _in_path("cycleNo", pattern="^[1-9][0-9]{0,8}$"),
+        _in_path("partyKind", enum=["partner", "network", "merchant"]),
+        _in_path("partyOwner", pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"),
+    ]
+    paths = {LABELS_PATH: {"post": labels}, INVOICE_PATH: {"get": invoice}, STATEMENT_PATH: {"get": statement}}
     return {**document, "paths": {**document["paths"], **paths}}
+
+
+def _read(name: str, summary: str, description: str, responses: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "operationId": name,
+        "tags": ["PaperService"],
+        "summary": summary,
+        "description": description,
+        "responses": responses,
+    }
+
+
+def _in_path(name: str, **schema: Any) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", **schema}}

@@ -8,7 +8,7 @@ from services.reconciliation.papers.barcodes import Symbol, code128, qr
 from services.reconciliation.papers.gst import STATES
 from services.reconciliation.papers.invoice import Invoice, InvoiceLine, TaxParty
 from services.reconciliation.papers.label import Address, Label, LabelSheet
-from services.reconciliation.papers.statement import PartnerStatement, StatementSection
+from services.reconciliation.papers.statement import PartnerStatement, StatementDetail, StatementSection
 from services.reconciliation.papers.texts import lines_of, printable
 from services.reconciliation.papers.words import rupees_in_words
 
@@ -49,7 +49,8 @@ def invoice_content(invoice: Invoice) -> dict[str, Any]:
 def statement_content(statement: PartnerStatement) -> dict[str, Any]:
     """Return what statement.typ takes."""
     return {
-        "title": f"Statement {statement.number}",
+        "title": f"{statement.heading} {printable(statement.number)}",
+        "heading": statement.heading,
         "number": printable(statement.number),
         "issuer": printable(statement.issuer_name),
         "payee": printable(statement.payee_name),
@@ -61,6 +62,8 @@ def statement_content(statement: PartnerStatement) -> dict[str, Any]:
         "sections": [_section(section) for section in statement.sections],
         "sha256": statement.content_sha256,
         "note": printable(statement.note),
+        "work_title": statement.work_title,
+        "details": [_detail(detail) for detail in statement.details],
     }
 
 
@@ -161,3 +164,14 @@ def _section(section: StatementSection) -> dict[str, Any]:
             for line in section.lines
         ],
     }
+
+
+def _detail(detail: StatementDetail) -> list[str]:
+    """Return the cells of one line; nothing for an amount of nothing."""
+    amounts = (detail.work_paise, detail.tax_paise, detail.cash_paise, detail.paid_paise)
+    return [
+        f"{day(detail.occurred_at)[:6]}, {detail.occurred_at:%H:%M}",
+        detail.label,
+        detail.reference,
+        *(rupees(paise) if paise else "" for paise in amounts),
+    ]

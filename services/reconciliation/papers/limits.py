@@ -15,6 +15,9 @@ class PaperLimits(BaseModel):
     ahead_max: int = Field(4, gt=0, description="Papers of one call that are rendered before the first of them is sent")
     render_s_max: float = Field(20.0, gt=0, description="A process that takes longer for one paper is ended")
     papers_a_process_max: int = Field(2_000, gt=0, description="A process makes way for a new one after so many papers")
+    statement_lines_max: int = Field(
+        3_000, ge=0, description="Lines of a statement that are printed one by one; a longer one has its sums only"
+    )
     piece_bytes: int = Field(256 * 1024, gt=0, description="Largest piece of a paper in one message")
     month_settles_s: int = Field(
         3_600,

@@ -6,7 +6,7 @@ import json
 import logging
 from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,17 +17,21 @@ from lastmile.reconciliation.v1 import paper_pb2_grpc
 
 from libs.grpc_server import paging, validation
 from libs.grpc_server.call import Call, current_call
-from libs.grpc_server.errors import ServiceError
+from libs.grpc_server.errors import PermissionDeniedError, ServiceError
+from libs.grpc_server.identity import Role
 from libs.ids import new_id
 from libs.postgres.errors import translate
 from services.reconciliation.database import Database
 from services.reconciliation.errors import (
+    CycleNotClosedError,
     InvoiceNotFoundError,
     MonthNotOverError,
     NothingToInvoiceError,
+    SettlementNotFoundError,
     SupplierNotRegisteredError,
 )
-from services.reconciliation.ledger.postings import merchant
+from services.reconciliation.ledger.postings import Account, AccountKind, merchant
+from services.reconciliation.ledger.visibility import may_see
 from services.reconciliation.papers import store
 from services.reconciliation.papers.codec import error_to, invoice_to, recipient_from, sheet_from
 from services.reconciliation.papers.company import Company, Registration
@@ -36,7 +40,10 @@ from services.reconciliation.papers.invoice import Invoice, TaxParty
 from services.reconciliation.papers.issuing import INDIA, Month, lines_of
 from services.reconciliation.papers.limits import PaperLimits
 from services.reconciliation.papers.pool import RenderPool
+from services.reconciliation.papers.settled import printed
 from services.reconciliation.papers.store import IssuedInvoice
+from services.reconciliation.settlements.reading import store as settlements
+from services.reconciliation.settlements.statement import Statement
 
 log = logging.getLogger("papers")
 
@@ -120,15 +127,37 @@ class PaperServicer(paper_pb2_grpc.PaperServiceServicer):
     async def _made(self, call: Call, paper: pb.PaperRequest) -> tuple[str, bytes]:
         """Return a paper's file name and bytes."""
         validation.check(paper)
+        if call.principal.role is Role.PARTNER and not paper.HasField("settlement"):
+            raise PermissionDeniedError("a partner's papers are its statements", reason="ROLE_NOT_ALLOWED")
         if paper.HasField("labels"):
             sheet = sheet_from(paper.labels)
             return f"labels-{sheet.labels[0].delivery_id}.pdf", await self._pool.pdf(sheet)
+        if paper.HasField("settlement"):
+            statement = await self._statement(call, paper.settlement)
+            name = f"statement-{paper.settlement.cycle_no}-{paper.settlement.party_owner}.pdf"
+            shown = printed(statement, self._company.legal_name, self._limits.statement_lines_max)
+            return name, await self._pool.pdf(shown)
         async with self._database.query(call) as connection:
             found = await store.paper(connection, UUID(paper.invoice_id))
         if found is None:
             raise _no_invoice(paper.invoice_id)
         number, pdf = found
         return f"{number.replace('/', '-')}.pdf", pdf
+
+    async def _statement(self, call: Call, asked: pb.SettlementPaper) -> Statement:
+        party, found = Account(AccountKind(asked.party_kind), asked.party_owner), None
+        if may_see(call.principal, party):
+            async with self._database.query(call) as connection:
+                cycle = await settlements.cycle(connection, asked.cycle_no)
+                found = await settlements.totals(connection, cycle, str(party)) if cycle else None
+                if found and found.totals.lines_count <= self._limits.statement_lines_max:
+                    lines = await settlements.lines(connection, asked.cycle_no, str(party))
+                    found = replace(found, lines=tuple(lines))
+        if found is None:
+            raise SettlementNotFoundError(f"{party} has no statement of cycle {asked.cycle_no} that you may see")
+        if found.cycle.closed_at is None:
+            raise CycleNotClosedError(f"cycle {asked.cycle_no} is not closed yet")
+        return found
 
     async def _pieces(
         self, place: int, task: asyncio.Task[tuple[str, bytes]]

@@ -1,7 +1,7 @@
-"""A partner's statement of one cycle: what was earned, what is taken off, what is paid out."""
+"""A party's statement of one cycle: what was earned, what is taken off, what is paid out, and every line behind it."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from libs.money.amount import total
 
@@ -29,9 +29,26 @@ class StatementSection:
 
 
 @dataclass(frozen=True, slots=True)
-class PartnerStatement:
-    """A closed statement. `content_sha256` is its hash, in hexadecimal, which never changes; empty for none."""
+class StatementDetail:
+    """One entry of the ledger: when it happened in India, what it is, and what of it is for what."""
 
+    occurred_at: datetime
+    label: str
+    reference: str
+    work_paise: int
+    tax_paise: int
+    cash_paise: int
+    paid_paise: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerStatement:
+    """A closed statement. `content_sha256` is its hash, in hexadecimal, which never changes; empty for none.
+
+    `work_title` is what the column of work is called: what a partner earned, or what a merchant is charged.
+    """
+
+    heading: str
     number: str
     payee_name: str
     payee_account: str
@@ -42,6 +59,8 @@ class PartnerStatement:
     sections: tuple[StatementSection, ...]
     content_sha256: str = ""
     note: str = ""
+    work_title: str = "Earned"
+    details: tuple[StatementDetail, ...] = ()
 
     @property
     def payable_paise(self) -> int:

@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from lastmile.common.v1 import access_pb2 as lastmile_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&lastmile/reconciliation/v1/paper.proto\x12\x1alastmile.reconciliation.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flastmile/common/v1/access.proto\"\x92\x02\n\x0cLabelAddress\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xbaH$r\"\x10\x01\x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12\x39\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB(\xbaH%r#\x10\x01\x18\x90\x03\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12\x35\n\x04\x63ity\x18\x03 \x01(\tB\'\xbaH$r\"\x10\x01\x18<2\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12\'\n\x07pincode\x18\x04 \x01(\tB\x16\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\x12\x30\n\x05phone\x18\x05 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^(\\+?[0-9][0-9 -]{5,18})?$\"\xc2\x04\n\x05Label\x12\x1d\n\x0b\x64\x65livery_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12-\n\treference\x18\x02 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[\\x21-\\x7e]{4,28}$\x12>\n\rmerchant_name\x18\x03 \x01(\tB\'\xbaH$r\"\x10\x01\x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12@\n\x06sender\x18\x04 \x01(\x0b\x32(.lastmile.reconciliation.v1.LabelAddressB\x06\xbaH\x03\xc8\x01\x01\x12\x43\n\trecipient\x18\x05 \x01(\x0b\x32(.lastmile.reconciliation.v1.LabelAddressB\x06\xbaH\x03\xc8\x01\x01\x12\x31\n\tcity_code\x18\x06 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Z][A-Z0-9_-]{1,15}$\x12\x1d\n\x08weight_g\x18\x07 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01\x12!\n\ncash_paise\x18\x08 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x94\xeb\xdc\x03(\x00\x12S\n\rdispatched_on\x18\t \x01(\tB<\xbaH9r725^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$\x12.\n\nroute_code\x18\n \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[A-Z0-9/_-]{0,12}$\x12*\n\x07service\x18\x0b \x01(\tB\x19\xbaH\x16r\x14\x32\x12^[A-Z0-9 -]{0,12}$\"L\n\nLabelSheet\x12>\n\x06labels\x18\x01 \x03(\x0b\x32!.lastmile.reconciliation.v1.LabelB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xc8\x01\"x\n\x0cPaperRequest\x12\x38\n\x06labels\x18\x01 \x01(\x0b\x32&.lastmile.reconciliation.v1.LabelSheetH\x00\x12\x1e\n\ninvoice_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00\x42\x0e\n\x05paper\x12\x05\xbaH\x02\x08\x01\"a\n\x13RenderPapersRequest\x12J\n\x06papers\x18\x01 \x03(\x0b\x32(.lastmile.reconciliation.v1.PaperRequestB\x10\xbaH\r\x92\x01\n\x08\x01\x10\xe8\x07\"\x03\xd8\x01\x03\"\xb0\x01\n\x14RenderPapersResponse\x12\r\n\x05paper\x18\x01 \x01(\x05\x12\x35\n\x04head\x18\x02 \x01(\x0b\x32%.lastmile.reconciliation.v1.PaperHeadH\x00\x12\x11\n\x07\x63ontent\x18\x03 \x01(\x0cH\x00\x12\x37\n\x05\x65rror\x18\x04 \x01(\x0b\x32&.lastmile.reconciliation.v1.PaperErrorH\x00\x42\x06\n\x04part\"J\n\tPaperHead\x12\x11\n\tfile_name\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x16\n\x0e\x63ontent_sha256\x18\x03 \x01(\t\"\x86\x01\n\nPaperError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12I\n\x10\x66ield_violations\x18\x04 \x03(\x0b\x32/.lastmile.reconciliation.v1.PaperFieldViolation\"G\n\x13PaperFieldViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0c\n\x04rule\x18\x03 \x01(\t\"\x92\x02\n\x10InvoiceRecipient\x12<\n\nlegal_name\x18\x01 \x01(\tB(\xbaH%r#\x10\x01\x18\xc8\x01\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12\x42\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB1\xbaH.r,\x10\x01\x18\x90\x03\x32%^[^\\x00-\\x08\\x0b-\\x0c\\x0e-\\x1f\\x7f]*$\x12%\n\nstate_code\x18\x03 \x01(\tB\x11\xbaH\x0er\x0c\x32\n^[0-9]{2}$\x12\'\n\x05gstin\x18\x04 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([0-9A-Z]{15})?$\x12,\n\x05\x65mail\x18\x05 \x01(\tB\x1d\xbaH\x1ar\x18\x18\xfe\x01\x32\x13^[^\\x00-\\x20\\x7f]*$\"\xe1\x01\n\x13IssueInvoiceRequest\x12\x1d\n\x0bmerchant_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12.\n\x13supplier_state_code\x18\x02 \x01(\tB\x11\xbaH\x0er\x0c\x32\n^[0-9]{2}$\x12\x32\n\x05month\x18\x03 \x01(\tB#\xbaH r\x1e\x32\x1c^20[0-9]{2}-(0[1-9]|1[0-2])$\x12G\n\trecipient\x18\x04 \x01(\x0b\x32,.lastmile.reconciliation.v1.InvoiceRecipientB\x06\xbaH\x03\xc8\x01\x01\"_\n\x14IssueInvoiceResponse\x12\x34\n\x07invoice\x18\x01 \x01(\x0b\x32#.lastmile.reconciliation.v1.Invoice\x12\x11\n\twas_there\x18\x02 \x01(\x08\"\xdb\x02\n\x07Invoice\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\t\x12\x13\n\x0bmerchant_id\x18\x03 \x01(\t\x12\x1b\n\x13supplier_state_code\x18\x04 \x01(\t\x12\r\n\x05month\x18\x05 \x01(\t\x12\x17\n\x0fplace_of_supply\x18\x06 \x01(\t\x12\x15\n\rtaxable_paise\x18\x07 \x01(\x03\x12\x12\n\ncgst_paise\x18\x08 \x01(\x03\x12\x12\n\nsgst_paise\x18\t \x01(\x03\x12\x12\n\nigst_paise\x18\n \x01(\x03\x12\x16\n\x0erounding_paise\x18\x0b \x01(\x03\x12\x15\n\rpayable_paise\x18\x0c \x01(\x03\x12\x16\n\x0e\x63ontent_sha256\x18\r \x01(\t\x12-\n\tissued_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tissued_by\x18\x0f \x01(\t\"1\n\x11GetInvoiceRequest\x12\x1c\n\ninvoice_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"J\n\x12GetInvoiceResponse\x12\x34\n\x07invoice\x18\x01 \x01(\x0b\x32#.lastmile.reconciliation.v1.Invoice\"\x92\x01\n\x13ListInvoicesRequest\x12 \n\x0bmerchant_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12:\n\npage_token\x18\x03 \x01(\tB&\xbaH#r!\x18\x80\x04\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"f\n\x14ListInvoicesResponse\x12\x35\n\x08invoices\x18\x01 \x03(\x0b\x32#.lastmile.reconciliation.v1.Invoice\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xcc\x04\n\x0cPaperService\x12}\n\x0cRenderPapers\x12/.lastmile.reconciliation.v1.RenderPapersRequest\x1a\x30.lastmile.reconciliation.v1.RenderPapersResponse\"\x08\x8a\xe7\x18\x04\n\x02\x01\x02\x30\x01\x12\x91\x01\n\x0cIssueInvoice\x12/.lastmile.reconciliation.v1.IssueInvoiceRequest\x1a\x30.lastmile.reconciliation.v1.IssueInvoiceResponse\"\x1e\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/invoices:\x01*\x12\x96\x01\n\nGetInvoice\x12-.lastmile.reconciliation.v1.GetInvoiceRequest\x1a..lastmile.reconciliation.v1.GetInvoiceResponse\")\x8a\xe7\x18\x04\n\x02\x01\x02\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/invoices/{invoice_id}\x12\x8f\x01\n\x0cListInvoices\x12/.lastmile.reconciliation.v1.ListInvoicesRequest\x1a\x30.lastmile.reconciliation.v1.ListInvoicesResponse\"\x1c\x8a\xe7\x18\x04\n\x02\x01\x02\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/invoicesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&lastmile/reconciliation/v1/paper.proto\x12\x1alastmile.reconciliation.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flastmile/common/v1/access.proto\"\x92\x02\n\x0cLabelAddress\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xbaH$r\"\x10\x01\x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12\x39\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB(\xbaH%r#\x10\x01\x18\x90\x03\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12\x35\n\x04\x63ity\x18\x03 \x01(\tB\'\xbaH$r\"\x10\x01\x18<2\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12\'\n\x07pincode\x18\x04 \x01(\tB\x16\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\x12\x30\n\x05phone\x18\x05 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^(\\+?[0-9][0-9 -]{5,18})?$\"\xc2\x04\n\x05Label\x12\x1d\n\x0b\x64\x65livery_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12-\n\treference\x18\x02 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[\\x21-\\x7e]{4,28}$\x12>\n\rmerchant_name\x18\x03 \x01(\tB\'\xbaH$r\"\x10\x01\x18\x64\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12@\n\x06sender\x18\x04 \x01(\x0b\x32(.lastmile.reconciliation.v1.LabelAddressB\x06\xbaH\x03\xc8\x01\x01\x12\x43\n\trecipient\x18\x05 \x01(\x0b\x32(.lastmile.reconciliation.v1.LabelAddressB\x06\xbaH\x03\xc8\x01\x01\x12\x31\n\tcity_code\x18\x06 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Z][A-Z0-9_-]{1,15}$\x12\x1d\n\x08weight_g\x18\x07 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01\x12!\n\ncash_paise\x18\x08 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x94\xeb\xdc\x03(\x00\x12S\n\rdispatched_on\x18\t \x01(\tB<\xbaH9r725^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$\x12.\n\nroute_code\x18\n \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[A-Z0-9/_-]{0,12}$\x12*\n\x07service\x18\x0b \x01(\tB\x19\xbaH\x16r\x14\x32\x12^[A-Z0-9 -]{0,12}$\"L\n\nLabelSheet\x12>\n\x06labels\x18\x01 \x03(\x0b\x32!.lastmile.reconciliation.v1.LabelB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xc8\x01\"\xbb\x01\n\x0cPaperRequest\x12\x38\n\x06labels\x18\x01 \x01(\x0b\x32&.lastmile.reconciliation.v1.LabelSheetH\x00\x12\x1e\n\ninvoice_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00\x12\x41\n\nsettlement\x18\x03 \x01(\x0b\x32+.lastmile.reconciliation.v1.SettlementPaperH\x00\x42\x0e\n\x05paper\x12\x05\xbaH\x02\x08\x01\"\xa3\x01\n\x0fSettlementPaper\x12\x19\n\x08\x63ycle_no\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01\x12\x37\n\nparty_kind\x18\x02 \x01(\tB#\xbaH r\x1e\x32\x1c^(partner|network|merchant)$\x12<\n\x0bparty_owner\x18\x03 \x01(\tB\'\xbaH$r\"2 ^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$\"a\n\x13RenderPapersRequest\x12J\n\x06papers\x18\x01 \x03(\x0b\x32(.lastmile.reconciliation.v1.PaperRequestB\x10\xbaH\r\x92\x01\n\x08\x01\x10\xe8\x07\"\x03\xd8\x01\x03\"\xb0\x01\n\x14RenderPapersResponse\x12\r\n\x05paper\x18\x01 \x01(\x05\x12\x35\n\x04head\x18\x02 \x01(\x0b\x32%.lastmile.reconciliation.v1.PaperHeadH\x00\x12\x11\n\x07\x63ontent\x18\x03 \x01(\x0cH\x00\x12\x37\n\x05\x65rror\x18\x04 \x01(\x0b\x32&.lastmile.reconciliation.v1.PaperErrorH\x00\x42\x06\n\x04part\"J\n\tPaperHead\x12\x11\n\tfile_name\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x16\n\x0e\x63ontent_sha256\x18\x03 \x01(\t\"\x86\x01\n\nPaperError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12I\n\x10\x66ield_violations\x18\x04 \x03(\x0b\x32/.lastmile.reconciliation.v1.PaperFieldViolation\"G\n\x13PaperFieldViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0c\n\x04rule\x18\x03 \x01(\t\"\x92\x02\n\x10InvoiceRecipient\x12<\n\nlegal_name\x18\x01 \x01(\tB(\xbaH%r#\x10\x01\x18\xc8\x01\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\x12\x42\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB1\xbaH.r,\x10\x01\x18\x90\x03\x32%^[^\\x00-\\x08\\x0b-\\x0c\\x0e-\\x1f\\x7f]*$\x12%\n\nstate_code\x18\x03 \x01(\tB\x11\xbaH\x0er\x0c\x32\n^[0-9]{2}$\x12\'\n\x05gstin\x18\x04 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([0-9A-Z]{15})?$\x12,\n\x05\x65mail\x18\x05 \x01(\tB\x1d\xbaH\x1ar\x18\x18\xfe\x01\x32\x13^[^\\x00-\\x20\\x7f]*$\"\xe1\x01\n\x13IssueInvoiceRequest\x12\x1d\n\x0bmerchant_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12.\n\x13supplier_state_code\x18\x02 \x01(\tB\x11\xbaH\x0er\x0c\x32\n^[0-9]{2}$\x12\x32\n\x05month\x18\x03 \x01(\tB#\xbaH r\x1e\x32\x1c^20[0-9]{2}-(0[1-9]|1[0-2])$\x12G\n\trecipient\x18\x04 \x01(\x0b\x32,.lastmile.reconciliation.v1.InvoiceRecipientB\x06\xbaH\x03\xc8\x01\x01\"_\n\x14IssueInvoiceResponse\x12\x34\n\x07invoice\x18\x01 \x01(\x0b\x32#.lastmile.reconciliation.v1.Invoice\x12\x11\n\twas_there\x18\x02 \x01(\x08\"\xdb\x02\n\x07Invoice\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\t\x12\x13\n\x0bmerchant_id\x18\x03 \x01(\t\x12\x1b\n\x13supplier_state_code\x18\x04 \x01(\t\x12\r\n\x05month\x18\x05 \x01(\t\x12\x17\n\x0fplace_of_supply\x18\x06 \x01(\t\x12\x15\n\rtaxable_paise\x18\x07 \x01(\x03\x12\x12\n\ncgst_paise\x18\x08 \x01(\x03\x12\x12\n\nsgst_paise\x18\t \x01(\x03\x12\x12\n\nigst_paise\x18\n \x01(\x03\x12\x16\n\x0erounding_paise\x18\x0b \x01(\x03\x12\x15\n\rpayable_paise\x18\x0c \x01(\x03\x12\x16\n\x0e\x63ontent_sha256\x18\r \x01(\t\x12-\n\tissued_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tissued_by\x18\x0f \x01(\t\"1\n\x11GetInvoiceRequest\x12\x1c\n\ninvoice_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"J\n\x12GetInvoiceResponse\x12\x34\n\x07invoice\x18\x01 \x01(\x0b\x32#.lastmile.reconciliation.v1.Invoice\"\x92\x01\n\x13ListInvoicesRequest\x12 \n\x0bmerchant_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12:\n\npage_token\x18\x03 \x01(\tB&\xbaH#r!\x18\x80\x04\x32\x1c^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$\"f\n\x14ListInvoicesResponse\x12\x35\n\x08invoices\x18\x01 \x03(\x0b\x32#.lastmile.reconciliation.v1.Invoice\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xcd\x04\n\x0cPaperService\x12~\n\x0cRenderPapers\x12/.lastmile.reconciliation.v1.RenderPapersRequest\x1a\x30.lastmile.reconciliation.v1.RenderPapersResponse\"\t\x8a\xe7\x18\x05\n\x03\x01\x02\x03\x30\x01\x12\x91\x01\n\x0cIssueInvoice\x12/.lastmile.reconciliation.v1.IssueInvoiceRequest\x1a\x30.lastmile.reconciliation.v1.IssueInvoiceResponse\"\x1e\x8a\xe7\x18\x03\n\x01\x02\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/invoices:\x01*\x12\x96\x01\n\nGetInvoice\x12-.lastmile.reconciliation.v1.GetInvoiceRequest\x1a..lastmile.reconciliation.v1.GetInvoiceResponse\")\x8a\xe7\x18\x04\n\x02\x01\x02\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/invoices/{invoice_id}\x12\x8f\x01\n\x0cListInvoices\x12/.lastmile.reconciliation.v1.ListInvoicesRequest\x1a\x30.lastmile.reconciliation.v1.ListInvoicesResponse\"\x1c\x8a\xe7\x18\x04\n\x02\x01\x02\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/invoicesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -73,6 +73,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAPERREQUEST'].oneofs_by_name['paper']._serialized_options = b'\272H\002\010\001'
   _globals['_PAPERREQUEST'].fields_by_name['invoice_id']._loaded_options = None
   _globals['_PAPERREQUEST'].fields_by_name['invoice_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_SETTLEMENTPAPER'].fields_by_name['cycle_no']._loaded_options = None
+  _globals['_SETTLEMENTPAPER'].fields_by_name['cycle_no']._serialized_options = b'\272H\004\032\002(\001'
+  _globals['_SETTLEMENTPAPER'].fields_by_name['party_kind']._loaded_options = None
+  _globals['_SETTLEMENTPAPER'].fields_by_name['party_kind']._serialized_options = b'\272H r\0362\034^(partner|network|merchant)$'
+  _globals['_SETTLEMENTPAPER'].fields_by_name['party_owner']._loaded_options = None
+  _globals['_SETTLEMENTPAPER'].fields_by_name['party_owner']._serialized_options = b'\272H$r\"2 ^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$'
   _globals['_RENDERPAPERSREQUEST'].fields_by_name['papers']._loaded_options = None
   _globals['_RENDERPAPERSREQUEST'].fields_by_name['papers']._serialized_options = b'\272H\r\222\001\n\010\001\020\350\007\"\003\330\001\003'
   _globals['_INVOICERECIPIENT'].fields_by_name['legal_name']._loaded_options = None
@@ -102,7 +108,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTINVOICESREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTINVOICESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H#r!\030\200\0042\034^[^\\x00-\\x08\\x0b-\\x1f\\x7f]*$'
   _globals['_PAPERSERVICE'].methods_by_name['RenderPapers']._loaded_options = None
-  _globals['_PAPERSERVICE'].methods_by_name['RenderPapers']._serialized_options = b'\212\347\030\004\n\002\001\002'
+  _globals['_PAPERSERVICE'].methods_by_name['RenderPapers']._serialized_options = b'\212\347\030\005\n\003\001\002\003'
   _globals['_PAPERSERVICE'].methods_by_name['IssueInvoice']._loaded_options = None
   _globals['_PAPERSERVICE'].methods_by_name['IssueInvoice']._serialized_options = b'\212\347\030\003\n\001\002\202\323\344\223\002\021\"\014/v1/invoices:\001*'
   _globals['_PAPERSERVICE'].methods_by_name['GetInvoice']._loaded_options = None
@@ -115,34 +121,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LABEL']._serialized_end=1051
   _globals['_LABELSHEET']._serialized_start=1053
   _globals['_LABELSHEET']._serialized_end=1129
-  _globals['_PAPERREQUEST']._serialized_start=1131
-  _globals['_PAPERREQUEST']._serialized_end=1251
-  _globals['_RENDERPAPERSREQUEST']._serialized_start=1253
-  _globals['_RENDERPAPERSREQUEST']._serialized_end=1350
-  _globals['_RENDERPAPERSRESPONSE']._serialized_start=1353
-  _globals['_RENDERPAPERSRESPONSE']._serialized_end=1529
-  _globals['_PAPERHEAD']._serialized_start=1531
-  _globals['_PAPERHEAD']._serialized_end=1605
-  _globals['_PAPERERROR']._serialized_start=1608
-  _globals['_PAPERERROR']._serialized_end=1742
-  _globals['_PAPERFIELDVIOLATION']._serialized_start=1744
-  _globals['_PAPERFIELDVIOLATION']._serialized_end=1815
-  _globals['_INVOICERECIPIENT']._serialized_start=1818
-  _globals['_INVOICERECIPIENT']._serialized_end=2092
-  _globals['_ISSUEINVOICEREQUEST']._serialized_start=2095
-  _globals['_ISSUEINVOICEREQUEST']._serialized_end=2320
-  _globals['_ISSUEINVOICERESPONSE']._serialized_start=2322
-  _globals['_ISSUEINVOICERESPONSE']._serialized_end=2417
-  _globals['_INVOICE']._serialized_start=2420
-  _globals['_INVOICE']._serialized_end=2767
-  _globals['_GETINVOICEREQUEST']._serialized_start=2769
-  _globals['_GETINVOICEREQUEST']._serialized_end=2818
-  _globals['_GETINVOICERESPONSE']._serialized_start=2820
-  _globals['_GETINVOICERESPONSE']._serialized_end=2894
-  _globals['_LISTINVOICESREQUEST']._serialized_start=2897
-  _globals['_LISTINVOICESREQUEST']._serialized_end=3043
-  _globals['_LISTINVOICESRESPONSE']._serialized_start=3045
-  _globals['_LISTINVOICESRESPONSE']._serialized_end=3147
-  _globals['_PAPERSERVICE']._serialized_start=3150
-  _globals['_PAPERSERVICE']._serialized_end=3738
+  _globals['_PAPERREQUEST']._serialized_start=1132
+  _globals['_PAPERREQUEST']._serialized_end=1319
+  _globals['_SETTLEMENTPAPER']._serialized_start=1322
+  _globals['_SETTLEMENTPAPER']._serialized_end=1485
+  _globals['_RENDERPAPERSREQUEST']._serialized_start=1487
+  _globals['_RENDERPAPERSREQUEST']._serialized_end=1584
+  _globals['_RENDERPAPERSRESPONSE']._serialized_start=1587
+  _globals['_RENDERPAPERSRESPONSE']._serialized_end=1763
+  _globals['_PAPERHEAD']._serialized_start=1765
+  _globals['_PAPERHEAD']._serialized_end=1839
+  _globals['_PAPERERROR']._serialized_start=1842
+  _globals['_PAPERERROR']._serialized_end=1976
+  _globals['_PAPERFIELDVIOLATION']._serialized_start=1978
+  _globals['_PAPERFIELDVIOLATION']._serialized_end=2049
+  _globals['_INVOICERECIPIENT']._serialized_start=2052
+  _globals['_INVOICERECIPIENT']._serialized_end=2326
+  _globals['_ISSUEINVOICEREQUEST']._serialized_start=2329
+  _globals['_ISSUEINVOICEREQUEST']._serialized_end=2554
+  _globals['_ISSUEINVOICERESPONSE']._serialized_start=2556
+  _globals['_ISSUEINVOICERESPONSE']._serialized_end=2651
+  _globals['_INVOICE']._serialized_start=2654
+  _globals['_INVOICE']._serialized_end=3001
+  _globals['_GETINVOICEREQUEST']._serialized_start=3003
+  _globals['_GETINVOICEREQUEST']._serialized_end=3052
+  _globals['_GETINVOICERESPONSE']._serialized_start=3054
+  _globals['_GETINVOICERESPONSE']._serialized_end=3128
+  _globals['_LISTINVOICESREQUEST']._serialized_start=3131
+  _globals['_LISTINVOICESREQUEST']._serialized_end=3277
+  _globals['_LISTINVOICESRESPONSE']._serialized_start=3279
+  _globals['_LISTINVOICESRESPONSE']._serialized_end=3381
+  _globals['_PAPERSERVICE']._serialized_start=3384
+  _globals['_PAPERSERVICE']._serialized_end=3973
 # @@protoc_insertion_point(module_scope)

@@ -143,25 +143,60 @@ class PaperRequest(_message.Message):
 
     LABELS_FIELD_NUMBER: _builtins.int
     INVOICE_ID_FIELD_NUMBER: _builtins.int
+    SETTLEMENT_FIELD_NUMBER: _builtins.int
     invoice_id: _builtins.str
     """An invoice that was issued."""
     @_builtins.property
     def labels(self) -> Global___LabelSheet: ...
+    @_builtins.property
+    def settlement(self) -> Global___SettlementPaper:
+        """A statement of a cycle that is closed."""
+
     def __init__(
         self,
         *,
         labels: Global___LabelSheet | None = ...,
         invoice_id: _builtins.str = ...,
+        settlement: Global___SettlementPaper | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["invoice_id", b"invoice_id", "labels", b"labels", "paper", b"paper"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["invoice_id", b"invoice_id", "labels", b"labels", "paper", b"paper", "settlement", b"settlement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["invoice_id", b"invoice_id", "labels", b"labels", "paper", b"paper"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invoice_id", b"invoice_id", "labels", b"labels", "paper", b"paper", "settlement", b"settlement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_paper: _TypeAlias = _typing.Literal["labels", "invoice_id"]  # noqa: Y015
+    _WhichOneofReturnType_paper: _TypeAlias = _typing.Literal["labels", "invoice_id", "settlement"]  # noqa: Y015
     _WhichOneofArgType_paper: _TypeAlias = _typing.Literal["paper", b"paper"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_paper) -> _WhichOneofReturnType_paper | None: ...
 
 Global___PaperRequest: _TypeAlias = PaperRequest  # noqa: Y015
+
+@_typing.final
+class SettlementPaper(_message.Message):
+    """Which statement."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CYCLE_NO_FIELD_NUMBER: _builtins.int
+    PARTY_KIND_FIELD_NUMBER: _builtins.int
+    PARTY_OWNER_FIELD_NUMBER: _builtins.int
+    cycle_no: _builtins.int
+    party_kind: _builtins.str
+    """One of partner, network, merchant."""
+    party_owner: _builtins.str
+    """An id, or a network's code."""
+    def __init__(
+        self,
+        *,
+        cycle_no: _builtins.int = ...,
+        party_kind: _builtins.str = ...,
+        party_owner: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cycle_no", b"cycle_no", "party_kind", b"party_kind", "party_owner", b"party_owner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettlementPaper: _TypeAlias = SettlementPaper  # noqa: Y015
 
 @_typing.final
 class RenderPapersRequest(_message.Message):

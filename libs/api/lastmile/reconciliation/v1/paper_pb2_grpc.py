@@ -63,13 +63,15 @@ class PaperServiceServicer:
 
     def RenderPapers(self, request, context):
         """Renders papers and sends each in pieces, in the order in which they were asked for. What is wrong with one paper
-        is told in its place, and the others come all the same. Over REST: POST /v1/labels.pdf with a LabelSheet, and
-        GET /v1/invoices/{invoice_id}.pdf.
+        is told in its place, and the others come all the same. Labels and invoices are for merchants and ops, statements
+        for their parties and ops. Over REST: POST /v1/labels.pdf with a LabelSheet, GET /v1/invoices/{invoice_id}.pdf and
+        GET /v1/settlements/{cycle_no}/statements/{party_kind}/{party_owner}.pdf.
 
         Errors: for the call INVALID_ARGUMENT for more papers than its limit; for a paper, in its place, INVALID_ARGUMENT
-        for contents that break their rules; NOT_FOUND with reason INVOICE_NOT_FOUND for an unknown id, and for one the
-        caller may not see; RESOURCE_EXHAUSTED with reason PAPERS_TOO_MANY while too many wait; UNAVAILABLE with
-        reason PAPER_TOO_SLOW for one that takes longer than any should.
+        for contents that break their rules; NOT_FOUND with reason INVOICE_NOT_FOUND or SETTLEMENT_NOT_FOUND for what there
+        is not, and for what the caller may not see; PERMISSION_DENIED with reason ROLE_NOT_ALLOWED for a partner's labels
+        and invoices; FAILED_PRECONDITION with reason CYCLE_NOT_CLOSED; RESOURCE_EXHAUSTED with reason PAPERS_TOO_MANY
+        while too many wait; UNAVAILABLE with reason PAPER_TOO_SLOW for one that takes longer than any should.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

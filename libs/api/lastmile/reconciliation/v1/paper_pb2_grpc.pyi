@@ -35,13 +35,15 @@ class PaperServiceStub:
     def __new__(cls, channel: _aio.Channel) -> PaperServiceAsyncStub: ...
     RenderPapers: _grpc.UnaryStreamMultiCallable[_paper_pb2.RenderPapersRequest, _paper_pb2.RenderPapersResponse]
     """Renders papers and sends each in pieces, in the order in which they were asked for. What is wrong with one paper
-    is told in its place, and the others come all the same. Over REST: POST /v1/labels.pdf with a LabelSheet, and
-    GET /v1/invoices/{invoice_id}.pdf.
+    is told in its place, and the others come all the same. Labels and invoices are for merchants and ops, statements
+    for their parties and ops. Over REST: POST /v1/labels.pdf with a LabelSheet, GET /v1/invoices/{invoice_id}.pdf and
+    GET /v1/settlements/{cycle_no}/statements/{party_kind}/{party_owner}.pdf.
 
     Errors: for the call INVALID_ARGUMENT for more papers than its limit; for a paper, in its place, INVALID_ARGUMENT
-    for contents that break their rules; NOT_FOUND with reason INVOICE_NOT_FOUND for an unknown id, and for one the
-    caller may not see; RESOURCE_EXHAUSTED with reason PAPERS_TOO_MANY while too many wait; UNAVAILABLE with
-    reason PAPER_TOO_SLOW for one that takes longer than any should.
+    for contents that break their rules; NOT_FOUND with reason INVOICE_NOT_FOUND or SETTLEMENT_NOT_FOUND for what there
+    is not, and for what the caller may not see; PERMISSION_DENIED with reason ROLE_NOT_ALLOWED for a partner's labels
+    and invoices; FAILED_PRECONDITION with reason CYCLE_NOT_CLOSED; RESOURCE_EXHAUSTED with reason PAPERS_TOO_MANY
+    while too many wait; UNAVAILABLE with reason PAPER_TOO_SLOW for one that takes longer than any should.
     """
     IssueInvoice: _grpc.UnaryUnaryMultiCallable[_paper_pb2.IssueInvoiceRequest, _paper_pb2.IssueInvoiceResponse]
     """Issues a merchant's tax invoice for a month of carriage from one state: from the fees and the tax that the ledger
@@ -69,13 +71,15 @@ class PaperServiceAsyncStub(PaperServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     RenderPapers: _aio.UnaryStreamMultiCallable[_paper_pb2.RenderPapersRequest, _paper_pb2.RenderPapersResponse]  # type: ignore[assignment]
     """Renders papers and sends each in pieces, in the order in which they were asked for. What is wrong with one paper
-    is told in its place, and the others come all the same. Over REST: POST /v1/labels.pdf with a LabelSheet, and
-    GET /v1/invoices/{invoice_id}.pdf.
+    is told in its place, and the others come all the same. Labels and invoices are for merchants and ops, statements
+    for their parties and ops. Over REST: POST /v1/labels.pdf with a LabelSheet, GET /v1/invoices/{invoice_id}.pdf and
+    GET /v1/settlements/{cycle_no}/statements/{party_kind}/{party_owner}.pdf.
 
     Errors: for the call INVALID_ARGUMENT for more papers than its limit; for a paper, in its place, INVALID_ARGUMENT
-    for contents that break their rules; NOT_FOUND with reason INVOICE_NOT_FOUND for an unknown id, and for one the
-    caller may not see; RESOURCE_EXHAUSTED with reason PAPERS_TOO_MANY while too many wait; UNAVAILABLE with
-    reason PAPER_TOO_SLOW for one that takes longer than any should.
+    for contents that break their rules; NOT_FOUND with reason INVOICE_NOT_FOUND or SETTLEMENT_NOT_FOUND for what there
+    is not, and for what the caller may not see; PERMISSION_DENIED with reason ROLE_NOT_ALLOWED for a partner's labels
+    and invoices; FAILED_PRECONDITION with reason CYCLE_NOT_CLOSED; RESOURCE_EXHAUSTED with reason PAPERS_TOO_MANY
+    while too many wait; UNAVAILABLE with reason PAPER_TOO_SLOW for one that takes longer than any should.
     """
     IssueInvoice: _aio.UnaryUnaryMultiCallable[_paper_pb2.IssueInvoiceRequest, _paper_pb2.IssueInvoiceResponse]  # type: ignore[assignment]
     """Issues a merchant's tax invoice for a month of carriage from one state: from the fees and the tax that the ledger
@@ -106,13 +110,15 @@ class PaperServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_paper_pb2.RenderPapersResponse], _abc.AsyncIterator[_paper_pb2.RenderPapersResponse]]:
         """Renders papers and sends each in pieces, in the order in which they were asked for. What is wrong with one paper
-        is told in its place, and the others come all the same. Over REST: POST /v1/labels.pdf with a LabelSheet, and
-        GET /v1/invoices/{invoice_id}.pdf.
+        is told in its place, and the others come all the same. Labels and invoices are for merchants and ops, statements
+        for their parties and ops. Over REST: POST /v1/labels.pdf with a LabelSheet, GET /v1/invoices/{invoice_id}.pdf and
+        GET /v1/settlements/{cycle_no}/statements/{party_kind}/{party_owner}.pdf.
 
         Errors: for the call INVALID_ARGUMENT for more papers than its limit; for a paper, in its place, INVALID_ARGUMENT
-        for contents that break their rules; NOT_FOUND with reason INVOICE_NOT_FOUND for an unknown id, and for one the
-        caller may not see; RESOURCE_EXHAUSTED with reason PAPERS_TOO_MANY while too many wait; UNAVAILABLE with
-        reason PAPER_TOO_SLOW for one that takes longer than any should.
+        for contents that break their rules; NOT_FOUND with reason INVOICE_NOT_FOUND or SETTLEMENT_NOT_FOUND for what there
+        is not, and for what the caller may not see; PERMISSION_DENIED with reason ROLE_NOT_ALLOWED for a partner's labels
+        and invoices; FAILED_PRECONDITION with reason CYCLE_NOT_CLOSED; RESOURCE_EXHAUSTED with reason PAPERS_TOO_MANY
+        while too many wait; UNAVAILABLE with reason PAPER_TOO_SLOW for one that takes longer than any should.
         """
 
     @_abc_1.abstractmethod
