@@ -25,7 +25,6 @@ def invoice(w: World) -> Sequence[object]:
 
 
 PAPERS = [
-    Case(f"{_PAPERS}.LOCK", lambda w: ["29"], 0, BOOKS_OPERATOR),
     Case(f"{_PAPERS}.SAME", lambda w: [known("merchant 7"), "29", date(2026, 3, 1)], 1, BOOKS_OPERATOR),
     Case(f"{_PAPERS}.LAST_SEQUENCE", lambda w: ["29", 2025], 1, BOOKS_OPERATOR),
     # Each posting, with its entry, its order and its rate card.
