@@ -1,7 +1,7 @@
-"""Processes that render: typst holds the interpreter's lock for as long as it sets a page, so no server does it itself.
+"""Processes that render, so that what a paper contains can neither keep the server busy nor bring it down.
 
-A process answers one paper after the other over a pipe. One that takes too long is killed and another takes its place,
-so nothing that a paper could contain stops the others. A process ends by itself when its pipe does.
+A process answers one paper after the other over a pipe. One that takes too long is killed, which no thread can be, and
+another takes its place. A process ends by itself when its pipe does.
 """
 
 import asyncio
