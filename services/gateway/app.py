@@ -160,20 +160,18 @@ async def serve_gateway(settings: GatewaySettings, stop: asyncio.Event) -> None:
 def _file_routes(
     settings: GatewaySettings, upstreams: Mapping[str, Upstream], credentials: Credentials, limiter: RateLimiter
 ) -> list[Route]:
-    """Return the routes whose bodies or answers are files."""
-    upload = uploads.UploadEndpoint(
-        upstreams[_names_of((statement_pb2,))[0]], credentials, limiter, GoogleJsonCodec(), settings.gateway_uploads
+    """Return the routes of files, which are given on in pieces."""
+    statements, settlements, papers = (
+        upstreams[_names_of((module,))[0]] for module in (statement_pb2, settlement_pb2, paper_pb2)
     )
-    download = downloads.DownloadEndpoint(
-        upstreams[_names_of((settlement_pb2,))[0]], credentials, limiter, settings.gateway_downloads
-    )
-    papers = PaperEndpoint(
-        upstreams[_names_of((paper_pb2,))[0]], credentials, limiter, GoogleJsonCodec(), settings.gateway_papers
-    )
+    codec = GoogleJsonCodec()
+    upload = uploads.UploadEndpoint(statements, credentials, limiter, codec, settings.gateway_uploads)
+    download = downloads.DownloadEndpoint(settlements, credentials, limiter, settings.gateway_downloads)
+    paper = PaperEndpoint(papers, credentials, limiter, codec, settings.gateway_papers)
     return [
         Route(uploads.PATH, upload.answer, methods=_ALL_METHODS),
         Route(downloads.PATH, download.answer, methods=_ALL_METHODS),
-        Route(f"/v1/{{path:path}}{SUFFIX}", papers.answer, methods=_ALL_METHODS),
+        Route(f"/v1/{{path:path}}{SUFFIX}", paper.answer, methods=_ALL_METHODS),
     ]
 
 

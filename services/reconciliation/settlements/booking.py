@@ -5,6 +5,7 @@ from datetime import datetime
 from hashlib import md5
 from uuid import UUID
 
+from libs.ids import floor_at
 from services.reconciliation.ledger.postings import BANK, Account, AccountKind, Posting, balanced, remittance_postings
 
 # What postings of money that leaves or comes back are called.
@@ -31,6 +32,15 @@ class Booking:
 def cause_of(*parts: object) -> UUID:
     """Return the id of a cause that is no event, made of what it is: the same parts give the same id."""
     return UUID(md5("|".join(map(str, parts)).encode(), usedforsecurity=False).hexdigest())
+
+
+def entry_id_of(cause_id: UUID, at: datetime) -> UUID:
+    """Return the id of an entry of a moment, made of its cause: whoever books it again gives it the same id.
+
+    It is a UUIDv7 like every other, so that it stands in the order of time.
+    """
+    version, variant, bits = 7 << 76, 2 << 62, cause_id.int & ((1 << 62) - 1)
+    return UUID(int=floor_at(at).int | version | variant | (cause_id.int >> 116) << 64 | bits)
 
 
 def paid_postings(party: Account, paise: int) -> tuple[Posting, ...]:

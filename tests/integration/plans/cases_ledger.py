@@ -42,7 +42,7 @@ BOOKKEEPING = [
     Case(f"{_FACTS}.ADD_CHANGES", changes, 0, BOOKS),
     Case(f"{_FACTS}.CHANGES_OF", lambda w: [deliveries()], 6 * BATCH, BOOKS),
     Case(f"{_FACTS}.ADD_VERSIONS", lambda w: [
-        new_ids(), *many(1), new_ids(), *many("van", "", w.now)], 0, BOOKS),
+        new_ids(), *many(1), new_ids(), *many("van", "", w.now, "C00", "{(,)}")], 0, BOOKS),
     # The newest version is the one in force, but for those that changed since.
     Case(f"{_FACTS}.VERSIONS_AT", lambda w: [
         [known(f"partner {number}") for number in range(BATCH)], [w.now] * BATCH], 2 * BATCH, BOOKS),

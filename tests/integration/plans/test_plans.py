@@ -24,6 +24,7 @@ from tests.integration.plans.cases_papers import PAPERS
 from tests.integration.plans.cases_partners import OTHERS, PARTNERS
 from tests.integration.plans.cases_picture import PICTURE
 from tests.integration.plans.cases_recon import RECON
+from tests.integration.plans.cases_settlements import SETTLEMENTS
 from tests.integration.plans.cases_windows import WINDOWS
 from tests.integration.plans.conftest import Filled
 from tests.integration.plans.explain import Mode, explain
@@ -42,7 +43,7 @@ GROUP BY whole.relname
 USED: dict[Case, set[str]] = defaultdict(set)
 CASES = [
     *(*DELIVERIES, *IDEMPOTENCY, *OFFERS, *PARTNERS, *OTHERS, *PICTURE, *WINDOWS, *DISPATCH),
-    *(*NOTIFICATION, *ALERTS, *BOOKKEEPING, *RECON, *PAPERS),
+    *(*NOTIFICATION, *ALERTS, *BOOKKEEPING, *RECON, *SETTLEMENTS, *PAPERS),
 ]
 
 

@@ -9,13 +9,12 @@ from uuid import UUID
 
 import asyncpg
 
-from libs.ids import new_id
 from libs.postgres.errors import UNREACHABLE
 from libs.telemetry import error_text
 from services.reconciliation.ledger.guarantee import Duty, top_up_paise
 from services.reconciliation.ledger.postings import top_up_postings
 from services.reconciliation.settlements import metrics, store
-from services.reconciliation.settlements.booking import Booking, cause_of
+from services.reconciliation.settlements.booking import Booking, cause_of, entry_id_of
 from services.reconciliation.settlements.closing import store as closing
 from services.reconciliation.settlements.closing.store import PartnerDuty, TopUp
 from services.reconciliation.settlements.lifecycle import State, after
@@ -102,7 +101,7 @@ class Closer:
         if not partner_ids:
             return ""
         made = [
-            TopUp(new_id(), duty, paise)
+            TopUp(entry_id_of(_cause(cycle, duty), cycle.until_at), duty, paise)
             for duty in await closing.duties(connection, cycle, partner_ids)
             if (paise := top_up_paise(Duty(duty.earned_paise, duty.on_duty_s), duty.guarantee_paise_per_h))
         ]
@@ -117,10 +116,13 @@ class Closer:
         return some[-1] if some else ""
 
 
+def _cause(cycle: OpenCycle, duty: PartnerDuty) -> UUID:
+    return cause_of(LineKind.GUARANTEE, cycle.cycle_no, duty.partner_id)
+
+
 def _topped_up(cycle: OpenCycle, made: TopUp) -> Booking:
     duty: PartnerDuty = made.duty
-    cause = cause_of(LineKind.GUARANTEE, cycle.cycle_no, duty.partner_id)
     return Booking(
-        made.entry_id, LineKind.GUARANTEE, cause, tuple(duty.event_ids), cycle.calendar, cycle.until_at,
+        made.entry_id, LineKind.GUARANTEE, _cause(cycle, duty), tuple(duty.event_ids), cycle.calendar, cycle.until_at,
         top_up_postings(duty.partner_id, "", made.paise), duty.partner_id, duty.version, duty.rate_card_id,
     )  # fmt: skip

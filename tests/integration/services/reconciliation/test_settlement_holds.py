@@ -1,0 +1,95 @@
+"""Holds freeze one line, over the api; and each sees its own statements, there and in the database."""
+
+import asyncpg
+from lastmile.reconciliation.v1 import settlement_pb2 as pb
+
+from libs.embedded.stack import EmbeddedServers
+from libs.grpc_server.identity import Principal, Role
+from libs.ids import new_id
+from libs.postgres.tenancy import Visibility, visible
+from tests.integration.services.reconciliation.conftest import LedgerApi
+from tests.integration.services.reconciliation.settling import (
+    PAID_PAISE,
+    closed,
+    first_line,
+    line_of,
+    other_line,
+    paid_out,
+)
+from tests.integration.services.reconciliation.test_api import refused
+from tests.settlements import City
+
+
+async def test_a_hold_freezes_one_line_until_it_is_released(api: LedgerApi, city: City) -> None:
+    partner_id, merchant_id = new_id(), new_id()
+    told = await city.hand_over(3, partner_id=partner_id, merchant_id=merchant_id, cash_paise=0)
+    party = f"partner:{partner_id}"
+    first = await closed(api, city)
+    entry_id = await first_line(city, first, told[0])
+    hold = pb.HoldLineRequest(**line_of(told[0], entry_id, reason="wrong parcel", is_dispute=True))  # type: ignore[arg-type]  # names are the fields'
+    assert (await api.ask(api.settlements.HoldLine, hold)).hold.state == "disputed"
+    assert await refused(api, api.settlements.HoldLine, hold) == "HOLD_ILLEGAL_TRANSITION"
+    # The statement was closed before and stays as it is; what is paid out lacks the line, and only that.
+    batch = await paid_out(api, first)
+    assert batch.amount_paise == 2 * PAID_PAISE
+    other = pb.HoldLineRequest(**line_of(told[1], await other_line(city, first, party, entry_id), reason="late"))  # type: ignore[arg-type]  # names are the fields'
+    assert await refused(api, api.settlements.HoldLine, other) == "LINE_PAID_OUT"
+
+    second = await closed(api, city)
+    found = (await city.statements(second))[party].totals
+    assert (found.closing_paise, found.held_paise, found.unsettled_paise, found.payable_paise) == (
+        3 * PAID_PAISE, PAID_PAISE, 2 * PAID_PAISE, 0,
+    )  # fmt: skip
+    listed = await api.ask(
+        api.settlements.ListHolds, pb.ListHoldsRequest(party_kind="partner", party_owner=str(partner_id))
+    )
+    assert [one.entry_id for one in listed.holds] == [entry_id]
+    release = pb.ReleaseLineRequest(**line_of(told[0], entry_id, reason="it was right"))  # type: ignore[arg-type]  # names are the fields'
+    assert (await api.ask(api.settlements.ReleaseLine, release)).hold.state == "released"
+    assert await refused(api, api.settlements.ReleaseLine, release) == "HOLD_ILLEGAL_TRANSITION"
+    third = await closed(api, city)
+    assert (await city.statements(third))[party].totals.payable_paise == PAID_PAISE
+    history = await api.ask(api.settlements.GetHold, pb.GetHoldRequest(**line_of(told[0], entry_id)))  # type: ignore[arg-type]  # names are the fields'
+    assert [(one.action, one.state, one.reason, one.changed_by) for one in history.changes] == [
+        ("dispute", "disputed", "wrong parcel", "test"), ("release", "released", "it was right", "test"),
+    ]  # fmt: skip
+
+
+async def test_each_sees_its_own_statements_and_ops_see_all(api: LedgerApi, city: City) -> None:
+    mine, other = await city.hand_over(2)
+    cycle_no = await closed(api, city)
+    method, lines = api.settlements.GetSettlement, api.settlements.ListSettlementLines
+    merchant = Principal("m", Role.MERCHANT, merchant_id=str(mine.merchant_id))
+    partner = Principal("p", Role.PARTNER, partner_id=str(mine.partner_id))
+    for principal, kind, own, foreign in (
+        (merchant, "merchant", mine.merchant_id, other.merchant_id),
+        (partner, "partner", mine.partner_id, other.partner_id),
+    ):
+        request = pb.GetSettlementRequest(cycle_no=cycle_no, party_kind=kind, party_owner=str(own))
+        assert (await api.ask(method, request, principal)).settlement.lines_count == 1
+        listed = pb.ListSettlementLinesRequest(cycle_no=cycle_no, party_kind=kind, party_owner=str(own))
+        assert len((await api.ask(lines, listed, principal)).lines) == 1
+        request.party_owner = listed.party_owner = str(foreign)
+        assert await refused(api, method, request, principal) == "SETTLEMENT_NOT_FOUND"
+        assert await refused(api, lines, listed, principal) == "SETTLEMENT_NOT_FOUND"
+        all_of = await api.ask(api.settlements.ListSettlements, pb.ListSettlementsRequest(cycle_no=cycle_no), principal)
+        assert [one.party for one in all_of.settlements] == [f"{kind}:{own}"]
+    page = pb.ListSettlementsRequest(cycle_no=cycle_no, page_size=3)
+    first = await api.ask(api.settlements.ListSettlements, page)
+    page.page_token = first.next_page_token
+    assert len(first.settlements) + len((await api.ask(api.settlements.ListSettlements, page)).settlements) == 4
+
+
+async def test_the_database_shows_a_merchant_nobody_else_s_statements(
+    embedded_servers: EmbeddedServers, city: City
+) -> None:
+    mine, _ = await city.hand_over(2)
+    await city.close()
+    connection = await asyncpg.connect(embedded_servers.dsn("reconciliation_fallback"))
+    try:
+        async with visible(connection, Visibility.of("reconciliation_tenant_reader", [mine.merchant_id])):
+            for table in ("settlement_statements", "settlement_lines"):
+                rows = await connection.fetch(f"SELECT DISTINCT party FROM reconciliation.{table}")
+                assert [row["party"] for row in rows] == [f"merchant:{mine.merchant_id}"]
+    finally:
+        await connection.close()

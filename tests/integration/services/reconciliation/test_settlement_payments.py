@@ -1,0 +1,78 @@
+"""What runs found that was paid and handed in is booked once, and taken off what a cycle owes."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import asyncpg
+import pytest
+
+from libs.embedded.stack import EmbeddedServers
+from services.reconciliation.ledger.postings import Account
+from services.reconciliation.settlements.closing.closer import Closer
+from services.reconciliation.settlements.explaining import explain_line
+from services.reconciliation.settlements.limits import SettlementLimits
+from services.reconciliation.settlements.opening import open_now
+from services.reconciliation.settlements.reading import store as reading
+from tests.integration.services.reconciliation.test_runs import run_once, taken_in
+from tests.invariants import broken_invariants
+from tests.recon import NOW, add_to_ledger, day_of
+from tests.recon_tables import emptied
+from tests.settlements import balances
+
+LIMITS = SettlementLimits(cycle="never", settle_s=0, entries_piece=100, parties_piece=10)
+_SETTLED = """
+SELECT l.payee, sum(l.paise)::bigint AS paise FROM reconciliation.results r
+JOIN reconciliation.statement_lines l ON l.statement_id = r.statement_id AND l.line = r.line GROUP BY l.payee
+"""
+_BOOKED = "SELECT party, sum(paise)::bigint AS paise FROM reconciliation.settlement_payments GROUP BY party"
+
+
+@pytest.fixture
+async def clean(owner: asyncpg.Connection) -> AsyncIterator[asyncpg.Connection]:
+    async with emptied(owner):
+        yield owner
+
+
+async def worked(worker: asyncpg.Pool) -> None:
+    closer = Closer(worker, LIMITS)
+    while await closer.work_once():
+        pass
+
+
+async def test_what_statements_say_was_paid_is_booked_once_and_explained(
+    clean: asyncpg.Connection, worker: asyncpg.Pool, embedded_servers: EmbeddedServers
+) -> None:
+    day = day_of(400, seed=8, every=20)
+    await add_to_ledger(clean, day.owed)
+    await taken_in(worker, day.file())
+    await run_once(worker)
+    await worked(worker)
+    await worked(worker)
+    booked = {row["party"]: row["paise"] for row in await clean.fetch(_BOOKED)}
+    assert booked == {row["payee"]: row["paise"] for row in await clean.fetch(_SETTLED)}
+    assert booked
+    async with worker.acquire() as connection:
+        # What was booked just now is in it too.
+        later = max(NOW, await connection.fetchval("SELECT now()")) + timedelta(seconds=1)
+        async with connection.transaction():
+            cycle, _ = await open_now(connection, LIMITS, "", "test", later)
+    await worked(worker)
+    async with worker.acquire() as connection:
+        of = await reading.cycle(connection, cycle.cycle_no)
+        assert of is not None
+        statements = {one.party: one for one in await reading.statements(connection, of, "", 10_000)}
+        wanted = await balances(clean, list(statements))
+        assert {party: one.totals.closing_paise for party, one in statements.items()} == wanted
+        kinds: Counter[str] = Counter()
+        for party in list(booked)[:20]:
+            for line in await reading.lines(connection, cycle.cycle_no, party):
+                if line.kind in ("payment", "remittance"):
+                    explained = await explain_line(connection, Account.parse(party), line.entry_id)
+                    assert explained is not None
+                    assert explained.agrees
+                    assert explained.payment is not None
+                    kinds[line.kind] += explained.payment.lines_count
+    assert kinds["payment"] > 0
+    assert kinds["remittance"] > 0
+    assert await broken_invariants(embedded_servers.dsn(), "reconciliation") == {}
