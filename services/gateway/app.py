@@ -183,8 +183,9 @@ def _targets(settings: GatewaySettings) -> dict[str, str]:
 
 
 def _document(services: Sequence[ServiceDescriptor]) -> dict[str, Any]:
-    document = with_live(openapi.build(services, load_comments()))
-    return with_papers(with_download(with_upload(with_webhooks(document))))
+    comments = load_comments()
+    document = with_webhooks(with_live(openapi.build(services, comments)))
+    return with_papers(with_download(with_upload(document)), comments)
 
 
 def _access_server(settings: GatewaySettings, verifier: TokenVerifier, servicer: AccessServicer) -> GrpcServer:

@@ -14,6 +14,8 @@ from services.gateway.rest.upstream import Upstream
 RPC = "/lastmile.reconciliation.v1.PaperService/RenderPapers"
 
 Paper = pb.PaperRequest
+# What a body of labels is.
+LABEL_SHEET = pb.LabelSheet.DESCRIPTOR
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from services.gateway.papers.client import LABEL_SHEET
 from services.gateway.papers.endpoint import INVOICE_PATH, LABELS_PATH, MEDIA_TYPE, STATEMENT_PATH
+from services.gateway.rest.comments import Comments
+from services.gateway.rest.schemas import Schemas
 
 _LABELS = """Renders shipping labels of 4 by 6 inches, a page each, in the order of the body.
 
@@ -16,12 +19,13 @@ For: merchants, ops."""
 _STATEMENT = """Returns a party's statement of a closed cycle, with every line up to a limit.
 
 For: ops, and the party."""
-_PROBLEMS = (400, 401, 403, 404, 405, 408, 413, 415, 429, 503)
+_PROBLEMS = (400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 503, 504)
 
 
-def with_papers(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the document with the routes."""
-    known = document["components"]["responses"]
+def with_papers(document: Mapping[str, Any], comments: Comments) -> dict[str, Any]:
+    """Return the document with the routes, and with what their bodies are."""
+    components, schemas = document["components"], Schemas(comments)
+    known = components["responses"]
     pdf = {"description": "The paper.", "content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
     problems = {
         str(status): {"$ref": f"#/components/responses/Problem{status}"}
@@ -35,7 +39,7 @@ def with_papers(document: Mapping[str, Any]) -> dict[str, Any]:
         "description": _LABELS,
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/LabelSheetInput"}}},
+            "content": {"application/json": {"schema": schemas.of_message(LABEL_SHEET, request=True)}},
         },
         "responses": {"200": pdf, **problems},
     }
@@ -49,7 +53,8 @@ def with_papers(document: Mapping[str, Any]) -> dict[str, Any]:
         _in_path("partyOwner", pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"),
     ]
     paths = {LABELS_PATH: {"post": labels}, INVOICE_PATH: {"get": invoice}, STATEMENT_PATH: {"get": statement}}
-    return {**document, "paths": {**document["paths"], **paths}}
+    made = {**components, "schemas": {**components["schemas"], **schemas.components}}
+    return {**document, "paths": {**document["paths"], **paths}, "components": made}
 
 
 def _read(name: str, summary: str, description: str, responses: dict[str, Any]) -> dict[str, Any]:

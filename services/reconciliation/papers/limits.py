@@ -18,6 +18,9 @@ class PaperLimits(BaseModel):
     statement_lines_max: int = Field(
         3_000, ge=0, description="Lines of a statement that are printed one by one; a longer one has its sums only"
     )
+    remembered_bytes_max: int = Field(
+        2 * 1024 * 1024, gt=0, description="A process forgets what it has set after PDFs of so many bytes: memory"
+    )
     piece_bytes: int = Field(256 * 1024, gt=0, description="Largest piece of a paper in one message")
     month_settles_s: int = Field(
         3_600,

@@ -16,7 +16,7 @@ from typing import Self
 from libs.grpc_server.errors import ServiceError
 from services.reconciliation.errors import PapersTooManyError, PaperTooSlowError
 from services.reconciliation.papers.limits import PaperLimits
-from services.reconciliation.papers.rendering import Paper, RenderingError, pdf
+from services.reconciliation.papers.rendering import Paper, RenderingError, forget, pdf
 
 # Never fork: the server has threads, and gRPC forbids it.
 _CONTEXT = multiprocessing.get_context("spawn")
@@ -108,15 +108,18 @@ class _Worker:
 
     def _start(self) -> Connection:
         self._pipe, theirs = _CONTEXT.Pipe()
-        self._process = _CONTEXT.Process(target=_serve, args=(theirs,), name="papers", daemon=True)
+        self._process = _CONTEXT.Process(
+            target=_serve, args=(theirs, self._limits.remembered_bytes_max), name="papers", daemon=True
+        )
         self._process.start()
         theirs.close()
         self._papers = 0
         return self._pipe
 
 
-def _serve(pipe: Connection) -> None:
+def _serve(pipe: Connection, remembered_bytes_max: int) -> None:
     """Render what comes, until the other end is closed."""
+    made_bytes = 0
     # Whoever interrupts the server's group means the server, which ends this process when it has drained.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -130,3 +133,7 @@ def _serve(pipe: Connection) -> None:
         except Exception as error:  # noqa: BLE001 - told to the caller, which logs it
             answer = b"", f"{type(error).__name__}: {error}"
         pipe.send(answer)
+        made_bytes += len(answer[0])
+        if made_bytes > remembered_bytes_max:
+            forget()
+            made_bytes = 0

@@ -24,6 +24,8 @@ from services.reconciliation.papers.statement import PartnerStatement
 TEMPLATES = Path(__file__).parent / "templates"
 # Archival, with every font in it: an invoice is to be read in eight years (CGST Act, section 36).
 _PDF_STANDARD: Final = "a-2b"
+# What a page was made of is kept for so many documents, in case that it comes again.
+_REMEMBERED_DOCUMENTS = 10
 
 Paper = LabelSheet | Invoice | PartnerStatement
 
@@ -62,6 +64,12 @@ def png_pages(paper: Paper, ppi: int) -> list[bytes]:
     return _compiled(paper, lambda compiler, inputs, moment: compiler.compile(format="png", ppi=ppi, sys_inputs=inputs))
 
 
+def forget() -> None:
+    """Give up what typst remembers of the pages it has set: it forgets what its last documents had no use for."""
+    for _ in range(_REMEMBERED_DOCUMENTS + 1):
+        _nothing().compile(b"", format="pdf")
+
+
 def _compiled(paper: Paper, compile_: Callable[[typst.Compiler, dict[str, str], datetime], Any]) -> list[bytes]:
     prepared = _prepared(paper)
     inputs = {"content": json.dumps(prepared.content, ensure_ascii=False), "families": json.dumps(FAMILIES)}
@@ -87,3 +95,8 @@ def _prepared(paper: Paper) -> _Prepared:
 def _compiler(kind: PaperKind) -> typst.Compiler:
     """Return the compiler of a template: it keeps what it has parsed."""
     return typst.Compiler(TEMPLATES / f"{kind}.typ", root=TEMPLATES, font_paths=fonts())
+
+
+@cache
+def _nothing() -> typst.Compiler:
+    return typst.Compiler(b"", font_paths=fonts())

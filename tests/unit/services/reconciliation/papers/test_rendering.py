@@ -17,7 +17,7 @@ from PIL import Image
 from services.reconciliation.papers.fonts import covered
 from services.reconciliation.papers.invoice import Invoice
 from services.reconciliation.papers.label import Address, Label, LabelSheet
-from services.reconciliation.papers.rendering import Paper, pdf, png_pages
+from services.reconciliation.papers.rendering import Paper, forget, pdf, png_pages
 from services.reconciliation.papers.statement import PartnerStatement, StatementLine, StatementSection
 from services.reconciliation.papers.texts import MISSING
 from tests.made_up_papers import HARD_LABEL, INVOICE, LABEL, STATEMENT, made_up_sheet
@@ -72,6 +72,12 @@ def test_another_process_elsewhere_makes_the_same_bytes() -> None:
         [sys.executable, "-c", HASH], check=True, capture_output=True, text=True, env=environment
     ).stdout
     assert made.split() == [hashlib.sha256(pdf(paper)).hexdigest() for paper in PAPERS.values()]
+
+
+def test_what_is_forgotten_is_made_again() -> None:
+    first = pdf(SHEET)
+    forget()
+    assert pdf(SHEET) == first
 
 
 @pytest.mark.parametrize("kind", PAPERS)
