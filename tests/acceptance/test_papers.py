@@ -6,15 +6,22 @@ import json
 import subprocess
 import sys
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
+import asyncpg
 import zxingcpp
+from google.protobuf import json_format
 from PIL import Image
 
 from libs.embedded.stack import RunningStack
+from libs.ids import new_id
 from services.reconciliation.papers.label import LabelSheet
 from services.reconciliation.papers.rendering import pdf, png_pages
+from services.reconciliation.rate_cards import store as rate_cards
+from tests.ledger import SCOPE, card
 from tests.made_up_papers import HARD_LABEL, LABEL, label_body, made_up_label
+from tests.papers import BENGALURU, LONG_AGO, RECIPIENT, Books
 from tests.rest import Rest
 
 
@@ -50,16 +57,53 @@ def test_what_is_wrong_with_labels_is_a_problem(ops: Rest) -> None:
     assert stranger.ask("GET", f"/v1/invoices/{uuid.uuid4()}.pdf").status_code == 401
 
 
+def papers(stack: RunningStack, *arguments: str) -> str:
+    """What `lastmile papers` prints."""
+    known = {"LASTMILE_API_KEY": stack.ops_api_key, "LASTMILE_GATEWAY_URL": stack.base_url}
+    command = [sys.executable, "-m", "cli", "papers", *arguments]
+    ran = subprocess.run(command, env=stack.environment | known, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
 def test_the_command_line_prints_a_file_of_labels(running_stack: RunningStack, tmp_path: Path) -> None:
     wanted = [made_up_label(number) for number in range(7)]
     file, out = tmp_path / "labels.jsonl", tmp_path / "out"
     file.write_text("\n".join(json.dumps(label_body(label)) for label in wanted))
-    known = {"LASTMILE_API_KEY": running_stack.ops_api_key, "LASTMILE_GATEWAY_URL": running_stack.base_url}
-    command = [sys.executable, "-m", "cli", "papers", "labels", str(file), "--out", str(out), "--a-file", "3"]
-    ran = subprocess.run(command, env=running_stack.environment | known, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
+    assert "7 labels" in papers(running_stack, "labels", str(file), "--out", str(out), "--a-file", "3")
     made = sorted(out.iterdir())
     assert [path.name for path in made] == ["labels-0001.pdf", "labels-0002.pdf", "labels-0003.pdf"]
     assert made[2].read_bytes() == pdf(LabelSheet((wanted[6],)))
     page = Image.open(io.BytesIO(png_pages(LabelSheet((wanted[6],)), 203)[0]))
     assert wanted[6].reference in {found.text for found in zxingcpp.read_barcodes(page)}
+
+
+async def test_an_invoice_is_issued_once_and_fetched_by_its_merchant_and_ops(
+    ops: Rest, running_stack: RunningStack, tmp_path: Path
+) -> None:
+    merchant_id = uuid.UUID(ops.merchant())
+    owner = await asyncpg.connect(running_stack.dsn())
+    made = card(id=new_id(), scope=replace(SCOPE, city_code=f"P{merchant_id.hex[-8:].upper()}"))
+    await rate_cards.create(owner, made)
+    await Books(owner, merchant_id).add(made, BENGALURU, 3)
+    await owner.close()
+    file, out = tmp_path / "recipient.json", tmp_path / "out"
+    file.write_text(json_format.MessageToJson(RECIPIENT))
+    issue = ("issue", str(merchant_id), str(LONG_AGO), "--state", "29", "--recipient", str(file))
+    assert "there already" not in papers(running_stack, *issue)
+    assert "there already" in papers(running_stack, *issue)
+    invoice = ops.ask("POST", "/v1/invoices", {
+        "merchantId": str(merchant_id), "supplierStateCode": "29", "month": str(LONG_AGO),
+        "recipient": json.loads(file.read_text())}).json()["invoice"]  # fmt: skip
+    assert invoice["number"] in papers(running_stack, "invoices", "--merchant", str(merchant_id))
+    assert "1 invoices" in papers(running_stack, "invoices", "--merchant", str(merchant_id), "--out", str(out))
+    fetched = ops.ask("GET", f"/v1/invoices/{invoice['id']}.pdf")
+    assert fetched.status_code == 200, fetched.text
+    assert [path.read_bytes() for path in out.iterdir()] == [fetched.content]
+    assert hashlib.sha256(fetched.content).hexdigest() == invoice["contentSha256"]
+    known = ops.ask("GET", f"/v1/invoices/{invoice['id']}.pdf", If_None_Match=fetched.headers["etag"])
+    assert (known.status_code, known.content) == (304, b"")
+    key = ops.post("/v1/apiKeys", {"name": "shop", "role": "ROLE_MERCHANT", "merchantId": str(merchant_id)})["secret"]
+    assert Rest(ops.base_url, key).ask("GET", f"/v1/invoices/{invoice['id']}.pdf").content == fetched.content
+    other = ops.post("/v1/apiKeys", {"name": "other", "role": "ROLE_MERCHANT", "merchantId": ops.merchant()})["secret"]
+    assert Rest(ops.base_url, other).ask("GET", f"/v1/invoices/{invoice['id']}.pdf").status_code == 404

@@ -6,12 +6,12 @@ They come from no annotation, because their answer is a file and no message. It 
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from services.gateway.auth.credentials import Credentials
 from services.gateway.auth.rate_limits import RateLimiter
@@ -90,10 +90,11 @@ class PaperEndpoint:
             )
             head = await call.head()
             headers = limit_headers | _headers_of(head)
-            if conditional.names(request.headers.get("if-none-match", ""), headers["ETag"]):
+            known = request.headers.get("if-none-match", "") if verb == "GET" else ""
+            if conditional.names(known, headers["ETag"]):
                 return Response(status_code=304, headers=headers)
             headers["Content-Length"] = str(head.size_bytes)
-            return StreamingResponse(_given_on(call, stack.pop_all()), 200, headers, MEDIA_TYPE)
+            return _PaperResponse(call, headers, stack.pop_all())
 
     async def _labels(self, request: Request) -> Paper:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in JSON_TYPES:
@@ -116,10 +117,16 @@ class PaperEndpoint:
         self._running -= 1
 
 
-async def _given_on(call: PaperCall, stack: AsyncExitStack) -> AsyncIterator[bytes]:
-    async with stack:
-        async for piece in call.pieces():
-            yield piece
+class _PaperResponse(StreamingResponse):
+    """A paper on its way. Its call ends with it, also where nobody waits for its first byte any more."""
+
+    def __init__(self, call: PaperCall, headers: dict[str, str], call_ends: AsyncExitStack) -> None:
+        super().__init__(call.pieces(), 200, headers, MEDIA_TYPE)
+        self._call_ends = call_ends
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._call_ends:
+            await super().__call__(scope, receive, send)
 
 
 def _wanted(request: Request) -> tuple[str, Paper | None]:

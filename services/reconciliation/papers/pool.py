@@ -120,9 +120,8 @@ class _Worker:
 def _serve(pipe: Connection, remembered_bytes_max: int) -> None:
     """Render what comes, until the other end is closed."""
     made_bytes = 0
-    # Whoever interrupts the server's group means the server, which ends this process when it has drained.
+    # Whoever interrupts a terminal means the server, which ends this process when it has drained.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while True:
         try:
             paper = pipe.recv()
