@@ -29,22 +29,33 @@ ALTER TABLE reconciliation.partner_versions
   ADD COLUMN city_code text,
   ADD COLUMN on_duty tstzmultirange;
 
--- A run's results are together, since runs follow one another; nothing is written for this with each of them.
-CREATE INDEX results_by_run ON reconciliation.results USING brin (run_no) WITH (pages_per_range = 16);
--- The runs of which is booked what statements say was paid.
+-- The lines that a run has settled. An expression, so that no statement of a run is planned by it: to those the open
+-- run looks like few rows, and is not.
+CREATE INDEX results_by_run ON reconciliation.results ((run_no::bigint)) WHERE line IS NOT NULL;
+-- What is booked of runs: `part` -1 is what was done when the run was closed; a chunk that was left out then is a part
+-- of its own, by its number, once it is done after all.
 CREATE TABLE reconciliation.settlement_runs (
-  run_no integer PRIMARY KEY REFERENCES reconciliation.runs (run_no),
-  booked_at timestamptz NOT NULL
+  run_no integer NOT NULL REFERENCES reconciliation.runs (run_no),
+  part integer NOT NULL CHECK (part >= -1),
+  chunks integer[] NOT NULL,
+  booked_at timestamptz NOT NULL,
+  PRIMARY KEY (run_no, part)
 );
-
+CREATE TABLE reconciliation.settlement_chunks_left (
+  run_no integer NOT NULL,
+  chunk integer NOT NULL,
+  PRIMARY KEY (run_no, chunk)
+);
 -- What a run found that was paid to a party, or handed in by it, and the entry that books it.
 CREATE TABLE reconciliation.settlement_payments (
   entry_id uuid PRIMARY KEY REFERENCES reconciliation.entries (id),
   run_no integer NOT NULL,
+  part integer NOT NULL,
   party text COLLATE "C" NOT NULL,
   leg text NOT NULL,
   paise bigint NOT NULL CHECK (paise > 0),
-  CONSTRAINT payment_once UNIQUE (run_no, party, leg)
+  CONSTRAINT payment_once UNIQUE (run_no, part, party, leg),
+  FOREIGN KEY (run_no, part) REFERENCES reconciliation.settlement_runs (run_no, part)
 );
 
 CREATE TABLE reconciliation.settlement_cycles (
@@ -195,7 +206,7 @@ DO $$
 DECLARE table_name text;
 BEGIN
   FOREACH table_name IN ARRAY ARRAY['settlement_lines', 'settlement_statements', 'settlement_top_ups',
-    'settlement_payments', 'settlement_hold_changes', 'payout_batches'] LOOP
+    'settlement_runs', 'settlement_payments', 'settlement_hold_changes', 'payout_batches'] LOOP
     EXECUTE format('CREATE TRIGGER immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON reconciliation.%I'
       ' FOR EACH STATEMENT EXECUTE FUNCTION reconciliation.refuse_change()', table_name);
   END LOOP;
@@ -256,6 +267,7 @@ GRANT INSERT ON reconciliation.settlement_cycles TO reconciliation_operator, rec
 GRANT UPDATE ON reconciliation.settlement_cycles TO reconciliation_worker;
 GRANT INSERT ON reconciliation.settlement_lines, reconciliation.settlement_statements, reconciliation.settlement_top_ups,
   reconciliation.settlement_runs, reconciliation.settlement_payments TO reconciliation_worker;
+GRANT SELECT, INSERT, DELETE ON reconciliation.settlement_chunks_left TO reconciliation_worker;
 GRANT UPDATE (is_open) ON reconciliation.payouts TO reconciliation_worker;
 GRANT SELECT ON reconciliation.partner_versions, reconciliation.rate_cards TO reconciliation_worker;
 GRANT INSERT, UPDATE ON reconciliation.settlement_holds, reconciliation.payouts TO reconciliation_operator;

@@ -15,6 +15,7 @@ OPEN, CLOSED = 31, 5
 FEW = 100
 PARTNER, ENTRY = f"partner:{known('partner 11')}", known("entry 11")
 PARTIES = [f"partner:{known(f'partner {number}')}" for number in range(100)]
+ALL_CHUNKS = list(range(40))
 # A piece of closing.
 PIECE = 600
 
@@ -32,12 +33,16 @@ SETTLEMENTS = [
     Case(f"{_MAIN}.ADD_POSTINGS", lambda w: [
         [known("entry 2")], [9], [9], ["tax:gst"], ["gst"], [5], [None], w.now], 0, BOOKS_WORKER),
     Case(f"{_BOOK}.NEXT_RUN", lambda w: [], FEW, BOOKS_WORKER),
-    # The lines of a run, and of the pages that its results share with its neighbours.
-    Case(f"{_BOOK}.PAID_IN_RUN", lambda w: [CLOSED], 20_000, BOOKS_WORKER),
-    Case(f"{_BOOK}.ADD_PAYMENTS", lambda w: [19, [known("entry 1")], ["partner:x"], ["payout"], [5]], 1, BOOKS_WORKER),
-    Case(f"{_BOOK}.RUN_BOOKED", lambda w: [19, w.now], 0, BOOKS_WORKER),
-    Case(f"{_BOOK}.PAYMENT", lambda w: [known("payment 7")], 1, BOOKS_READER),
-    Case(f"{_BOOK}.LINES_OF", lambda w: [CLOSED, PARTNER, "payout"], 20_000, BOOKS_READER),
+    Case(f"{_BOOK}.NEXT_LEFT", lambda w: [], FEW, BOOKS_WORKER),
+    Case(f"{_BOOK}.LEAVE", lambda w: [CLOSED, ALL_CHUNKS], FEW, BOOKS_WORKER),
+    Case(f"{_BOOK}.LEFT_BOOKED", lambda w: [2, 39], FEW, BOOKS_WORKER),
+    # Every line that a run has settled.
+    Case(f"{_BOOK}.PAID_IN_RUN", lambda w: [CLOSED, ALL_CHUNKS], 8_000, BOOKS_WORKER),
+    Case(f"{_BOOK}.ADD_PAYMENTS", lambda w: [
+        18, -1, [known("entry 1")], ["partner:x"], ["payout"], [5]], 1, BOOKS_WORKER),
+    Case(f"{_BOOK}.BOOKED", lambda w: [19, -1, ALL_CHUNKS, w.now], 0, BOOKS_WORKER),
+    Case(f"{_BOOK}.PAYMENT", lambda w: [known("payment 7")], FEW, BOOKS_READER),
+    Case(f"{_BOOK}.LINES_OF", lambda w: [CLOSED, PARTNER, "payout", ALL_CHUNKS], 8_000, BOOKS_READER),
     Case(f"{_CLOSE}.PIECE_END", lambda w: [FROM, TO, 20], PIECE, BOOKS_WORKER),
     Case(f"{_CLOSE}.GATHER", lambda w: [OPEN, FROM, TO, "", []], PIECE, BOOKS_WORKER),
     Case(f"{_CLOSE}.SHOWN", lambda w: [], 500, BOOKS_WORKER),
@@ -47,7 +52,7 @@ SETTLEMENTS = [
         CLOSED, [known(f"partner {number}") for number in range(100)], w.now - timedelta(days=19), w.now, "", []],
         20 * PAGE, BOOKS_WORKER),
     Case(f"{_CLOSE}.ADD_TOP_UPS", lambda w: [
-        OPEN, [known("entry 1")], [known("partner 1")], [1], [0], [5], [5]], 2, BOOKS_WORKER),
+        OPEN, [known("entry 7")], [known("partner 7")], [1], [0], [5], [5]], 2, BOOKS_WORKER),
     Case(f"{_CLOSE}.PARTIES", lambda w: [OPEN, OPEN - 1, "", 100], 4 * PAGE, BOOKS_WORKER),
     Case(f"{_CLOSE}.STATE", lambda w: [OPEN, PARTIES, "form"], 2_000, BOOKS_WORKER),
     Case(f"{_READ}.CYCLE", lambda w: [CLOSED], FEW, BOOKS_READER),

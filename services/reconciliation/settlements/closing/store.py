@@ -15,12 +15,14 @@ _PIECE_END = "SELECT id FROM reconciliation.entries WHERE id > $1 AND id < $2 OR
 _GATHER = """
 WITH taken AS MATERIALIZED (
   SELECT e.id, e.kind::text AS kind, e.reverses
-  FROM reconciliation.entries e LEFT JOIN reconciliation.rate_cards c ON c.id = e.rate_card_id
+  FROM reconciliation.entries e
   WHERE e.id > $2 AND e.id <= $3
-    AND coalesce(e.calendar, CASE WHEN c.city_code = ANY ($5::text[]) THEN c.city_code ELSE '' END) = $4
+    AND coalesce(e.calendar, (SELECT c.city_code FROM reconciliation.rate_cards c
+      WHERE c.id = e.rate_card_id AND c.city_code = ANY ($5::text[])), '') = $4
     AND NOT EXISTS (SELECT FROM reconciliation.settlement_lines l WHERE l.entry_id = e.id)
 ), seen AS (
-  SELECT t.id, t.kind, t.reverses, p.purpose, p.paise, p.merchant_id,
+  SELECT t.id, t.kind, t.reverses, p.paise, p.merchant_id, CASE WHEN p.account LIKE 'cash:%' THEN 'cash_in_hand'
+      ELSE p.purpose END AS purpose,
     CASE WHEN p.account LIKE 'cash:%' THEN 'partner:' || substr(p.account, 6)
       WHEN p.account ~ '^(partner|network|merchant):' THEN p.account END AS party,
     coalesce(sum(p.paise) FILTER (WHERE p.account = 'tax:tds') OVER (PARTITION BY t.id), 0) AS tds_paise
@@ -30,7 +32,7 @@ WITH taken AS MATERIALIZED (
     coalesce(-sum(paise) FILTER (WHERE purpose = 'gst'), 0)
       + CASE WHEN bool_or(purpose = 'earnings') THEN tds_paise ELSE 0 END AS tax_paise,
     coalesce(-sum(paise) FILTER (WHERE purpose LIKE 'cash%'), 0) AS cash_paise,
-    coalesce(-sum(paise) FILTER (WHERE purpose = 'paid'), 0) AS paid_paise
+    coalesce(-sum(paise) FILTER (WHERE purpose IN ('paid', 'payment')), 0) AS paid_paise
   FROM seen WHERE party IS NOT NULL GROUP BY id, kind, reverses, party, tds_paise
 )
 INSERT INTO reconciliation.settlement_lines (cycle_no, party, entry_id, kind, work_paise, tax_paise, cash_paise,

@@ -21,16 +21,19 @@ JOIN reconciliation.settlement_cycles d ON d.calendar = c.calendar AND d.cycle_n
 # Served by settlement_statements_pkey, holds_in_force, settlement_lines_pkey, payouts_open, payout_batches_pkey and
 # settlement_cycles_pkey. What was held, or sent, since the statements were closed is taken off too.
 _CREATE = """
-WITH held AS (
+WITH cycles AS MATERIALIZED (
+  SELECT array_agg(cycle_no) AS cycle_nos FROM reconciliation.settlement_cycles WHERE calendar = $5 AND cycle_no <= $1
+), batches AS MATERIALIZED (
+  SELECT array_agg(batch_no) AS batch_nos FROM reconciliation.payout_batches
+  WHERE cycle_no = ANY ((SELECT cycle_nos FROM cycles)::integer[])
+), held AS (
   SELECT h.party, sum(h.paise)::bigint AS paise FROM reconciliation.settlement_holds h
-  JOIN reconciliation.settlement_lines l ON l.entry_id = h.entry_id AND l.party = h.party AND l.cycle_no <= $1
-  JOIN reconciliation.settlement_cycles c ON c.cycle_no = l.cycle_no AND c.calendar = $5
+  JOIN reconciliation.settlement_lines l ON l.entry_id = h.entry_id AND l.party = h.party
+    AND l.cycle_no = ANY ((SELECT cycle_nos FROM cycles)::integer[])
   WHERE h.state <> 'released' GROUP BY h.party
 ), unsettled AS (
-  SELECT p.party, sum(p.paise)::bigint AS paise FROM reconciliation.payouts p
-  JOIN reconciliation.payout_batches b ON b.batch_no = p.batch_no
-  JOIN reconciliation.settlement_cycles c ON c.cycle_no = b.cycle_no AND c.calendar = $5
-  WHERE p.is_open GROUP BY p.party
+  SELECT party, sum(paise)::bigint AS paise FROM reconciliation.payouts
+  WHERE is_open AND batch_no = ANY ((SELECT batch_nos FROM batches)::integer[]) GROUP BY party
 ), due AS (
   SELECT s.party, s.merchant_id, s.closing_paise - coalesce(h.paise, 0) - coalesce(u.paise, 0) AS paise
   FROM reconciliation.settlement_statements s

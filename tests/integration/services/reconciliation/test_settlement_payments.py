@@ -9,6 +9,7 @@ import pytest
 
 from libs.embedded.stack import EmbeddedServers
 from services.reconciliation.ledger.postings import Account
+from services.reconciliation.runs.limits import RunLimits
 from services.reconciliation.settlements.closing.closer import Closer
 from services.reconciliation.settlements.explaining import explain_line
 from services.reconciliation.settlements.limits import SettlementLimits
@@ -76,3 +77,22 @@ async def test_what_statements_say_was_paid_is_booked_once_and_explained(
     assert kinds["payment"] > 0
     assert kinds["remittance"] > 0
     assert await broken_invariants(embedded_servers.dsn(), "reconciliation") == {}
+
+
+async def test_what_a_chunk_settles_after_its_run_was_closed_is_booked_too(
+    clean: asyncpg.Connection, worker: asyncpg.Pool
+) -> None:
+    day = day_of(200, seed=8, every=1_000)
+    await add_to_ledger(clean, day.owed)
+    await taken_in(worker, day.file())
+    await run_once(worker, limits=RunLimits(chunk_rows=100))
+    # As if its first chunk had been given up in its last state, and was taken again later.
+    await clean.execute("UPDATE reconciliation.run_chunks SET state = 'post', is_quarantined = true WHERE chunk = 0")
+    await worked(worker)
+    settled = {row["payee"]: row["paise"] for row in await clean.fetch(_SETTLED)}
+    booked = {row["party"]: row["paise"] for row in await clean.fetch(_BOOKED)}
+    assert 0 < sum(booked.values()) < sum(settled.values())
+    await clean.execute("UPDATE reconciliation.run_chunks SET state = 'done', is_quarantined = false WHERE chunk = 0")
+    await worked(worker)
+    await worked(worker)
+    assert {row["party"]: row["paise"] for row in await clean.fetch(_BOOKED)} == settled
