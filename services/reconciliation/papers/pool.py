@@ -16,6 +16,7 @@ from typing import Self
 from libs.grpc_server.errors import ServiceError
 from services.reconciliation.errors import PapersTooManyError, PaperTooSlowError
 from services.reconciliation.papers.limits import PaperLimits
+from services.reconciliation.papers.metrics import REFUSED, RENDERED_S, WAITING
 from services.reconciliation.papers.rendering import Paper, RenderingError, forget, pdf
 
 # Never fork: the server has threads, and gRPC forbids it.
@@ -48,17 +49,23 @@ class RenderPool:
     async def pdf(self, paper: Paper) -> bytes:
         """Return a paper's PDF. Raises PapersTooManyError, PaperTooSlowError, and RenderingError for a bug."""
         if self._waiting >= self._limits.waiting_max + self._limits.processes:
+            REFUSED.labels(PapersTooManyError.reason).inc()
             raise PapersTooManyError(f"{self._limits.waiting_max} papers wait already; try again")
-        self._waiting += 1
+        self._count(1)
         made = asyncio.get_running_loop().run_in_executor(self._threads, self._render, paper)
         made.add_done_callback(self._is_done)
-        return await made
+        with RENDERED_S.labels(type(paper).__name__).time():
+            return await made
 
     def _is_done(self, made: "asyncio.Future[bytes]") -> None:
-        self._waiting -= 1
-        if not made.cancelled():
-            # Known, also where the caller has gone away.
-            made.exception()
+        self._count(-1)
+        # Known, also where the caller has gone away.
+        if not made.cancelled() and (error := made.exception()):
+            REFUSED.labels(error.reason if isinstance(error, ServiceError) else "INTERNAL").inc()
+
+    def _count(self, more: int) -> None:
+        self._waiting += more
+        WAITING.set(self._waiting)
 
     def _render(self, paper: Paper) -> bytes:
         worker = self._workers.get()
