@@ -8,7 +8,7 @@ from services.reconciliation.papers.fonts import covered
 # What stands for a character that no font has: a reader sees that something is missing.
 MISSING = "\N{REPLACEMENT CHARACTER}"
 # A word that is longer gets places to break at.
-_UNBROKEN_MAX = 18
+_UNBROKEN_MAX = 12
 _LONG_WORD = re.compile(rf"[^\s\u200b]{{{_UNBROKEN_MAX + 1},}}")
 # Joiners and directions have no glyph, and scripts need them.
 _WITHOUT_GLYPH = frozenset({0x200B, 0x200C, 0x200D, 0x200E, 0x200F})

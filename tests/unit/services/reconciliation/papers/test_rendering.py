@@ -25,6 +25,16 @@ from tests.made_up_papers import HARD_LABEL, INVOICE, LABEL, STATEMENT, made_up_
 PRINTER_PPI = 203
 CODE = '#panic("x") #read("/etc/passwd") #{while true {}} $x$ *b* _i_ @x <y> \\u{41} ```typ``` // [ ] { } "'
 SHEET = LabelSheet((LABEL, HARD_LABEL))
+WIDE = replace(
+    LABEL,
+    merchant_name="W" * 100,
+    reference="W" * 28,
+    cash_paise=1_00_00_000_00,
+    route_code="W" * 12,
+    service="W" * 12,
+    recipient=Address("W" * 100, "W" * 400, "W" * 60, "999999", "+99 99999999999999"),
+    sender=Address("W" * 100, "W " * 200, "W" * 60, "999999", "+99 99999999999999"),
+)
 PAPERS: dict[str, Paper] = {"label": SHEET, "invoice": INVOICE, "statement": STATEMENT}
 HASH = """
 import hashlib
@@ -44,7 +54,7 @@ def expected(label: Label) -> set[tuple[str, str]]:
 
 
 def test_every_label_is_read_at_the_dots_of_a_thermal_printer() -> None:
-    labels = (*SHEET.labels, *made_up_sheet(7, labels=6).labels)
+    labels = (*SHEET.labels, WIDE, *made_up_sheet(7, labels=6).labels)
     pages = png_pages(LabelSheet(labels), PRINTER_PPI)
     assert [Image.open(io.BytesIO(page)).size for page in pages] == [(812, 1218)] * len(labels)
     assert [symbols(page) for page in pages] == [expected(label) for label in labels]
