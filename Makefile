@@ -61,10 +61,11 @@ check: $(READY) ## Lint, types, import rules, contracts, stubs, locks and the ti
 bench: $(READY) ## Run one benchmark: NAME=intake; without NAME, list them
 	@$(BIN)/python scripts/bench.py $(NAME)
 
-proto: $(READY) ## Generate what is generated: libs/api from protos/, docs/lifecycle.md from the state machine, docs/asyncapi.json
+proto: $(READY) ## Generate what is generated: libs/api from protos/, docs/lifecycle.md, docs/asyncapi.json, docs/papers
 	@$(BIN)/python scripts/proto.py
 	@PYTHONPATH=. $(BIN)/python scripts/lifecycle.py
 	@PYTHONPATH=. $(BIN)/python scripts/asyncapi.py
+	@$(BIN)/python scripts/papers.py
 
 lock: $(READY) ## Pin the dependencies of pyproject.toml; UPGRADE=1 takes the newest that fit
 	@$(BIN)/python scripts/locks.py $(if $(UPGRADE),--upgrade)

@@ -2,14 +2,16 @@
 
 import os
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+
+T = TypeVar("T")
 
 HOME_DEFAULT = ".lastmile"
 PIECE_BYTES = 64 * 1024
@@ -110,6 +112,11 @@ class Gateway:
         except httpx.TransportError as error:
             raise self._unanswered(error) from None
 
+    async def file(self, verb: str, path: str, body: Mapping[str, Any] | None = None) -> bytes:
+        """Return a file that is an answer to a read, or to a command that keeps nothing."""
+        response = await self._patiently(self._asked, verb, path, json=body)
+        return response.content
+
     async def download(self, path: str, file: Path, **query: Any) -> int:
         """Write an answer's bytes into a file as they come; return how many there were."""
         headers = {"Consistency-Token": self._token} if self._token else {}
@@ -139,6 +146,9 @@ class Gateway:
                 return
 
     async def _answer(self, verb: str, path: str, **request: Any) -> dict[str, Any]:
+        return await self._patiently(self._once, verb, path, **request)
+
+    async def _patiently(self, ask: Callable[..., Awaitable[T]], verb: str, path: str, **request: Any) -> T:
         retrying = AsyncRetrying(
             retry=retry_if_exception(_may_succeed),
             stop=self._out_of_patience,
@@ -146,10 +156,9 @@ class Gateway:
             reraise=True,
         )
         try:
-            answer: dict[str, Any] = await retrying(self._once, verb, path, **request)
+            return await retrying(ask, verb, path, **request)
         except httpx.TransportError as error:
             raise self._unanswered(error) from None
-        return answer
 
     def _unanswered(self, error: httpx.TransportError) -> GatewayError:
         said = str(error) or type(error).__name__
@@ -164,13 +173,16 @@ class Gateway:
         return (call.seconds_since_start or 0.0) >= patience_s
 
     async def _once(self, verb: str, path: str, **request: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = (await self._asked(verb, path, **request)).json()
+        return answer
+
+    async def _asked(self, verb: str, path: str, **request: Any) -> httpx.Response:
         response = await self._http.request(verb, path, **request)
         self._answered = True
         if response.status_code != httpx.codes.OK:
             raise RefusedError(response.status_code, problem_of(response))
         self._token = response.headers.get("Consistency-Token", self._token)
-        answer: dict[str, Any] = response.json()
-        return answer
+        return response
 
 
 def _may_succeed(error: BaseException) -> bool:

@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import alerts, live, platform, recon, streams
+from cli import alerts, live, papers, platform, recon, streams
 from cli.demo import command as demo
 from cli.imports import command as imports
 from cli.sandbox import command as sandbox
@@ -23,5 +23,6 @@ app.command()(alerts.alerts)
 app.add_typer(imports.app, name="import")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(simulate.app, name="simulate")
+app.add_typer(papers.app, name="papers")
 app.add_typer(recon.app, name="recon")
 app.add_typer(streams.app, name="streams")

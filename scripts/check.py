@@ -19,6 +19,7 @@ CHECKS: dict[str, list[str]] = {
     "proto": [PYTHON, "scripts/proto.py", "--check"],
     "lifecycle": [PYTHON, "scripts/lifecycle.py", "--check"],
     "asyncapi": [PYTHON, "scripts/asyncapi.py", "--check"],
+    "papers": [PYTHON, "scripts/papers.py", "--check"],
     "imports": [str(BIN / "lint-imports"), "--no-logo"],
     "ruff": [str(BIN / "ruff"), "check", "."],
     "format": [str(BIN / "ruff"), "format", "--check", "."],

@@ -30,7 +30,7 @@ LOCKS: dict[str, tuple[str, ...] | None] = {
     "cli": ("cli", "embedded"),
 }
 # Locks of environments of their own: what their only tool asks for does not go together with what we ask for.
-STANDALONE: dict[str, str] = {"bench": "ortools>=9.15", "bench-queue": "bullmq>=3.4"}
+STANDALONE: dict[str, str] = {"bench": "ortools>=9.15", "bench-queue": "bullmq>=3.4", "bench-papers": "reportlab>=4.4"}
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 _HOST = re.compile(r"://|^-{1,2}(?:i|index|extra-index|find-links)", re.MULTILINE)
 

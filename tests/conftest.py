@@ -6,6 +6,7 @@ import pytest
 from hypothesis import settings
 
 from libs.embedded.stack import RunningStack
+from tests.papers import COMPANY
 from tests.rest import Rest
 from tests.sandbox_networks import SandboxNetworks
 
@@ -32,6 +33,7 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory, networks: SandboxNet
         "LASTMILE_NETWORKS_FILE": str(networks.file),
         "LASTMILE_NOTIFICATION_ALERT_RULES__HEALED_S": "1",
         "LASTMILE_NOTIFICATION_ALERTER__REFRESH_S": "0.5",
+        "LASTMILE_RECONCILIATION_COMPANY": COMPANY.model_dump_json(),
     }
     with RunningStack(tmp_path_factory.mktemp("running") / "home", told) as stack:
         yield stack

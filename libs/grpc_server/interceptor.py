@@ -7,7 +7,8 @@ traceback, and tells the caller nothing but the request id.
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import grpc
@@ -38,6 +39,7 @@ _CONSISTENCY_TOKEN = re.compile(r"^[0-9A-F]{1,8}/[0-9A-F]{1,8}$")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler = Callable[[Any, Context], Awaitable[Any]]
+Streamer = Callable[[Any, Context], AsyncGenerator[Any]]
 
 
 class Answerer(Protocol):
@@ -120,14 +122,16 @@ class CallInterceptor(ServerInterceptor):
 
         return self._answer(method, access, streamed)
 
-    def _streaming(self, method: str, access: MethodAccess, handler: Callable[[Any, Context], Any]) -> Any:
+    def _streaming(self, method: str, access: MethodAccess, handler: Streamer) -> Handler:
         made = _request_class(method)
 
         async def written(data: bytes, context: Context) -> None:
             request = decode(data, made)
             validation.check(request)
-            async for message in handler(request, context):
-                await context.write(message)
+            # Whoever goes away ends what the handler is at, and what it holds.
+            async with aclosing(handler(request, context)) as messages:
+                async for message in messages:
+                    await context.write(message)
 
         # One that writes itself, so that what goes wrong on the way is answered as in any other call.
         return self._answer(method, access, written)

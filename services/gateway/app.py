@@ -26,6 +26,7 @@ from lastmile.notification.v1 import (
 from lastmile.reconciliation.v1 import (
     exception_pb2,
     ledger_pb2,
+    paper_pb2,
     rate_card_pb2,
     run_pb2,
     settlement_pb2,
@@ -58,6 +59,8 @@ from services.gateway.downloads.openapi import with_download
 from services.gateway.live import endpoint as live
 from services.gateway.live.hub import Hub
 from services.gateway.live.openapi import with_live
+from services.gateway.papers.endpoint import SUFFIX, PaperEndpoint
+from services.gateway.papers.openapi import with_papers
 from services.gateway.rest import openapi, pages
 from services.gateway.rest.codec import GoogleJsonCodec
 from services.gateway.rest.comments import load_comments
@@ -76,7 +79,7 @@ ACCESS_SERVICE = access_pb2.DESCRIPTOR.services_by_name["AccessService"].full_na
 STREAM_SERVICE = stream_pb2.DESCRIPTOR.services_by_name["StreamService"].full_name
 _ASSIGNMENT = (city_pb2, merchant_pb2, partner_pb2, network_pb2, delivery_pb2, assignment_pb2)
 _NOTIFICATION = (alert_pb2, message_pb2, recipient_pb2, template_pb2, provider_pb2, sandbox_pb2, webhook_pb2)
-_RECONCILIATION = (exception_pb2, ledger_pb2, rate_card_pb2, run_pb2, settlement_pb2, statement_pb2)
+_RECONCILIATION = (exception_pb2, ledger_pb2, paper_pb2, rate_card_pb2, run_pb2, settlement_pb2, statement_pb2)
 _ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 # Routes below /v1/ that no annotation makes.
 _OWN_PATHS = frozenset({live.PATH, uploads.PATH, downloads.PATH})
@@ -166,12 +169,17 @@ def _file_routes(
     settings: GatewaySettings, upstreams: Mapping[str, Upstream], credentials: Credentials, limiter: RateLimiter
 ) -> list[Route]:
     """Return the routes of files, which are given on in pieces."""
-    statements, settlements = (upstreams[_names_of((module,))[0]] for module in (statement_pb2, settlement_pb2))
-    upload = uploads.UploadEndpoint(statements, credentials, limiter, GoogleJsonCodec(), settings.gateway_uploads)
+    statements, settlements, papers = (
+        upstreams[_names_of((module,))[0]] for module in (statement_pb2, settlement_pb2, paper_pb2)
+    )
+    codec = GoogleJsonCodec()
+    upload = uploads.UploadEndpoint(statements, credentials, limiter, codec, settings.gateway_uploads)
     download = downloads.DownloadEndpoint(settlements, credentials, limiter, settings.gateway_downloads)
+    paper = PaperEndpoint(papers, credentials, limiter, codec, settings.gateway_papers)
     return [
         Route(uploads.PATH, upload.answer, methods=_ALL_METHODS),
         Route(downloads.PATH, download.answer, methods=_ALL_METHODS),
+        Route(f"/v1/{{path:path}}{SUFFIX}", paper.answer, methods=_ALL_METHODS),
     ]
 
 
@@ -183,7 +191,9 @@ def _targets(settings: GatewaySettings) -> dict[str, str]:
 
 
 def _document(services: Sequence[ServiceDescriptor]) -> dict[str, Any]:
-    return with_download(with_upload(with_webhooks(with_live(openapi.build(services, load_comments())))))
+    comments = load_comments()
+    document = with_webhooks(with_live(openapi.build(services, comments)))
+    return with_papers(with_download(with_upload(document)), comments)
 
 
 def _access_server(settings: GatewaySettings, verifier: TokenVerifier, servicer: AccessServicer) -> GrpcServer:
@@ -241,13 +251,17 @@ def _calls_first(transcoder: Transcoder, others: ASGIApp) -> ASGIApp:
     """Give calls to the transcoder as they come: it needs neither a router nor handlers of exceptions around it."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith("/v1/") and scope["path"] not in _OWN_PATHS:
+        if scope["type"] == "http" and scope["path"].startswith("/v1/") and not _is_own(scope["path"]):
             response = await transcoder.answer(Request(scope, receive))
             await response(scope, receive, send)
         else:
             await others(scope, receive, send)
 
     return app
+
+
+def _is_own(path: str) -> bool:
+    return path in _OWN_PATHS or path.endswith(SUFFIX)
 
 
 def _with_security_headers(app: ASGIApp) -> ASGIApp:

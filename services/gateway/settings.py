@@ -14,6 +14,7 @@ from services.gateway.auth.credentials import CredentialLimits
 from services.gateway.auth.rate_limits import RateLimits
 from services.gateway.downloads.endpoint import DownloadLimits
 from services.gateway.live.limits import LiveLimits
+from services.gateway.papers.endpoint import GatewayPaperLimits
 from services.gateway.rest.connections import ConnectionLimits
 from services.gateway.rest.limits import RestLimits
 from services.gateway.uploads.endpoint import UploadLimits
@@ -69,6 +70,7 @@ class GatewaySettings(BaseSettings):
     gateway_connection: ConnectionLimits = Field(ConnectionLimits(), description="Limits of HTTP connections")
     gateway_rates: RateLimits = Field(RateLimits(), description="Limits of callers")
     gateway_live: LiveLimits = Field(LiveLimits(), description="Limits of live events")
+    gateway_papers: GatewayPaperLimits = Field(GatewayPaperLimits(), description="Limits of papers that are rendered")
     gateway_uploads: UploadLimits = Field(UploadLimits(), description="Limits of statements that are uploaded")
     gateway_downloads: DownloadLimits = Field(DownloadLimits(), description="Limits of files that are downloaded")
     gateway_webhooks: WebhookLimits = Field(WebhookLimits(), description="Limits of webhooks that come in")

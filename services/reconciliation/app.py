@@ -7,6 +7,8 @@ from lastmile.reconciliation.v1 import (
     exception_pb2_grpc,
     ledger_pb2,
     ledger_pb2_grpc,
+    paper_pb2,
+    paper_pb2_grpc,
     rate_card_pb2,
     rate_card_pb2_grpc,
     run_pb2,
@@ -27,6 +29,8 @@ from libs.telemetry.metrics import serve_metrics
 from services.reconciliation.database import Database
 from services.reconciliation.exceptions.servicer import ExceptionServicer
 from services.reconciliation.ledger.servicer import LedgerServicer
+from services.reconciliation.papers.pool import RenderPool
+from services.reconciliation.papers.servicer import PaperServicer
 from services.reconciliation.rate_cards.servicer import RateCardServicer
 from services.reconciliation.runs.servicer import RunServicer
 from services.reconciliation.settings import ApiSettings
@@ -36,6 +40,7 @@ from services.reconciliation.statements.servicer import StatementServicer
 SERVICES = (
     exception_pb2.DESCRIPTOR.services_by_name["ExceptionService"].full_name,
     ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"].full_name,
+    paper_pb2.DESCRIPTOR.services_by_name["PaperService"].full_name,
     rate_card_pb2.DESCRIPTOR.services_by_name["RateCardService"].full_name,
     run_pb2.DESCRIPTOR.services_by_name["RunService"].full_name,
     settlement_pb2.DESCRIPTOR.services_by_name["SettlementService"].full_name,
@@ -57,6 +62,7 @@ async def serve_api(settings: ApiSettings, stop: asyncio.Event) -> None:
             settings.reconciliation_clock,
             settings.reconciliation_replica,
         ) as queries,
+        RenderPool(settings.reconciliation_papers) as pool,
     ):
         server = GrpcServer(
             f"{settings.host}:{settings.reconciliation_port}",
@@ -72,6 +78,10 @@ async def serve_api(settings: ApiSettings, stop: asyncio.Event) -> None:
         ledger_pb2_grpc.add_LedgerServiceServicer_to_server(LedgerServicer(database), server.server)
         rate_card_pb2_grpc.add_RateCardServiceServicer_to_server(
             RateCardServicer(database, settings.rate_card_notice_s), server.server
+        )
+        paper_pb2_grpc.add_PaperServiceServicer_to_server(
+            PaperServicer(database, pool, settings.reconciliation_company, settings.reconciliation_papers),
+            server.server,
         )
         run_pb2_grpc.add_RunServiceServicer_to_server(
             RunServicer(database, settings.reconciliation_runs), server.server

@@ -13,6 +13,7 @@ ServiceError
 │   ├── DeliveryNotFoundError
 │   ├── DeliveryNotReconciledError
 │   ├── HoldNotFoundError
+│   ├── InvoiceNotFoundError
 │   ├── LineNotFoundError
 │   ├── PayoutsNotFoundError
 │   ├── ResolutionNotFoundError
@@ -33,12 +34,19 @@ ServiceError
 │   ├── CycleSupersededError      fix: what it leaves is in the statements of the later one
 │   ├── HoldTransitionError       fix: metadata names the state that the line is in
 │   ├── LinePaidOutError
+│   ├── MonthNotOverError         fix: metadata names the moment from which it can be invoiced
+│   ├── NothingToInvoiceError
 │   ├── RateCardTooLateError      fix: metadata names the earliest moment
 │   ├── ResolutionDecidedError
-│   └── StatementConfirmsNothingError  fix: its source's mapping says that it confirms payouts
-└── AbortedError
-    ├── IdempotencyKeyInFlightError   retry
-    └── SettledMeanwhileError     retry: a run has settled some of it
+│   ├── StatementConfirmsNothingError  fix: its source's mapping says that it confirms payouts
+│   └── SupplierNotRegisteredError
+├── AbortedError
+│   ├── IdempotencyKeyInFlightError   retry
+│   └── SettledMeanwhileError     retry: a run has settled some of it
+├── ResourceExhaustedError
+│   └── PapersTooManyError        retry later
+└── UnavailableError
+    └── PaperTooSlowError
 """
 
 from libs.grpc_server.errors import (
@@ -48,6 +56,8 @@ from libs.grpc_server.errors import (
     InvalidArgumentError,
     NotFoundError,
     PermissionDeniedError,
+    ResourceExhaustedError,
+    UnavailableError,
 )
 
 
@@ -169,6 +179,42 @@ class IdempotencyKeyInFlightError(AbortedError):
     """A request with the same idempotency key is being worked on."""
 
     reason = "IDEMPOTENCY_KEY_IN_FLIGHT"
+
+
+class InvoiceNotFoundError(NotFoundError):
+    """There is no invoice of this id that the caller may see."""
+
+    reason = "INVOICE_NOT_FOUND"
+
+
+class SupplierNotRegisteredError(FailedPreconditionError):
+    """The company has no registration in the state, so it issues no invoices there."""
+
+    reason = "SUPPLIER_NOT_REGISTERED"
+
+
+class MonthNotOverError(FailedPreconditionError):
+    """Entries of the month may still be booked."""
+
+    reason = "MONTH_NOT_OVER"
+
+
+class NothingToInvoiceError(FailedPreconditionError):
+    """The ledger has no fee of the merchant's in the month and the state, or takes more back than it has."""
+
+    reason = "NOTHING_TO_INVOICE"
+
+
+class PapersTooManyError(ResourceExhaustedError):
+    """As many papers wait to be rendered as may."""
+
+    reason = "PAPERS_TOO_MANY"
+
+
+class PaperTooSlowError(UnavailableError):
+    """A paper took longer than any should, and was given up."""
+
+    reason = "PAPER_TOO_SLOW"
 
 
 class CalendarNotFoundError(NotFoundError):

@@ -10,6 +10,8 @@ from libs.postgres.log_clock import ClockLimits
 from libs.postgres.pool import PoolLimits
 from libs.postgres.replica import ReplicaLimits
 from services.reconciliation.exceptions.limits import DeskLimits
+from services.reconciliation.papers.company import Company
+from services.reconciliation.papers.limits import PaperLimits
 from services.reconciliation.runs.limits import RunLimits
 from services.reconciliation.settlements.limits import PayoutLimits, SettlementLimits
 from services.reconciliation.statements.limits import IntakeLimits
@@ -41,6 +43,8 @@ class ApiSettings(BaseSettings):
     reconciliation_runs: RunLimits = Field(RunLimits(), description="By what runs are opened")
     reconciliation_desk: DeskLimits = Field(DeskLimits(), description="What one person may decide about discrepancies")
     reconciliation_intake: IntakeLimits = Field(IntakeLimits(), description="Limits of files that are uploaded")
+    reconciliation_papers: PaperLimits = Field(PaperLimits(), description="Limits of papers that are rendered")
+    reconciliation_company: Company = Field(Company(), description="Who supplies, as JSON: by whom invoices are issued")
     reconciliation_settlements: SettlementLimits = Field(SettlementLimits(), description="When cycles are settled")
     reconciliation_payouts: PayoutLimits = Field(PayoutLimits(), description="How payouts are written and confirmed")
     reconciliation_query_pool: PoolLimits = Field(

@@ -17,11 +17,12 @@ def answer_of(request: Request, body: bytes, content_tag: str, headers: Mapping[
     """Return 200 with the content, or 304 to who names its tag in If-None-Match."""
     # Kept by nobody in between, and by a browser only to ask whether it is still so.
     told = {**headers, "ETag": content_tag, "Cache-Control": "private, no-cache"}
-    if _names(request.headers.get("if-none-match", ""), content_tag):
+    if names(request.headers.get("if-none-match", ""), content_tag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=told)
     return Response(body, HTTPStatus.OK, told, "application/json")
 
 
-def _names(given: str, content_tag: str) -> bool:
+def names(given: str, content_tag: str) -> bool:
+    """Return whether an If-None-Match names the tag."""
     # The weak comparison, as this header asks for.
     return any(named.strip().removeprefix("W/") in (content_tag, "*") for named in given.split(","))

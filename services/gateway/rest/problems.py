@@ -82,7 +82,7 @@ def problem_of(error: grpc.aio.AioRpcError) -> Problem:
         if detail.Unpack(info):
             reason, metadata = info.reason, dict(info.metadata)
         elif detail.Unpack(bad):
-            errors += [(_json_path(v.field), v.description, v.reason) for v in bad.field_violations]
+            errors += [(json_path(v.field), v.description, v.reason) for v in bad.field_violations]
         elif detail.Unpack(retry):
             retry_after_s = max(1, retry.retry_delay.seconds)
     code = _REASONS.get(reason) or _CODES.get(error.code(), 500)
@@ -99,6 +99,11 @@ def problem_of(error: grpc.aio.AioRpcError) -> Problem:
     return Problem(code, reason, detail_text, tuple(errors), metadata, retry_after_s, headers)
 
 
+def status_of(code: grpc.StatusCode) -> int:
+    """Return the HTTP status of a gRPC code."""
+    return _CODES.get(code, 500)
+
+
 def detail_of(errors: Sequence[tuple[str, str, str]], omitted: int = 0) -> str:
     """Return what is wrong in one text: the first few errors, with the names that fields have in JSON."""
     said = [f"{field}: {description}" if field else description for field, description, _ in errors[:ERRORS_SAID_MAX]]
@@ -106,7 +111,7 @@ def detail_of(errors: Sequence[tuple[str, str, str]], omitted: int = 0) -> str:
     return "; ".join([*said, f"and {more} more"] if more else said)
 
 
-def _json_path(path: str) -> str:
+def json_path(path: str) -> str:
     """Return a field's path with the names that it has in JSON; a map's keys, in quotes, stay as they are."""
     return re.sub(r"('[^']*')|_([a-z0-9])", lambda match: match[1] or match[2].upper(), path)
 

@@ -29,7 +29,9 @@ from tests.integration.plans.case import (
 )
 from tests.integration.plans.world import World
 
-_FILLS = ("fill.sql", "fill_notification.sql", "fill_ledger.sql", "fill_recon.sql", "fill_settlements.sql")
+_FILLS = (
+    "fill.sql", "fill_notification.sql", "fill_ledger.sql", "fill_recon.sql", "fill_settlements.sql", "fill_papers.sql",
+)  # fmt: skip
 FILLS = [Path(__file__).with_name(name) for name in _FILLS]
 DATABASE = "plans"
 # Whose login takes the role in its transactions.

@@ -21,6 +21,7 @@ from tests.integration.plans.cases_dispatch import DISPATCH
 from tests.integration.plans.cases_ledger import BOOKKEEPING
 from tests.integration.plans.cases_notification import NOTIFICATION
 from tests.integration.plans.cases_offers import OFFERS
+from tests.integration.plans.cases_papers import PAPERS
 from tests.integration.plans.cases_partners import OTHERS, PARTNERS
 from tests.integration.plans.cases_picture import PICTURE
 from tests.integration.plans.cases_recon import RECON
@@ -43,7 +44,7 @@ GROUP BY whole.relname
 USED: dict[Case, set[str]] = defaultdict(set)
 CASES = [
     *(*DELIVERIES, *IDEMPOTENCY, *OFFERS, *PARTNERS, *OTHERS, *PICTURE, *WINDOWS, *DISPATCH),
-    *(*NOTIFICATION, *ALERTS, *BOOKKEEPING, *RECON, *DESK, *SETTLEMENTS),
+    *(*NOTIFICATION, *ALERTS, *BOOKKEEPING, *RECON, *DESK, *SETTLEMENTS, *PAPERS),
 ]
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from lastmile.reconciliation.v1 import (
     exception_pb2_grpc,
     ledger_pb2_grpc,
+    paper_pb2_grpc,
     rate_card_pb2_grpc,
     run_pb2_grpc,
     settlement_pb2_grpc,
@@ -49,6 +51,7 @@ class LedgerApi:
         self.target = target
         self.exceptions = exception_pb2_grpc.ExceptionServiceStub(channel)
         self.ledger = ledger_pb2_grpc.LedgerServiceStub(channel)
+        self.papers = paper_pb2_grpc.PaperServiceStub(channel)
         self.rate_cards = rate_card_pb2_grpc.RateCardServiceStub(channel)
         self.runs = run_pb2_grpc.RunServiceStub(channel)
         self.settlements = settlement_pb2_grpc.SettlementServiceStub(channel)
@@ -141,9 +144,10 @@ async def city(books: asyncpg.Pool, worker: asyncpg.Pool, city_code: str, priced
     return City(books, worker, city_code, entries_piece=3, partners_piece=2, parties_piece=2)
 
 
-@pytest.fixture(scope="module")
-async def api(embedded_servers: EmbeddedServers) -> AsyncIterator[LedgerApi]:
-    servers, known = embedded_servers, embedded_servers.service_environment
+@asynccontextmanager
+async def serving(servers: EmbeddedServers, **changes: Any) -> AsyncIterator[LedgerApi]:
+    """The api as a process would run it, with some settings of a test's own."""
+    known = servers.service_environment
     settings = ApiSettings(
         reconciliation_port=free_ports(1)[0],
         reconciliation_dsn=servers.dsn("reconciliation_api"),
@@ -152,16 +156,23 @@ async def api(embedded_servers: EmbeddedServers) -> AsyncIterator[LedgerApi]:
         reconciliation_replica=ReplicaLimits(replay_wait_ms_max=5_000),
         reconciliation_settlements=SettlementLimits(cycle="never", city_cycles={OWN_CYCLES: "never"}, settle_s=0),
         token_public_key_file=Path(known["LASTMILE_TOKEN_PUBLIC_KEY_FILE"]),
+        **changes,
     )
     stop = asyncio.Event()
-    serving = asyncio.create_task(serve_api(settings, stop))
+    served = asyncio.create_task(serve_api(settings, stop))
     signer = TokenSigner(Path(known["LASTMILE_TOKEN_PRIVATE_KEY_FILE"]), timedelta(hours=1))
     target = f"{settings.host}:{settings.reconciliation_port}"
     async with grpc.aio.insecure_channel(target) as channel:
         await asyncio.wait_for(channel.channel_ready(), 20)
         yield LedgerApi(target, channel, signer)
     stop.set()
-    await serving
+    await served
+
+
+@pytest.fixture(scope="module")
+async def api(embedded_servers: EmbeddedServers) -> AsyncIterator[LedgerApi]:
+    async with serving(embedded_servers) as made:
+        yield made
 
 
 @pytest.fixture
