@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TimeElapsedColumn
 
 from cli.gateway import Gateway
-from cli.shown import console, table, with_gateway
-from libs.money.text import format_rupees
+from cli.shown import console, rupees, table, with_gateway
 
 app = typer.Typer(help="Papers as PDF: shipping labels and tax invoices.", no_args_is_help=True)
 
@@ -56,7 +55,7 @@ def issue(
         answer = await gateway.post("/v1/invoices", body)
         made = answer["invoice"]
         there = ", there already" if answer.get("wasThere") else ""
-        typer.echo(f"{made['number']} {_rupees(made['payablePaise'])} ({made['id']}){there}")
+        typer.echo(f"{made['number']} {rupees(made['payablePaise'])} ({made['id']}){there}")
 
     with_gateway(send)
 
@@ -76,7 +75,7 @@ def invoices(
             return
         shown = table("number", "merchant", "month", "payable", "id")
         for one in found:
-            shown.add_row(one["number"], one["merchantId"], one["month"], _rupees(one["payablePaise"]), one["id"])
+            shown.add_row(one["number"], one["merchantId"], one["month"], rupees(one["payablePaise"]), one["id"])
         console().print(shown)
 
     with_gateway(show)
@@ -120,7 +119,3 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise typer.BadParameter(f"{where} is no JSON object")
     return value
-
-
-def _rupees(paise: Any) -> str:
-    return f"\N{INDIAN RUPEE SIGN}{format_rupees(int(paise))}"

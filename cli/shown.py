@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.gateway import Gateway, GatewayError, GatewaySettings
+from libs.money.text import format_rupees
 
 COLUMNS_MIN = 100
 
@@ -34,9 +35,8 @@ def console() -> Console:
 
 
 def rupees(paise: Any) -> str:
-    """Return an amount in rupees, such as -1,234.05."""
-    whole, rest = divmod(abs(int(paise)), 100)
-    return f"{'-' * (int(paise) < 0)}{whole:,}.{rest:02}"
+    """Return paise, as the gateway spells them, in rupees, such as -1,23,456.05."""
+    return format_rupees(int(paise))
 
 
 def table(*columns: str) -> Table:
@@ -45,10 +45,3 @@ def table(*columns: str) -> Table:
     for column in columns:
         made.add_column(column, overflow="fold")
     return made
-
-
-def rupees(paise: object) -> str:
-    """Return paise, as the gateway spells them, as rupees with two digits."""
-    amount = int(str(paise))
-    whole, rest = divmod(abs(amount), 100)
-    return f"{'-' if amount < 0 else ''}{whole:,}.{rest:02}"

@@ -24,8 +24,14 @@ ASSIGNMENT = {
 RECONCILIATION = {
     f"lastmile.reconciliation.v1.{name}"
     for name in (
-        "ExceptionService", "LedgerService", "RateCardService", "RunService", "SettlementService", "StatementService",
-    )  # fmt: skip
+        "ExceptionService",
+        "LedgerService",
+        "PaperService",
+        "RateCardService",
+        "RunService",
+        "SettlementService",
+        "StatementService",
+    )
 }
 STANDARD = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 
