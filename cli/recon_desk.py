@@ -33,14 +33,12 @@ def list_cases(
         wanted = {"class": kind, "assignee": assignee}
         if state:
             wanted["state"] = f"CASE_STATE_{state.upper()}"
-        shown, count = table("case", "class", "rest", "payee", "state", "suggested"), 0
+        count = 0
         async for case in gateway.pages(f"{ROOT}/cases", "cases", **wanted):
-            found = case["discrepancy"]
-            shown.add_row(found["id"], found["class"], _rest(case), found["payee"], _state(case), _suggested(case))
+            _tell_case(case)
             count += 1
             if count == rows:
                 break
-        console().print(shown)
         ages = table("class", "days", "cases", "at stake")
         for age in (await gateway.get(f"{ROOT}/case-ages")).get("ages", []):
             until = f"-{age['daysUntil']}" if "daysUntil" in age else "+"

@@ -93,6 +93,7 @@ async def test_whoever_changes_the_trail_is_found_out(
         " previous_sha256 = r.previous_sha256 WHERE sequence = r.sequence; END LOOP; END $$"
     )
     assert await found_after(anew, sound) == (5, "NOT_AS_KNOWN")
+    await follow(desk.api, clean)
     assert (await desk.verified()).problem == ""
 
 
