@@ -9,7 +9,7 @@ import pytest
 
 from libs.embedded.stack import RunningStack
 from tests.acceptance.test_ledger import entries, handed_over, rate_card
-from tests.rest import Json, Rest, until
+from tests.rest import Rest, until
 
 # 499.00 collected for it, less 83.10 and 14.96; see test_ledger.py.
 REMITTED = "400.94"
@@ -115,7 +115,9 @@ def test_a_payout_file_is_refused_by_its_reason(ops: Rest) -> None:
 
 
 def test_a_line_is_explained_to_ops_alone(ops: Rest) -> None:
-    partner: Json = {"partnerId": str(uuid.uuid4())}
-    caller = ops.key("partner", **partner)
-    answer = caller.ask("GET", f"/v1/settlement-lines/partner/{partner['partnerId']}/{uuid.uuid4()}")
-    assert answer.status_code == 403
+    partner_id = ops.partner(ops.city())
+    caller = ops.key("partner", partnerId=partner_id)
+    answer = caller.ask("GET", f"/v1/settlement-lines/partner/{partner_id}/{uuid.uuid4()}")
+    assert (answer.status_code, answer.json()["reason"]) == (403, "ROLE_NOT_ALLOWED")
+    known = ops.ask("GET", f"/v1/settlement-lines/partner/{partner_id}/{uuid.uuid4()}")
+    assert (known.status_code, known.json()["reason"]) == (404, "SETTLEMENT_LINE_NOT_FOUND")
