@@ -28,7 +28,7 @@ _DEADLINE_S = 1_800
 _FILL = """
 SET session_replication_role = replica;
 INSERT INTO reconciliation.rate_cards VALUES (md5('card')::uuid, 'BLR', 'motorcycle', '', 1, now() - interval '1 year',
-  '{"guarantee_paise_per_h": 12000, "gst_bp": 1800}', now(), 'bench');
+  '{{"guarantee_paise_per_h": 12000, "gst_bp": 1800}}', now(), 'bench');
 INSERT INTO reconciliation.entries (id, kind, cause_event_id, event_ids, delivery_id, merchant_id, partner_id,
   partner_version, rate_card_id, postings_count, occurred_at, booked_at)
 SELECT uuidv7('-1 hour'), 'earnings', gen_random_uuid(), ARRAY[gen_random_uuid()], gen_random_uuid(),
