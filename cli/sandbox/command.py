@@ -9,17 +9,14 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from cli.sandbox import statement
 from cli.sandbox.behaviour import Behaviour
 from cli.sandbox.callbacks import Callbacks
 from cli.sandbox.http_server import serving
 from cli.sandbox.network import SandboxNetwork
 
 app = typer.Typer(help="Servers that behave like companies that Lastmile depends on.", no_args_is_help=True)
-
-
-@app.callback()
-def sandbox() -> None:
-    """Keep `network` a command of its own while it is the only one."""
+app.command("statement")(statement.write)
 
 
 @app.command()

@@ -33,7 +33,7 @@ class WorkerSettings(BaseSettings):
         None, description="Folder of files to take in, with one folder below it for each source; none: not watched"
     )
     reconciliation_worker_pool: PoolLimits = Field(
-        PoolLimits(connections_max=3, statement_timeout_ms=300_000), description="Connections to the primary"
+        PoolLimits(connections_max=6, statement_timeout_ms=300_000), description="Connections to the primary"
     )
     reconciliation_runs: RunLimits = Field(RunLimits(), description="By what runs are opened")
     reconciliation_worker: WorkerLimits = Field(WorkerLimits(), description="How a worker works")
@@ -50,11 +50,12 @@ async def run_worker(settings: WorkerSettings, stop: asyncio.Event) -> None:
     )
     dsn = str(settings.reconciliation_worker_dsn)
     async with await create_pool(dsn, settings.reconciliation_worker_pool, "reconciliation-worker") as primary:
-        worker = Worker(primary, settings.reconciliation_runs, settings.reconciliation_worker)
         with serve_metrics(settings.host, settings.reconciliation_worker_metrics_port):
             async with asyncio.TaskGroup() as group:
                 group.create_task(server.serve(stop))
-                group.create_task(worker.run(stop))
+                for _ in range(settings.reconciliation_worker.chunks_at_once):
+                    worker = Worker(primary, settings.reconciliation_runs, settings.reconciliation_worker)
+                    group.create_task(worker.run(stop))
                 group.create_task(Watch(primary, settings.reconciliation_watch).run(stop))
                 if settings.reconciliation_drop_folder is not None:
                     folder = DropFolder(

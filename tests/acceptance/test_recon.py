@@ -1,5 +1,8 @@
 """Reconciliation on the whole platform: a statement is uploaded, runs are followed, a paisa too few is found."""
 
+import csv
+import json
+import signal
 import subprocess
 import sys
 import uuid
@@ -11,13 +14,20 @@ from libs.embedded.stack import RunningStack
 from tests.acceptance.test_ledger import entries, handed_over, rate_card
 from tests.rest import Json, Rest, until
 
+# As many payouts are wrong as there are classes.
+DELIVERED, WRONG = 24, 6
 COLUMNS = {"reference": "ref", "payee": "to", "amount": "amount", "paid_at": "when"}
 
 
 def recon(stack: RunningStack, *arguments: str) -> str:
     """What `lastmile recon` prints."""
+    return lastmile(stack, "recon", *arguments)
+
+
+def lastmile(stack: RunningStack, *arguments: str) -> str:
+    """What a command prints."""
     known = {"LASTMILE_API_KEY": stack.ops_api_key, "LASTMILE_GATEWAY_URL": stack.base_url}
-    command = [sys.executable, "-m", "cli", "recon", *arguments]
+    command = [sys.executable, "-m", "cli", *arguments]
     ran = subprocess.run(command, env=stack.environment | known, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
@@ -89,3 +99,43 @@ def test_an_upload_is_refused_by_its_reason(ops: Rest, source_code: str) -> None
     response = merchant.http.post("/v1/statements:upload", params={"sourceCode": "a", "fileName": "b"}, content=b"x")
     assert (response.status_code, response.json()["reason"]) == (403, "ROLE_NOT_ALLOWED")
     assert ops.http.get("/v1/statements:upload").status_code == 405
+
+
+def test_what_a_bank_gets_wrong_of_the_demos_deliveries_is_found_and_the_rest_is_settled(
+    ops: Rest, running_stack: RunningStack, tmp_path: Path
+) -> None:
+    known = {"LASTMILE_API_KEY": running_stack.ops_api_key, "LASTMILE_GATEWAY_URL": running_stack.base_url}
+    command = [sys.executable, "-m", "cli", "demo", "--rate", "600", "--time-lapse", "500"]
+    with subprocess.Popen(command, env=running_stack.environment | known, stdout=subprocess.DEVNULL) as demo:
+        until(lambda: len(ops.get("/v1/deliveries?states=DELIVERY_STATE_DELIVERED")["deliveries"]) >= DELIVERED, 120)
+        demo.send_signal(signal.SIGTERM)
+    file, answers, source = tmp_path / "bank.csv", tmp_path / "answers.json", f"bank-{uuid.uuid4().hex[:8]}"
+
+    def written() -> bool:
+        told = lastmile(running_stack, "sandbox", "statement", str(file), "--answers", str(answers), "--source", source)
+        return f"--source {source}" in told and sum(map(len, json.loads(answers.read_text()).values())) == WRONG
+
+    # The ledger books within moments of a hand-over.
+    until(written, 60)
+    seeded = json.loads(answers.read_text())
+    assert "rows taken, 0 refused" in recon(running_stack, "upload", str(file), "--source", source)
+    rows = list(csv.DictReader(file.open()))
+    expected = {kind: set(found) for kind, found in seeded.items()}
+
+    def found() -> Json | None:
+        assert "closed" in recon(running_stack, "run", "--payout-due-min", "0")
+        by_class: dict[str, set[str]] = {}
+        for kind, references in expected.items():
+            for reference in references:
+                about = ops.get(f"/v1/reconciliation/deliveries/{reference}")
+                if kind in {one["class"] for one in about.get("discrepancies", [])}:
+                    by_class.setdefault(kind, set()).add(reference)
+        return by_class if by_class == expected else None
+
+    until(found, 60)
+    wrong = {reference for references in expected.values() for reference in references}
+    for reference in {row["delivery"] for row in rows} - wrong:
+        about = ops.get(f"/v1/reconciliation/deliveries/{reference}")
+        assert {one["outcome"] for one in about["results"]} == {"matched"}
+        assert not about.get("discrepancies")
+    assert "differs underpaid" in recon(running_stack, "explain", next(iter(expected["underpaid"])))

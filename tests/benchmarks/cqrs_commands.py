@@ -3,9 +3,9 @@
 The company has 25 cities. In each, 20 operators have a list open, of the city's deliveries or its partners; and 375
 merchants have 4 people each who have the merchant's deliveries open. Each looks every ten seconds, 200 looks a second
 in all: what happens is told by live events, and a look only finds what they missed (see `dashboards`). Meanwhile
-deliveries come in for all merchants and cities, ten a second: a day of 280,000 has three, and about eight in an hour that
-has a tenth of them. They are matched, and outdate the lists: about a third of the looks find something new. Everybody
-has an access token, as whoever calls often.
+deliveries come in for all merchants and cities, ten a second: a day of 280,000 has three, and about eight in an hour
+that has a tenth of them. They are matched, and outdate the lists: about a quarter of the looks find something new.
+Everybody has an access token, as whoever calls often.
 
 One machine runs everything here, so what a command takes depends on the others on it. Each round has all three in turn,
 and what counts is the median of the rounds' ratios. The peer's says how much the load itself moves a command, and the

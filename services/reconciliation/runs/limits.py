@@ -33,6 +33,7 @@ class WorkerLimits(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     schedule: str = Field("every 300s", description="When runs are opened: never, every 300s, daily 01:30+05:30")
+    chunks_at_once: int = Field(2, gt=0, description="Chunks that a process does at once, each over its own connection")
     poll_s: float = Field(1.0, gt=0, description="How often is looked for work where there is none")
     lease_ttl_s: float = Field(
         5.0, gt=0, description="When a chunk is taken over whose worker is gone; one that works on keeps it locked"

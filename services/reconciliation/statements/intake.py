@@ -4,7 +4,8 @@ import asyncio
 import hashlib
 import io
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Self
@@ -109,15 +110,17 @@ async def _copy(
 ) -> Statement:
     statement_id = new_id()
     taken = refused = taken_paise = refused_paise = 0
-    async for parsed in _in_threads(parsed_batches(received.file, received.size_bytes, source.mapping, limits)):
-        if parsed.lines:
-            await store.copy_lines(connection, statement_id, parsed.lines)
-        if parsed.refused:
-            await store.copy_refused(connection, statement_id, parsed.refused)
-        taken += len(parsed.lines)
-        refused += len(parsed.refused)
-        taken_paise += sum(line[5] for line in parsed.lines)
-        refused_paise += sum(row.paise for row in parsed.refused)
+    batches = made_ahead(parsed_batches(received.file, received.size_bytes, source.mapping, limits))
+    async with aclosing(batches):
+        async for parsed in batches:
+            if parsed.lines:
+                await store.copy_lines(connection, statement_id, parsed.lines)
+            if parsed.refused:
+                await store.copy_refused(connection, statement_id, parsed.refused)
+            taken += len(parsed.lines)
+            refused += len(parsed.refused)
+            taken_paise += sum(line[5] for line in parsed.lines)
+            refused_paise += sum(row.paise for row in parsed.refused)
     if taken + refused == 0:
         raise FileRefusedError("FILE_EMPTY", "it has no rows")
     return Statement(
@@ -126,7 +129,17 @@ async def _copy(
     )  # fmt: skip
 
 
-async def _in_threads(batches: Iterator[Parsed]) -> AsyncIterator[Parsed]:
-    """Yield the batches, each made in a thread, so that reading a file keeps nobody else waiting."""
-    while (parsed := await asyncio.to_thread(next, batches, None)) is not None:
-        yield parsed
+async def made_ahead(batches: Iterator[Parsed]) -> AsyncGenerator[Parsed]:
+    """Yield the batches, each made in a thread, so that reading a file keeps nobody else waiting.
+
+    The next one is made while the database takes the last one in.
+    """
+    ahead = asyncio.ensure_future(asyncio.to_thread(next, batches, None))
+    try:
+        while (parsed := await asyncio.shield(ahead)) is not None:
+            ahead = asyncio.ensure_future(asyncio.to_thread(next, batches, None))
+            yield parsed
+    finally:
+        # The file is closed after this: nobody may be reading it any more, also where whoever waits is cancelled.
+        await asyncio.wait([ahead])
+        ahead.exception()
