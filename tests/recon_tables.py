@@ -16,7 +16,7 @@ RESULTS = {
 # What settling leaves behind.
 SETTLEMENTS = (
     "payouts", "payout_batches", "settlement_hold_changes", "settlement_holds", "settlement_top_ups",
-    "settlement_statements", "settlement_lines", "settlement_payments", "settlement_chunks_left", "settlement_runs",
+    "settlement_statements", "settlement_lines", "settlement_payments", "settlement_runs",
     "settlement_cycles",
 )  # fmt: skip
 RUNS = (*RESULTS, "run_chunks", "run_statements", "runs")

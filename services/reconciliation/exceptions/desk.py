@@ -63,7 +63,9 @@ class Desk:
     async def comment(self, case_ids: Sequence[UUID], text: str) -> list[Case]:
         """Add a comment to cases, in whatever state they are."""
         cases = await self._locked(case_ids)
-        await self._save(cases, "comment", {"text": text})
+        # It moves nothing: what a run has settled meanwhile is for the end of the run to say.
+        sequences = await self._audit(cases, "comment", {"text": text})
+        await store.note(self._connection, [case.id for case in cases], sequences)
         return cases
 
     async def resolve(self, case_ids: Sequence[UUID], decided: Decision) -> tuple[Resolution, list[Case]]:
@@ -112,8 +114,8 @@ class Desk:
 
     async def _take_effect(self, made: Resolution, cases: Sequence[Case]) -> UUID | None:
         kind, tolerance = ResolutionKind(made.kind), self._limits.tolerance_paise
-        if await resolving.resolve(self._connection, cases, matched=kind is ResolutionKind.MATCH):
-            raise SettledMeanwhileError("a run has just settled some of it; look again")
+        if await resolving.resolve(self._connection, cases, kind):
+            raise SettledMeanwhileError("some of it was settled, undone or paid out meanwhile; look again")
         # Of what was at stake: the tolerance may be another one since.
         tolerance = tolerance if made.amount_paise == 0 else 0
         postings = resolutions.postings_of(kind, cases, tolerance)
@@ -164,12 +166,14 @@ class Desk:
         return await store.of_resolution(self._connection, resolution_id)
 
     async def _save(self, cases: Sequence[Case], action: str, content: dict[str, object]) -> None:
-        if not cases:
-            return
+        if cases:
+            await store.save(self._connection, cases, await self._audit(cases, action, content))
+
+    async def _audit(self, cases: Sequence[Case], action: str, content: dict[str, object]) -> list[int]:
         text = json.dumps(content, ensure_ascii=False, sort_keys=True)
         told = [(subject_of(case.id), text) for case in cases]
         sequences = await audit.add(self._connection, self._now, self._by, action, told)
-        await store.save(self._connection, cases, [sequences[subject_of(case.id)] for case in cases])
+        return [sequences[subject_of(case.id)] for case in cases]
 
 
 def subject_of(case_id: UUID) -> str:

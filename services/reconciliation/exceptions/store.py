@@ -50,6 +50,12 @@ SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::bigint[
 ON CONFLICT (case_id) DO UPDATE SET state = excluded.state, assignee = excluded.assignee,
   resolution_id = excluded.resolution_id, audited_sequence = excluded.audited_sequence
 """
+# Served by cases_pkey.
+_NOTE = """
+INSERT INTO reconciliation.cases (case_id, state, assignee, audited_sequence)
+SELECT case_id, 'open', '', sequence FROM unnest($1::uuid[], $2::bigint[]) AS n (case_id, sequence)
+ON CONFLICT (case_id) DO UPDATE SET audited_sequence = excluded.audited_sequence
+"""
 # Served by discrepancies_unresolved alone, and runs_pkey.
 _AGES = """
 SELECT d.class AS kind, width_bucket(extract(epoch FROM $1 - r.as_of)::float8, $2::float8[]) AS place,
@@ -112,6 +118,11 @@ async def save(connection: asyncpg.Connection, cases: Sequence[Case], sequences:
         for case, sequence in zip(cases, sequences, strict=True)
     ]
     await connection.execute(_SAVE, *map(list, zip(*rows, strict=True)))
+
+
+async def note(connection: asyncpg.Connection, case_ids: Sequence[UUID], sequences: Sequence[int]) -> None:
+    """Store which rows of the audit trail are the last about cases, of which nothing else changes."""
+    await connection.execute(_NOTE, list(case_ids), list(sequences))
 
 
 async def ages(connection: asyncpg.Connection, now: datetime, days: Sequence[int]) -> list[Age]:

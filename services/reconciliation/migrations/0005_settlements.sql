@@ -23,30 +23,19 @@ ALTER TABLE reconciliation.partner_versions
 -- The lines that a run has settled. An expression, so that no statement of a run is planned by it: to those the open
 -- run looks like few rows, and is not.
 CREATE INDEX results_by_run ON reconciliation.results ((run_no::bigint)) WHERE line IS NOT NULL;
--- What is booked of runs: `part` -1 is what was done when the run was closed; a chunk that was left out then is a part
--- of its own, by its number, once it is done after all.
+-- The runs whose payments are booked.
 CREATE TABLE reconciliation.settlement_runs (
-  run_no integer NOT NULL REFERENCES reconciliation.runs (run_no),
-  part integer NOT NULL CHECK (part >= -1),
-  chunks integer[] NOT NULL,
-  booked_at timestamptz NOT NULL,
-  PRIMARY KEY (run_no, part)
-);
-CREATE TABLE reconciliation.settlement_chunks_left (
-  run_no integer NOT NULL,
-  chunk integer NOT NULL,
-  PRIMARY KEY (run_no, chunk)
+  run_no integer PRIMARY KEY REFERENCES reconciliation.runs (run_no),
+  booked_at timestamptz NOT NULL
 );
 -- What a run found that was paid to a party, or handed in by it, and the entry that books it.
 CREATE TABLE reconciliation.settlement_payments (
   entry_id uuid PRIMARY KEY REFERENCES reconciliation.entries (id),
-  run_no integer NOT NULL,
-  part integer NOT NULL,
+  run_no integer NOT NULL REFERENCES reconciliation.settlement_runs (run_no),
   party text COLLATE "C" NOT NULL,
   leg text NOT NULL,
   paise bigint NOT NULL CHECK (paise > 0),
-  CONSTRAINT payment_once UNIQUE (run_no, part, party, leg),
-  FOREIGN KEY (run_no, part) REFERENCES reconciliation.settlement_runs (run_no, part)
+  CONSTRAINT payment_once UNIQUE (run_no, party, leg)
 );
 
 CREATE TABLE reconciliation.settlement_cycles (
@@ -242,8 +231,10 @@ BEGIN
     EXECUTE format('GRANT INSERT ON reconciliation.%I TO reconciliation_operator, reconciliation_worker', table_name);
   END LOOP;
 END $$;
-CREATE POLICY settlement_books ON reconciliation.entries FOR INSERT TO reconciliation_operator, reconciliation_worker
-  WITH CHECK (kind NOT IN ('earnings', 'reversal'));
+CREATE POLICY payouts_are_booked ON reconciliation.entries FOR INSERT TO reconciliation_operator
+  WITH CHECK (kind::text IN ('payout', 'payout_return'));
+CREATE POLICY settlement_books ON reconciliation.entries FOR INSERT TO reconciliation_worker
+  WITH CHECK (kind::text IN ('guarantee', 'payment', 'remittance'));
 CREATE POLICY settlement_books ON reconciliation.postings FOR INSERT TO reconciliation_operator, reconciliation_worker
   WITH CHECK (true);
 
@@ -258,7 +249,6 @@ GRANT INSERT ON reconciliation.settlement_cycles TO reconciliation_operator, rec
 GRANT UPDATE ON reconciliation.settlement_cycles TO reconciliation_worker;
 GRANT INSERT ON reconciliation.settlement_lines, reconciliation.settlement_statements, reconciliation.settlement_top_ups,
   reconciliation.settlement_runs, reconciliation.settlement_payments TO reconciliation_worker;
-GRANT SELECT, INSERT, DELETE ON reconciliation.settlement_chunks_left TO reconciliation_worker;
 GRANT UPDATE (is_open) ON reconciliation.payouts TO reconciliation_worker;
 GRANT SELECT ON reconciliation.partner_versions, reconciliation.rate_cards TO reconciliation_worker;
 GRANT INSERT, UPDATE ON reconciliation.settlement_holds, reconciliation.payouts TO reconciliation_operator;

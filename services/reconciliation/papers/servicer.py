@@ -56,6 +56,7 @@ class PaperServicer(paper_pb2_grpc.PaperServiceServicer):
         self._pool = pool
         self._company = company
         self._limits = limits
+        self._issuing = asyncio.Lock()
 
     async def RenderPapers(  # noqa: N802 - named by the proto
         self, request: pb.RenderPapersRequest, context: Any
@@ -87,7 +88,8 @@ class PaperServicer(paper_pb2_grpc.PaperServiceServicer):
             told = {"from": settled_at.isoformat()}
             raise MonthNotOverError(f"{month} can be invoiced from {settled_at.isoformat()} on", metadata=told)
         merchant_id, state_code = UUID(request.merchant_id), registration.state_code
-        async with self._database.command(call) as connection:
+        # Numbers are given one after another anyway, and whoever waits holds no connection.
+        async with self._issuing, self._database.command(call) as connection:
             await store.lock(connection, state_code)
             there = await store.same(connection, merchant_id, state_code, month.first_day)
             if there is not None:

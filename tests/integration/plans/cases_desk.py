@@ -36,6 +36,7 @@ DESK = [
     Case(f"{_CASES}.LIST_ASSIGNED", lambda w: [*page(w), "operator 4"], UNRESOLVED, BOOKS_READER),
     Case(f"{_CASES}.SAVE", lambda w: [
         some(), ["open"] * MANY, [""] * MANY, [None] * MANY, [1] * MANY], MANY, BOOKS_OPERATOR),
+    Case(f"{_CASES}.NOTE", lambda w: [some(), [1] * MANY], MANY, BOOKS_OPERATOR),
     Case(f"{_CASES}.AGES", lambda w: [w.now, [86_400.0, 259_200.0]], UNRESOLVED, BOOKS_WORKER),
     Case(f"{_CASES}.SETTLED", lambda w: [], UNRESOLVED, BOOKS_WORKER),
     Case(f"{_CASES}.SETTLE", lambda w: [some(), [1] * MANY], 2 * MANY, BOOKS_WORKER),
@@ -54,7 +55,7 @@ DESK = [
     Case(f"{_RESOLVE}.SETTLE_LINES", lambda w: [
         [known("statement 1")], [3], ["unknown_delivery"], "desk", 0, -1], 10, BOOKS_OPERATOR),
     Case(f"{_RESOLVE}.SETTLE_LEGS", lambda w: [
-        [known("open delivery 7")], ["payout"], ["matched"], "desk", 0, -1, None, None], 10, BOOKS_OPERATOR),
+        [known("open delivery 7")], ["payout"], ["matched"], "desk", 0, -1, None, None, False], 10, BOOKS_OPERATOR),
     Case(f"{_RESOLVE}.ADD_ENTRY", lambda w: [
         _ENTRY, known("resolution 7"), some(), w.now, 0], 1, BOOKS_OPERATOR),
     Case(f"{_RESOLVE}.ENTRY_OF", lambda w: [known("resolution 7")], 1, BOOKS_READER),

@@ -20,12 +20,10 @@ SELECT c, 'partner:' || md5('partner ' || p)::uuid, 0, 1, 5 * (p % 3), 0, 0, 0, 
 INSERT INTO reconciliation.settlement_top_ups (entry_id, cycle_no, partner_id, on_duty_s, earned_paise,
   guarantee_paise_per_h, paise)
 SELECT md5('top-up ' || p)::uuid, 5, md5('partner ' || p)::uuid, 3600, 1, 6, 5 FROM generate_series(0, 2999) AS p;
-INSERT INTO reconciliation.settlement_payments (entry_id, run_no, part, party, leg, paise)
-SELECT md5('payment ' || p)::uuid, 5, -1, 'partner:' || md5('partner ' || p)::uuid, 'payout', 5
+INSERT INTO reconciliation.settlement_runs (run_no, booked_at) SELECT r, now() FROM generate_series(1, 18) AS r;
+INSERT INTO reconciliation.settlement_payments (entry_id, run_no, party, leg, paise)
+SELECT md5('payment ' || p)::uuid, 5, 'partner:' || md5('partner ' || p)::uuid, 'payout', 5
 FROM generate_series(0, 2999) AS p;
-INSERT INTO reconciliation.settlement_runs (run_no, part, chunks, booked_at)
-SELECT r, -1, ARRAY(SELECT generate_series(0, 39)), now() FROM generate_series(1, 18) AS r;
-INSERT INTO reconciliation.settlement_chunks_left (run_no, chunk) SELECT r, 39 FROM generate_series(2, 18, 4) AS r;
 INSERT INTO reconciliation.settlement_holds (party, entry_id, state, paise, changes_count, changed_at)
 SELECT 'partner:' || md5('partner ' || d % 9999)::uuid, md5('entry ' || d)::uuid,
   CASE WHEN d % 10 = 1 THEN 'held' ELSE 'released' END, 5, 2, now() FROM generate_series(1, 3000) AS d WHERE d % 10 <> 0;

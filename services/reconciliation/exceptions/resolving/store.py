@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from services.reconciliation.exceptions.case import Case, Outcome, Resolution
+from services.reconciliation.exceptions.resolutions import ResolutionKind
 
 # What the desk settles, no run does: nothing that looks at the results of a run sees it.
 NO_RUN, NO_CHUNK = 0, -1
@@ -44,12 +45,22 @@ INSERT INTO reconciliation.results (statement_id, line, delivery_id, leg, outcom
   paid_paise, run_no, chunk)
 SELECT statement_id, line, NULL, leg, outcome, $4, false, 0, paise, $5, $6 FROM settled
 """
-# Served by open_legs_pkey and leg_settled_once. A leg that is paid together with others names a line of theirs.
+# Served by open_legs_pkey, leg_settled_once, entry_once_for_delivery, settlement_lines_pkey, settlement_cycles_pkey and
+# payout_batches_cycle_no_key. A leg that is paid together with others names a line of theirs. One that the ledger has
+# undone is for the next run to see; and what a settlement pays out is not written off as if nobody had been paid.
 _SETTLE_LEGS = """
 WITH settled AS (
   DELETE FROM reconciliation.open_legs o
   USING unnest($1::uuid[], $2::text[], $3::text[]) AS w (delivery_id, leg, outcome)
   WHERE o.delivery_id = w.delivery_id AND o.leg = w.leg
+    AND NOT EXISTS (SELECT FROM reconciliation.entries u WHERE u.delivery_id = o.delivery_id AND u.kind = 'reversal')
+    AND (w.outcome <> 'missing_payout' OR NOT $9 OR NOT EXISTS (
+      SELECT FROM reconciliation.entries e
+      JOIN reconciliation.settlement_lines l ON l.entry_id = e.id AND l.party = o.payee
+      JOIN reconciliation.settlement_cycles c ON c.cycle_no = l.cycle_no
+      JOIN reconciliation.settlement_cycles d ON d.calendar = c.calendar AND d.cycle_no >= c.cycle_no
+      JOIN reconciliation.payout_batches b ON b.cycle_no = d.cycle_no
+      WHERE e.delivery_id = o.delivery_id AND e.kind = 'earnings'))
   RETURNING o.delivery_id, o.leg, w.outcome, o.paise
 )
 INSERT INTO reconciliation.results (statement_id, line, delivery_id, leg, outcome, rule, is_settling, expected_paise,
@@ -98,8 +109,12 @@ async def decide(
     return _resolution_from(row) if row else None
 
 
-async def resolve(connection: asyncpg.Connection, cases: Sequence[Case], *, matched: bool) -> int:
-    """Settle what of the cases is open, for good; return how many runs have settled meanwhile, which must be none."""
+async def resolve(connection: asyncpg.Connection, cases: Sequence[Case], kind: ResolutionKind) -> int:
+    """Settle what of the cases is open, for good; return of how many that cannot be, which must be none.
+
+    Runs have settled these meanwhile, or the ledger has undone them, or a settlement pays them out.
+    """
+    matched = kind is ResolutionKind.MATCH
     await connection.execute(_RESOLVE, [case.id for case in cases])
     lines = [case for case in cases if case.is_open_line]
     legs = [case for case in cases if case.is_open_leg]
@@ -112,8 +127,11 @@ async def resolve(connection: asyncpg.Connection, cases: Sequence[Case], *, matc
         deliveries = ([case.delivery_id for case in legs], [case.leg for case in legs])
         outcomes = ["matched" if matched else case.kind for case in legs]
         payer = next((case for case in cases if case.line is not None), None) if matched else None
+        is_write_off = kind is ResolutionKind.WRITE_OFF
         paid_by = (payer.statement_id, payer.line) if payer else (None, None)
-        tag = await connection.execute(_SETTLE_LEGS, *deliveries, outcomes, RULE, NO_RUN, NO_CHUNK, *paid_by)
+        tag = await connection.execute(
+            _SETTLE_LEGS, *deliveries, outcomes, RULE, NO_RUN, NO_CHUNK, *paid_by, is_write_off
+        )
         settled += _count(tag)
     return len(lines) + len(legs) - settled
 

@@ -57,7 +57,7 @@ GROUP BY partner_id ORDER BY partner_id LIMIT $2
 """
 # Served by partner_versions_pkey, rate_cards_city_code_vehicle_network_code_effective_from_key and
 # settlement_lines_by_party. A version lasts until the next one; where that is not known, nor is how long. What networks
-# promise their partners is theirs to keep.
+# promise their partners is theirs to keep. Where a partner moved from one calendar to another, each has its own time.
 _DUTIES = """
 WITH versions AS MATERIALIZED (
   SELECT v.partner_id, v.version, v.event_id, v.vehicle, v.network_code, v.city_code, v.on_duty, v.changed_at,
@@ -74,16 +74,17 @@ WITH versions AS MATERIALIZED (
     array_agg(DISTINCT event_id) AS event_ids
   FROM versions CROSS JOIN LATERAL unnest(on_duty * tstzmultirange(tstzrange(least(changed_at, next_at), next_at))
     * tstzmultirange(tstzrange($3, $4))) AS span
-  WHERE next_version IS NULL OR next_version = version + 1
+  WHERE (next_version IS NULL OR next_version = version + 1)
+    AND CASE WHEN city_code = ANY ($6::text[]) THEN city_code ELSE '' END = $5
   GROUP BY partner_id
 ), latest AS (
   SELECT DISTINCT ON (partner_id) partner_id, version, vehicle, network_code, city_code
-  FROM versions ORDER BY partner_id, version DESC
+  FROM versions WHERE CASE WHEN city_code = ANY ($6::text[]) THEN city_code ELSE '' END = $5
+  ORDER BY partner_id, version DESC
 )
 SELECT d.partner_id, l.version, d.event_ids, d.on_duty_s, c.id AS rate_card_id, c.guarantee_paise_per_h,
   coalesce(e.earned_paise, 0)::bigint AS earned_paise
 FROM duty d JOIN latest l ON l.partner_id = d.partner_id AND l.network_code = ''
-  AND CASE WHEN l.city_code = ANY ($6::text[]) THEN l.city_code ELSE '' END = $5
 CROSS JOIN LATERAL (
   SELECT id, (terms->>'guarantee_paise_per_h')::bigint AS guarantee_paise_per_h FROM reconciliation.rate_cards
   WHERE city_code = l.city_code AND vehicle = l.vehicle AND network_code = '' AND effective_from < $4
@@ -143,7 +144,7 @@ WITH cycle AS (
 ), hashes AS (
   SELECT party, string_agg(hash, E'\\n' ORDER BY block) AS hash FROM blocks GROUP BY party
 ), held AS (
-  SELECT h.party, sum(h.paise)::bigint AS paise FROM reconciliation.settlement_holds h
+  SELECT h.party, sum(greatest(h.paise, 0))::bigint AS paise FROM reconciliation.settlement_holds h
   JOIN reconciliation.settlement_lines l ON l.entry_id = h.entry_id AND l.party = h.party
   JOIN reconciliation.settlement_cycles c ON c.cycle_no = l.cycle_no
   WHERE h.state <> 'released' AND h.party = ANY ($2::text[]) AND c.calendar = (SELECT calendar FROM cycle)

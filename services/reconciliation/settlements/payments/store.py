@@ -7,35 +7,18 @@ from uuid import UUID
 
 import asyncpg
 
-# The part of what was done when a run was closed.
-WHOLE = -1
-# Served by runs_pkey, settlement_runs_pkey and run_chunks_pkey: runs are closed one after the other.
-_NEXT_RUN = """
-SELECT r.run_no, -1 AS part, ARRAY(SELECT c.chunk FROM reconciliation.run_chunks c
-  WHERE c.run_no = r.run_no AND c.state = 'done' ORDER BY c.chunk) AS chunks
-FROM reconciliation.runs r
-WHERE r.run_no > (SELECT coalesce(max(run_no), 0) FROM reconciliation.settlement_runs) AND r.closed_at IS NOT NULL
-ORDER BY r.run_no LIMIT 1
+# Served by runs_pkey and settlement_runs_pkey: runs are closed one after the other, and gain no result after that.
+_NEXT = """
+SELECT run_no FROM reconciliation.runs
+WHERE run_no > (SELECT coalesce(max(run_no), 0) FROM reconciliation.settlement_runs) AND closed_at IS NOT NULL
+ORDER BY run_no LIMIT 1
 """
-# Served by settlement_chunks_left_pkey and run_chunks_pkey; there are a few.
-_NEXT_LEFT = """
-SELECT l.run_no, l.chunk AS part, ARRAY[l.chunk] AS chunks FROM reconciliation.settlement_chunks_left l
-JOIN reconciliation.run_chunks c ON c.run_no = l.run_no AND c.chunk = l.chunk
-WHERE c.state = 'done' ORDER BY l.run_no, l.chunk LIMIT 1
-"""
-# Served by run_chunks_pkey.
-_LEAVE = """
-INSERT INTO reconciliation.settlement_chunks_left (run_no, chunk)
-SELECT run_no, chunk FROM reconciliation.run_chunks WHERE run_no = $1 AND chunk <> ALL ($2::int[])
-"""
-# Served by settlement_chunks_left_pkey.
-_LEFT_BOOKED = "DELETE FROM reconciliation.settlement_chunks_left WHERE run_no = $1 AND chunk = $2"
 _ADD_PAYMENTS = """
-INSERT INTO reconciliation.settlement_payments (entry_id, run_no, part, party, leg, paise)
-SELECT entry_id, $1, $2, party, leg, paise FROM unnest($3::uuid[], $4::text[], $5::text[], $6::bigint[])
+INSERT INTO reconciliation.settlement_payments (entry_id, run_no, party, leg, paise)
+SELECT entry_id, $1, party, leg, paise FROM unnest($2::uuid[], $3::text[], $4::text[], $5::bigint[])
   AS p (entry_id, party, leg, paise)
 """
-_BOOKED = "INSERT INTO reconciliation.settlement_runs (run_no, part, chunks, booked_at) VALUES ($1, $2, $3, $4)"
+_BOOKED = "INSERT INTO reconciliation.settlement_runs (run_no, booked_at) VALUES ($1, $2)"
 # Served by results_by_run, statement_lines_pkey and partner_versions_pkey. Whoever was paid: a line that pays the wrong
 # party is owed back by that.
 _PAID_IN_RUN = """
@@ -45,7 +28,7 @@ WITH paid AS MATERIALIZED (
     SELECT payee, leg, paise, paid_at FROM reconciliation.statement_lines
     WHERE statement_id = r.statement_id AND line = r.line LIMIT 1
   ) l
-  WHERE r.run_no::bigint = $1 AND r.line IS NOT NULL AND r.chunk = ANY ($2::int[]) GROUP BY l.payee, l.leg
+  WHERE r.run_no::bigint = $1 AND r.line IS NOT NULL GROUP BY l.payee, l.leg
 )
 SELECT p.payee, p.leg, p.paise, p.paid_at, coalesce(v.city_code, '') AS city_code
 FROM paid p LEFT JOIN LATERAL (
@@ -54,11 +37,8 @@ FROM paid p LEFT JOIN LATERAL (
 ) v ON true
 ORDER BY p.payee, p.leg
 """
-# Served by settlement_payments_pkey and settlement_runs_pkey.
-_PAYMENT = """
-SELECT p.run_no, p.party, p.leg, p.paise, r.chunks FROM reconciliation.settlement_payments p
-JOIN reconciliation.settlement_runs r ON r.run_no = p.run_no AND r.part = p.part WHERE p.entry_id = $1
-"""
+# Served by settlement_payments_pkey.
+_PAYMENT = "SELECT run_no, party, leg, paise FROM reconciliation.settlement_payments WHERE entry_id = $1"
 # Served by results_by_run and statement_lines_pkey: the lines that a payment is the sum of.
 _LINES_OF = """
 SELECT count(*)::integer AS lines_count, coalesce(sum(l.paise), 0)::bigint AS paise
@@ -66,17 +46,8 @@ FROM reconciliation.results r CROSS JOIN LATERAL (
   SELECT payee, leg, paise FROM reconciliation.statement_lines
   WHERE statement_id = r.statement_id AND line = r.line LIMIT 1
 ) l
-WHERE r.run_no::bigint = $1 AND r.line IS NOT NULL AND r.chunk = ANY ($4::int[]) AND l.payee = $2 AND l.leg = $3
+WHERE r.run_no::bigint = $1 AND r.line IS NOT NULL AND l.payee = $2 AND l.leg = $3
 """
-
-
-@dataclass(frozen=True, slots=True)
-class RunPart:
-    """Chunks of a closed run that are booked together. `part` is -1, or the chunk's number of one that was left out."""
-
-    run_no: int
-    part: int
-    chunks: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,29 +73,25 @@ class KnownPayment:
     lines_paise: int
 
 
-async def next_part(connection: asyncpg.Connection) -> RunPart | None:
-    """Return what is to be booked next: a chunk that was left out and is done, or the first run that is closed."""
-    row = await connection.fetchrow(_NEXT_LEFT) or await connection.fetchrow(_NEXT_RUN)
-    return RunPart(**row) if row else None
+async def next_run(connection: asyncpg.Connection) -> int | None:
+    """Return the run that is to be booked next: the first that is closed and not booked."""
+    run_no: int | None = await connection.fetchval(_NEXT)
+    return run_no
 
 
-async def paid_in(connection: asyncpg.Connection, part: RunPart) -> list[PaidInRun]:
-    """Return what the settled lines of a part say was paid, by party and leg."""
-    return [PaidInRun(**row) for row in await connection.fetch(_PAID_IN_RUN, part.run_no, part.chunks)]
+async def paid_in(connection: asyncpg.Connection, run_no: int) -> list[PaidInRun]:
+    """Return what the lines that a run has settled say was paid, by party and leg; of chunks that were given up too."""
+    return [PaidInRun(**row) for row in await connection.fetch(_PAID_IN_RUN, run_no)]
 
 
 async def note_booked(
-    connection: asyncpg.Connection, part: RunPart, paid: Sequence[tuple[UUID, PaidInRun]], now: datetime
+    connection: asyncpg.Connection, run_no: int, paid: Sequence[tuple[UUID, PaidInRun]], now: datetime
 ) -> None:
-    """Note that a part is booked, by which entries, and what of its run is left."""
-    await connection.execute(_BOOKED, part.run_no, part.part, part.chunks, now)
+    """Note that a run is booked, and by which entries."""
+    await connection.execute(_BOOKED, run_no, now)
     if paid:
         rows = [(entry_id, one.payee, one.leg, one.paise) for entry_id, one in paid]
-        await connection.execute(_ADD_PAYMENTS, part.run_no, part.part, *map(list, zip(*rows, strict=True)))
-    if part.part == WHOLE:
-        await connection.execute(_LEAVE, part.run_no, part.chunks)
-    else:
-        await connection.execute(_LEFT_BOOKED, part.run_no, part.part)
+        await connection.execute(_ADD_PAYMENTS, run_no, *map(list, zip(*rows, strict=True)))
 
 
 async def payment_of(connection: asyncpg.Connection, entry_id: UUID) -> KnownPayment | None:
@@ -132,5 +99,5 @@ async def payment_of(connection: asyncpg.Connection, entry_id: UUID) -> KnownPay
     row = await connection.fetchrow(_PAYMENT, entry_id)
     if row is None:
         return None
-    found = await connection.fetchrow(_LINES_OF, row["run_no"], row["party"], row["leg"], row["chunks"])
+    found = await connection.fetchrow(_LINES_OF, row["run_no"], row["party"], row["leg"])
     return KnownPayment(row["run_no"], row["leg"], row["paise"], found["lines_count"], found["paise"])

@@ -39,13 +39,14 @@ class Confirmed:
 
     lines: Counter[Outcome] = field(default_factory=Counter)
     paise: Counter[Outcome] = field(default_factory=Counter)
+    problems_max: int = 0
     problems: list[Problem] = field(default_factory=list)
 
     def note(self, one: Said, outcome: Outcome) -> None:
         """Count a line."""
         self.lines[outcome] += 1
         self.paise[outcome] += one.paise
-        if outcome not in _GOOD:
+        if outcome not in _GOOD and len(self.problems) < self.problems_max:
             self.problems.append(Problem(one.line, one.reference, outcome, one.paise))
 
 
@@ -64,11 +65,10 @@ async def confirm(
         raise StatementConfirmsNothingError("its source's mapping does not say that it confirms payouts")
     # Two files that name the same payout are taken one after the other.
     await store.lock(connection)
-    found, line = Confirmed(), 0
+    found, line = Confirmed(problems_max=problems_max), 0
     while said := await payouts.said(connection, statement_id, line, rows_max):
         await _settle(connection, statement_id, said, found, now)
         line = said[-1].line
-    del found.problems[problems_max:]
     return found
 
 

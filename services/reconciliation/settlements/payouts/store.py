@@ -27,7 +27,7 @@ WITH cycles AS MATERIALIZED (
   SELECT array_agg(batch_no) AS batch_nos FROM reconciliation.payout_batches
   WHERE cycle_no = ANY ((SELECT cycle_nos FROM cycles)::integer[])
 ), held AS (
-  SELECT h.party, sum(h.paise)::bigint AS paise FROM reconciliation.settlement_holds h
+  SELECT h.party, sum(greatest(h.paise, 0))::bigint AS paise FROM reconciliation.settlement_holds h
   WHERE h.state <> 'released' AND (
     SELECT l.cycle_no FROM reconciliation.settlement_lines l WHERE l.entry_id = h.entry_id AND l.party = h.party
   ) = ANY ((SELECT cycle_nos FROM cycles)::integer[])

@@ -181,6 +181,27 @@ async def test_what_a_run_settles_by_itself_closes_its_case_also_one_that_is_pro
     assert await balance(clean, "platform:write_offs") == 0
 
 
+_UNDO = """
+INSERT INTO reconciliation.entries (id, kind, cause_event_id, event_ids, delivery_id, merchant_id, partner_id,
+  partner_version, rate_card_id, reverses, postings_count, occurred_at, booked_at)
+SELECT gen_random_uuid(), 'reversal', gen_random_uuid(), event_ids, delivery_id, merchant_id, partner_id,
+  partner_version, rate_card_id, id, postings_count, occurred_at, booked_at
+FROM reconciliation.entries WHERE delivery_id = $1 AND kind = 'earnings'
+"""
+
+
+async def test_what_the_ledger_has_undone_is_not_written_off_as_if_it_were_owed(
+    desk: DeskApi, clean: asyncpg.Connection
+) -> None:
+    case, *_ = await desk.cases(**{"class": "missing_payout", "page_size": 10})
+    async with clean.transaction():
+        # Past the ledger's triggers: the postings of the reversal are no concern of the desk.
+        await clean.execute("SET LOCAL session_replication_role = replica")
+        await clean.execute(_UNDO, case.discrepancy.delivery_id)
+    assert await refused(desk.resolve([case], KIND.RESOLUTION_KIND_WRITE_OFF)) == "SETTLED_MEANWHILE"
+    assert (await desk.shown(case)).case.state == STATE.CASE_STATE_OPEN
+
+
 async def test_of_operators_who_resolve_the_same_case_at_once_one_does(
     desk: DeskApi, clean: asyncpg.Connection, embedded_servers: EmbeddedServers
 ) -> None:

@@ -15,6 +15,7 @@ from tests.integration.services.reconciliation.settling import (
     line_of,
     other_line,
     paid_out,
+    payouts_in,
 )
 from tests.integration.services.reconciliation.test_api import refused
 from tests.settlements import City
@@ -53,6 +54,24 @@ async def test_a_hold_freezes_one_line_until_it_is_released(api: LedgerApi, city
     assert [(one.action, one.state, one.reason, one.changed_by) for one in history.changes] == [
         ("dispute", "disputed", "wrong parcel", "test"), ("release", "released", "it was right", "test"),
     ]  # fmt: skip
+
+
+async def test_a_hold_keeps_back_and_never_adds(api: LedgerApi, city: City) -> None:
+    partner_id = new_id()
+    told = (await city.hand_over(1, partner_id=partner_id, cash_paise=0))[0]
+    await city.hand_over(1, partner_id=partner_id)
+    first, party = await closed(api, city), f"partner:{partner_id}"
+    statement = await city.statement(first, party)
+    assert statement is not None
+    # Cash that is the partner's to hand in is below zero: there is nothing in it that could be kept back.
+    entry_id = next(str(line.entry_id) for line in statement.lines if line.cash_paise)
+    hold = pb.HoldLineRequest(**line_of(told, entry_id, reason="wrong parcel"))  # type: ignore[arg-type]  # names are the fields'
+    assert (await api.ask(api.settlements.HoldLine, hold)).hold.amount_paise < 0
+    await paid_out(api, first)
+    assert party not in await payouts_in(api, first)
+    totals = (await city.statements(await closed(api, city)))[party].totals
+    assert totals.closing_paise == statement.totals.closing_paise < 0
+    assert (totals.held_paise, totals.payable_paise) == (0, 0)
 
 
 async def test_each_sees_its_own_statements_and_ops_see_all(api: LedgerApi, city: City) -> None:

@@ -79,20 +79,18 @@ async def test_what_statements_say_was_paid_is_booked_once_and_explained(
     assert await broken_invariants(embedded_servers.dsn(), "reconciliation") == {}
 
 
-async def test_what_a_chunk_settles_after_its_run_was_closed_is_booked_too(
+async def test_what_a_chunk_has_settled_is_booked_though_it_was_given_up(
     clean: asyncpg.Connection, worker: asyncpg.Pool
 ) -> None:
     day = day_of(200, seed=8, every=1_000)
     await add_to_ledger(clean, day.owed)
     await taken_in(worker, day.file())
     await run_once(worker, limits=RunLimits(chunk_rows=100))
-    # As if its first chunk had been given up in its last state, and was taken again later.
-    await clean.execute("UPDATE reconciliation.run_chunks SET state = 'post', is_quarantined = true WHERE chunk = 0")
+    # As if its first chunk had been given up after its lines were matched: nobody would be paid a second time.
+    await clean.execute(
+        "UPDATE reconciliation.run_chunks SET state = 'classify', is_quarantined = true WHERE chunk = 0"
+    )
+    await worked(worker)
     await worked(worker)
     settled = {row["payee"]: row["paise"] for row in await clean.fetch(_SETTLED)}
-    booked = {row["party"]: row["paise"] for row in await clean.fetch(_BOOKED)}
-    assert 0 < sum(booked.values()) < sum(settled.values())
-    await clean.execute("UPDATE reconciliation.run_chunks SET state = 'done', is_quarantined = false WHERE chunk = 0")
-    await worked(worker)
-    await worked(worker)
     assert {row["party"]: row["paise"] for row in await clean.fetch(_BOOKED)} == settled
