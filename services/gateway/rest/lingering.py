@@ -6,8 +6,8 @@ from contextlib import suppress
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-# How long a client may take to notice that it has its answer.
-LINGER_S = 1.0
+# How long a client may take to notice that it has its answer: one whose machine is busy, seconds.
+LINGER_S = 5.0
 
 
 class LingeringResponse(Response):
