@@ -65,9 +65,12 @@ FROM reconciliation.discrepancies d JOIN reconciliation.runs r ON r.run_no = d.r
 WHERE d.settled_run_no IS NULL AND NOT d.is_resolved GROUP BY kind, place ORDER BY kind, place
 """
 # Served by cases_by_assignee and discrepancies_pkey: cases that the desk was at, of what runs have settled meanwhile.
+# Each is looked up: whatever is guessed of how many these are, discrepancies are too many to be read.
 _SETTLED = """
-SELECT c.case_id, d.settled_run_no FROM reconciliation.cases c JOIN reconciliation.discrepancies d ON d.id = c.case_id
-WHERE c.state <> 'resolved' AND d.settled_run_no IS NOT NULL ORDER BY c.case_id FOR UPDATE OF c
+SELECT c.case_id, d.settled_run_no FROM reconciliation.cases c CROSS JOIN LATERAL (
+  SELECT settled_run_no FROM reconciliation.discrepancies WHERE id = c.case_id AND settled_run_no IS NOT NULL LIMIT 1
+) d
+WHERE c.state <> 'resolved' ORDER BY c.case_id FOR UPDATE OF c
 """
 # Served by cases_pkey.
 _SETTLE = """
