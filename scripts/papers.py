@@ -9,6 +9,10 @@ import hashlib
 import sys
 from pathlib import Path
 
+from services.reconciliation.papers.label import LabelSheet
+from services.reconciliation.papers.rendering import Paper, pdf, png_pages
+from tests.made_up_papers import HARD_LABEL, INVOICE, LABEL, STATEMENT
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "papers"
 # A label as a printer of 203 dots an inch would print it; pages for screens.
@@ -20,12 +24,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a paper is not today's")
     is_check = parser.parse_args().check
-    # Run as a file, this knows only its own folder.
-    sys.path[:0] = [str(ROOT), str(ROOT / "libs" / "api")]
-    from services.reconciliation.papers.label import LabelSheet  # noqa: PLC0415 - after the path
-    from services.reconciliation.papers.rendering import Paper, pdf, png_pages  # noqa: PLC0415 - after the path
-    from tests.made_up_papers import HARD_LABEL, INVOICE, LABEL, STATEMENT  # noqa: PLC0415 - after the path
-
     papers: dict[str, tuple[Paper, int]] = {
         "label": (LabelSheet((LABEL,)), LABEL_PPI),
         "label-scripts": (LabelSheet((HARD_LABEL,)), LABEL_PPI),

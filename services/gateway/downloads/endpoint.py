@@ -1,19 +1,20 @@
 """GET /v1/settlements:payoutFile: the file of a cycle's payouts, given on as it comes, in bounded memory."""
 
 import re
-from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from services.gateway.auth.credentials import Credentials
 from services.gateway.auth.rate_limits import RateLimiter
-from services.gateway.downloads.client import FORMATS, RPC, Download, download_payouts
+from services.gateway.downloads.client import FORMATS, RPC, download_payouts
 from services.gateway.rest.answering import answered, name_rpc
 from services.gateway.rest.callers import authenticate
 from services.gateway.rest.metadata import metadata_of
 from services.gateway.rest.problems import ProblemError, refuse
+from services.gateway.rest.streaming import EndingResponse
 from services.gateway.rest.upstream import Upstream
 
 PATH = "/v1/settlements:payoutFile"
@@ -57,24 +58,18 @@ class DownloadEndpoint:
             raise _invalid(unknown[0], "is no query parameter of this call")
         if self._running >= self._limits.at_once_max:
             raise refuse(503, "DOWNLOADS_TOO_MANY", "as many files are downloaded as may be at once; try again")
-        self._running += 1
-        try:
-            download = await download_payouts(
-                self._reconciliation, int(cycle_no), file_format, metadata_of(request, request_id, caller),
-                self._limits.timeout_s,
-            )  # fmt: skip
-        except BaseException:
-            self._running -= 1
-            raise
-        named = {"Content-Disposition": f'attachment; filename="{download.file_name}"'}
-        return StreamingResponse(self._counted(download), 200, limit_headers | named, _TYPES[file_format])
+        async with AsyncExitStack() as stack:
+            self._running += 1
+            stack.callback(self._has_ended)
+            metadata = metadata_of(request, request_id, caller)
+            download = await stack.enter_async_context(
+                download_payouts(self._reconciliation, int(cycle_no), file_format, metadata, self._limits.timeout_s)
+            )
+            named = {"Content-Disposition": f'attachment; filename="{download.file_name}"'}
+            return EndingResponse(download.pieces, limit_headers | named, _TYPES[file_format], stack.pop_all())
 
-    async def _counted(self, download: Download) -> AsyncIterator[bytes]:
-        try:
-            async for piece in download.pieces:
-                yield piece
-        finally:
-            self._running -= 1
+    def _has_ended(self) -> None:
+        self._running -= 1
 
 
 def _parameter(request: Request, name: str) -> str:

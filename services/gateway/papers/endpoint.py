@@ -10,8 +10,7 @@ from contextlib import AsyncExitStack
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 
 from services.gateway.auth.credentials import Credentials
 from services.gateway.auth.rate_limits import RateLimiter
@@ -23,6 +22,7 @@ from services.gateway.rest.codec import JsonCodec, JsonRefusedError, decode
 from services.gateway.rest.metadata import metadata_of
 from services.gateway.rest.problems import ProblemError, refuse
 from services.gateway.rest.requests import JSON_TYPES, BodyMemory, read_body
+from services.gateway.rest.streaming import EndingResponse
 from services.gateway.rest.upstream import Upstream
 
 LABELS_PATH = "/v1/labels.pdf"
@@ -94,7 +94,7 @@ class PaperEndpoint:
             if conditional.names(known, headers["ETag"]):
                 return Response(status_code=304, headers=headers)
             headers["Content-Length"] = str(head.size_bytes)
-            return _PaperResponse(call, headers, stack.pop_all())
+            return EndingResponse(call.pieces(), headers, MEDIA_TYPE, stack.pop_all())
 
     async def _labels(self, request: Request) -> Paper:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in JSON_TYPES:
@@ -115,18 +115,6 @@ class PaperEndpoint:
 
     def _has_ended(self) -> None:
         self._running -= 1
-
-
-class _PaperResponse(StreamingResponse):
-    """A paper on its way. Its call ends with it, also where nobody waits for its first byte any more."""
-
-    def __init__(self, call: PaperCall, headers: dict[str, str], call_ends: AsyncExitStack) -> None:
-        super().__init__(call.pieces(), 200, headers, MEDIA_TYPE)
-        self._call_ends = call_ends
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._call_ends:
-            await super().__call__(scope, receive, send)
 
 
 def _wanted(request: Request) -> tuple[str, Paper | None]:
