@@ -2,6 +2,7 @@
 
 from lastmile.reconciliation.v1 import ledger_pb2, settlement_pb2
 
+from libs.grpc_server.identity import Principal, Role
 from services.reconciliation.ledger.codec import explanation_to
 from services.reconciliation.settlements.explaining import ExplainedLine, Guarantee
 from services.reconciliation.settlements.holds.store import Hold, HoldChange
@@ -17,17 +18,18 @@ FORMATS = {
 }
 
 
-def cycle_to(cycle: Cycle) -> settlement_pb2.SettlementCycle:
-    """Return a cycle as a message."""
+def cycle_to(cycle: Cycle, principal: Principal) -> settlement_pb2.SettlementCycle:
+    """Return a cycle as a message. Who opened it, and what keeps it, is for ops alone."""
+    is_ops = principal.role is Role.OPS
     sent = settlement_pb2.SettlementCycle(
         cycle_no=cycle.cycle_no,
         city_code=cycle.calendar,
         until=timestamp(cycle.until_at),
         state=cycle.state,
         opened_at=timestamp(cycle.opened_at),
-        opened_by=cycle.opened_by,
+        opened_by=cycle.opened_by if is_ops else "",
         closed_at=timestamp(cycle.closed_at) if cycle.closed_at else None,
-        last_error=cycle.last_error or "",
+        last_error=(cycle.last_error or "") if is_ops else "",
     )
     # Python has the word for itself.
     getattr(sent, "from").CopyFrom(timestamp(cycle.from_at))

@@ -17,7 +17,8 @@ class SettlementLimits(BaseModel):
         description="When cycles end: never, daily 00:00+05:30, weekly mon 00:00+05:30, every 3 days 00:00+05:30",
     )
     city_cycles: dict[str, str] = Field(
-        default_factory=dict, description="The same for cities that have cycles of their own, by their codes"
+        default_factory=dict,
+        description="The same for cities with cycles of their own, by their codes; where no network lends partners",
     )
     entries_piece: int = Field(20_000, gt=0, description="Entries that become lines in one transaction")
     partners_piece: int = Field(2_000, gt=0, description="Partners whose guarantee is worked out in one transaction")

@@ -43,17 +43,18 @@ class SettlementServicer(HoldServicer, PayoutServicer):
         call, now = current_call(), datetime.now(UTC)
         async with self._database.command(call) as connection:
             cycle, was_open = await open_now(connection, self._limits, request.city_code, call.principal.subject, now)
-        return settlement_pb2.CloseCycleResponse(cycle=cycle_to(cycle), was_open=was_open)
+        return settlement_pb2.CloseCycleResponse(cycle=cycle_to(cycle, call.principal), was_open=was_open)
 
     async def GetCycle(  # noqa: N802 - named by the proto
         self, request: settlement_pb2.GetCycleRequest, context: Any
     ) -> settlement_pb2.GetCycleResponse:
         """Return how far a cycle is."""
-        async with self._database.query(current_call()) as connection:
+        call = current_call()
+        async with self._database.query(call) as connection:
             cycle = await _cycle(connection, request.cycle_no)
             summary = await store.summary(connection, cycle.cycle_no)
         return settlement_pb2.GetCycleResponse(
-            cycle=cycle_to(cycle),
+            cycle=cycle_to(cycle, call.principal),
             statements_count=summary.statements_count,
             lines_count=summary.lines_count,
             closing_paise=summary.closing_paise,
@@ -65,13 +66,14 @@ class SettlementServicer(HoldServicer, PayoutServicer):
         self, request: settlement_pb2.ListCyclesRequest, context: Any
     ) -> settlement_pb2.ListCyclesResponse:
         """List cycles."""
-        size, before = paging.page_size(request), paging.decode(request)
+        call, size, before = current_call(), paging.page_size(request), paging.decode(request)
         if before is not None and not (before.isascii() and before.isdigit() and len(before) <= 9):
             raise foreign_token()
-        async with self._database.query(current_call()) as connection:
+        async with self._database.query(call) as connection:
             found = await store.cycles(connection, _NO_MAX if before is None else int(before), size + 1)
         token = paging.encode(request, str(found[size - 1].cycle_no)) if len(found) > size else ""
-        return settlement_pb2.ListCyclesResponse(cycles=map(cycle_to, found[:size]), next_page_token=token)
+        sent = (cycle_to(one, call.principal) for one in found[:size])
+        return settlement_pb2.ListCyclesResponse(cycles=sent, next_page_token=token)
 
     async def ListSettlements(  # noqa: N802 - named by the proto
         self, request: settlement_pb2.ListSettlementsRequest, context: Any
@@ -96,7 +98,8 @@ class SettlementServicer(HoldServicer, PayoutServicer):
         call = current_call()
         async with self._database.query(call) as connection:
             found = await _statement(connection, call.principal, request.cycle_no, party_of(request))
-        return settlement_pb2.GetSettlementResponse(settlement=settlement_to(found), cycle=cycle_to(found.cycle))
+        cycle = cycle_to(found.cycle, call.principal)
+        return settlement_pb2.GetSettlementResponse(settlement=settlement_to(found), cycle=cycle)
 
     async def ListSettlementLines(  # noqa: N802 - named by the proto
         self, request: settlement_pb2.ListSettlementLinesRequest, context: Any

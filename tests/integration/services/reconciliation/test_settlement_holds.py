@@ -91,6 +91,8 @@ async def test_each_sees_its_own_statements_and_ops_see_all(api: LedgerApi, city
         request.party_owner = listed.party_owner = str(foreign)
         assert await refused(api, method, request, principal) == "SETTLEMENT_NOT_FOUND"
         assert await refused(api, lines, listed, principal) == "SETTLEMENT_NOT_FOUND"
+        cycles = (await api.ask(api.settlements.ListCycles, pb.ListCyclesRequest(page_size=1), principal)).cycles
+        assert [(one.opened_by, one.last_error) for one in cycles] == [("", "")]
         all_of = await api.ask(api.settlements.ListSettlements, pb.ListSettlementsRequest(cycle_no=cycle_no), principal)
         assert [one.party for one in all_of.settlements] == [f"{kind}:{own}"]
     page = pb.ListSettlementsRequest(cycle_no=cycle_no, page_size=3)

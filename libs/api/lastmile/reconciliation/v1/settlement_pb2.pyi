@@ -103,8 +103,9 @@ class SettlementCycle(_message.Message):
     state: _builtins.str
     """One of gather, top_up, state, closed."""
     opened_by: _builtins.str
+    """For ops alone."""
     last_error: _builtins.str
-    """What keeps closing it; empty for nothing. It is tried again."""
+    """What keeps closing it; empty for nothing. It is tried again. For ops alone."""
     @_builtins.property
     def until(self) -> _timestamp_pb2.Timestamp:
         """Exclusive."""
