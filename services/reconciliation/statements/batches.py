@@ -1,20 +1,20 @@
 """Rows on their way from a format to their meaning: gathered into batches, so that memory is bounded. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from services.reconciliation.statements.fields import printable
 from services.reconciliation.statements.limits import IntakeLimits
-from services.reconciliation.statements.mapping import Row
+from services.reconciliation.statements.mapping import FIELDS, Columns, Row
 from services.reconciliation.statements.problems import FileRefusedError, RefusedRow
 
 
 @dataclass(slots=True)
 class Batch:
-    """`rows` stand at `numbers` in the file; `refused` are those of which no row can be made."""
+    """Rows as a list for each of FIELDS; they stand at `numbers` in the file. Of `refused` no row can be made."""
 
     numbers: list[int] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
+    columns: tuple[list[str], ...] = field(default_factory=lambda: tuple([] for _ in FIELDS))
     refused: list[RefusedRow] = field(default_factory=list)
 
 
@@ -29,15 +29,17 @@ class Batches:
     def add(self, row: Row) -> None:
         """Add a row."""
         self._batch.numbers.append(self._next())
-        self._batch.rows.append(row)
+        for column, text in zip(self._batch.columns, row, strict=True):
+            column.append(text)
 
-    def add_many(self, rows: Sequence[Row]) -> None:
-        """Add rows that follow one another."""
-        first = self._count + 1
-        self._count += len(rows) - 1
-        self._next()
-        self._batch.numbers.extend(range(first, first + len(rows)))
-        self._batch.rows.extend(rows)
+    def add_columns(self, columns: Columns) -> None:
+        """Add rows that follow one another, at least one."""
+        first = self._next()
+        self._count += len(columns[0]) - 1
+        self._check()
+        self._batch.numbers.extend(range(first, self._count + 1))
+        for column, texts in zip(self._batch.columns, columns, strict=True):
+            column.extend(texts)
 
     def refuse(self, reason: str, said: str, content: str) -> None:
         """Add a row that cannot be one."""
@@ -47,16 +49,19 @@ class Batches:
     @property
     def is_full(self) -> bool:
         """Whether the batch is to be taken."""
-        return len(self._batch.rows) + len(self._batch.refused) >= self._limits.batch_rows
+        return len(self._batch.numbers) + len(self._batch.refused) >= self._limits.batch_rows
 
     def take(self) -> Iterator[Batch]:
         """Yield the batch, if there is anything in it, and begin another."""
-        if self._batch.rows or self._batch.refused:
+        if self._batch.numbers or self._batch.refused:
             full, self._batch = self._batch, Batch()
             yield full
 
     def _next(self) -> int:
         self._count += 1
+        self._check()
+        return self._count
+
+    def _check(self) -> None:
         if self._count > self._limits.rows_max:
             raise FileRefusedError("ROWS_TOO_MANY", f"more than {self._limits.rows_max} rows")
-        return self._count

@@ -13,7 +13,7 @@ from libs.money.amount import INR
 from libs.money.errors import MoneyError
 from libs.money.text import parse_rupees
 from services.reconciliation.statements.limits import IntakeLimits
-from services.reconciliation.statements.mapping import BANK_LEGS, FIELDS, Format, Mapping, Row
+from services.reconciliation.statements.mapping import BANK_LEGS, FIELDS, Columns, Format, Mapping
 from services.reconciliation.statements.problems import FieldError, Problem, RefusedRow
 
 T = TypeVar("T")
@@ -27,6 +27,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]")
 _BROKEN = re.compile("[\ud800-\udfff\ufffd]")
 _NETWORK = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _PAISE = re.compile(r"[0-9]{1,18}")
+# A whole column as most are: rupees with two decimals, or paise.
+_PLAIN_RUPEES = re.compile(r"(?:[0-9]{1,15}\.[0-9]{2}\n)*+").fullmatch
+_PLAIN_PAISE = re.compile(r"(?:[0-9]{1,17}\n)*+").fullmatch
 _DATE_FORM = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*|\d{8}.*", re.DOTALL)
 # What PostgreSQL and every client can hold, and far beyond any statement.
 _EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
@@ -79,18 +82,18 @@ class RowParser:
         self._zone = timezone(timedelta(minutes=mapping.utc_offset_min))
         self._words = mapping.legs or (BANK_LEGS if mapping.format is Format.CAMT053 else {})
 
-    def parse(self, numbers: Sequence[int], rows: Sequence[Row]) -> Parsed:
-        """Return the lines of `rows`, which stand at `numbers`, and the refusals of the others."""
-        if not rows:
+    def parse(self, numbers: Sequence[int], columns: Columns) -> Parsed:
+        """Return the lines of the rows that stand at `numbers`, and the refusals of the others."""
+        if not numbers:
             return Parsed([], [])
-        references, payees, amounts, moments, legs, currencies = zip(*rows, strict=True)
+        references, payees, amounts, moments, legs, currencies = columns
         canonical = _CANONICAL
         known = self._references
         refs = [(text, text) if canonical(text) else known[text] for text in references]
-        columns = (
+        meanings = (
             refs,
             [self._payees[text] for text in payees],
-            [self._amounts[text] for text in amounts],
+            self._amounts_of(amounts),
             self._moments_of(moments),
             [self._legs[text] for text in legs],
             [self._currencies[text] for text in currencies],
@@ -98,11 +101,11 @@ class RowParser:
         memos = (self._references, self._payees, self._amounts, self._moments, self._legs, self._currencies)
         refused: list[RefusedRow] = []
         if any(memo.has_problems for memo in memos):
-            refused = self._refusals(numbers, rows, columns)
+            refused = self._refusals(numbers, columns, meanings)
         bad = {row.line for row in refused}
         taken = [
             (number, leg, ref[0], ref[1], payee, paise, at)
-            for number, ref, payee, paise, at, leg, _ in zip(numbers, *columns, strict=True)
+            for number, ref, payee, paise, at, leg, _ in zip(numbers, *meanings, strict=True)
             if not bad or number not in bad
         ]
         return Parsed(cast("list[Line]", taken), refused)
@@ -113,10 +116,11 @@ class RowParser:
         return 0 if isinstance(found, Problem) else found
 
     def _refusals(
-        self, numbers: Sequence[int], rows: Sequence[Row], columns: Sequence[Sequence[object]]
+        self, numbers: Sequence[int], columns: Columns, meanings: Sequence[Sequence[object]]
     ) -> list[RefusedRow]:
         refused = []
-        for number, row, *values in zip(numbers, rows, *columns, strict=True):
+        rows = zip(*columns, strict=True)
+        for number, row, *values in zip(numbers, rows, *meanings, strict=True):
             name, problem = next(
                 ((name, v) for name, v in zip(FIELDS, values, strict=True) if isinstance(v, Problem)), ("", None)
             )
@@ -161,6 +165,17 @@ class RowParser:
         if paise > self._limits.amount_paise_max:
             raise FieldError("AMOUNT_TOO_LARGE", f"{text.strip()!r:.60} is more than any payout")
         return paise
+
+    def _amounts_of(self, texts: Sequence[str]) -> Sequence[int | Problem]:
+        """Return the amounts of a column: all in one go where all are plain, which most are."""
+        text = "\n".join([*texts, ""])
+        is_plain = _PLAIN_PAISE if self._mapping.amount_unit == "paise" else _PLAIN_RUPEES
+        if is_plain(text):
+            found = list(map(int, text.replace(".", "").split()))
+            # Texts with line ends in them would be more.
+            if len(found) == len(texts) and min(found) > 0 and max(found) <= self._limits.amount_paise_max:
+                return found
+        return [self._amounts[text] for text in texts]
 
     def _moment(self, text: str) -> datetime:
         clean = text.strip()

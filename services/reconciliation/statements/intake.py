@@ -71,7 +71,7 @@ def parsed_batches(file: BinaryIO, size_bytes: int, mapping: Mapping, limits: In
     file.seek(0, io.SEEK_SET)
     parser = RowParser(mapping, limits)
     for batch in readers()[mapping.format](Content(file, size_bytes, limits), mapping, limits):
-        parsed = parser.parse(batch.numbers, batch.rows)
+        parsed = parser.parse(batch.numbers, batch.columns)
         yield Parsed(parsed.lines, [*parsed.refused, *batch.refused])
 
 

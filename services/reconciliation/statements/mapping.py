@@ -1,5 +1,6 @@
 """How the files of a source are read: which format, and where in it each field stands. Pure."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Literal, Self
 
@@ -9,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 FIELDS = ("reference", "payee", "amount", "paid_at", "leg", "currency")
 REQUIRED = ("reference", "amount", "paid_at")
 Row = tuple[str, str, str, str, str, str]
+# Some rows: the texts of each field in turn.
+Columns = Sequence[Sequence[str]]
 # What a bank's account statement calls money that leaves the account, and money that comes.
 BANK_LEGS: dict[str, Literal["payout", "cash"]] = {"DBIT": "payout", "CRDT": "cash"}
 

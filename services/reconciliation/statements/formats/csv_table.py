@@ -7,11 +7,12 @@ refused, and what follows its first line is read as rows of their own.
 import csv
 from collections.abc import Iterator
 from itertools import islice
+from operator import methodcaller
 
 from services.reconciliation.statements.batches import Batch, Batches
 from services.reconciliation.statements.content import Content, as_text
 from services.reconciliation.statements.limits import IntakeLimits
-from services.reconciliation.statements.mapping import FIELDS, Format, Mapping, Row
+from services.reconciliation.statements.mapping import FIELDS, Columns, Format, Mapping, Row
 from services.reconciliation.statements.problems import FileRefusedError
 
 FORMAT = Format.CSV
@@ -74,12 +75,15 @@ class _Columns:
         self._places = [names.index(wanted[name]) if name in wanted else None for name in FIELDS]
         self.reads_last = bool(names) and names[-1] in wanted.values()
 
-    def rows_of(self, records: list[list[str]]) -> list[Row]:
-        """Return the rows of records that have every column."""
-        columns = list(zip(*records, strict=True))
-        nothing = ("",) * len(records)
-        reference, payee, amount, paid_at, leg, currency = (nothing if p is None else columns[p] for p in self._places)
-        return list(zip(reference, payee, amount, paid_at, leg, currency, strict=True))
+    def row_of(self, fields: list[str]) -> Row:
+        """Return the row of a record that has every column."""
+        reference, payee, amount, paid_at, leg, currency = ("" if p is None else fields[p] for p in self._places)
+        return reference, payee, amount, paid_at, leg, currency
+
+    def rows_of(self, fields: list[str], rows: int) -> Columns:
+        """Return the rows of records that have every column, from all their fields."""
+        nothing = [""] * rows
+        return [nothing if p is None else fields[p :: self.count] for p in self._places]
 
 
 def read(content: Content, mapping: Mapping, limits: IntakeLimits) -> Iterator[Batch]:
@@ -90,9 +94,8 @@ def read(content: Content, mapping: Mapping, limits: IntakeLimits) -> Iterator[B
     columns = _Columns(header, mapping)
     batches = Batches(limits)
     while block := lines.block(limits.batch_rows):
-        records = _plain_records(block, columns, mapping.delimiter)
-        if records:
-            batches.add_many(columns.rows_of(records))
+        if fields := _plain_fields(block, columns, mapping.delimiter):
+            batches.add_columns(columns.rows_of(fields, len(block)))
         else:
             lines.back(block)
             _read_carefully(lines, len(block), columns, mapping.delimiter, batches)
@@ -101,15 +104,17 @@ def read(content: Content, mapping: Mapping, limits: IntakeLimits) -> Iterator[B
     yield from batches.take()
 
 
-def _plain_records(block: list[str], columns: _Columns, delimiter: str) -> list[list[str]]:
-    """Return the records of lines of which each is one and has every column; none when it takes a closer look."""
-    if not block[-1].endswith(("\n", "\r")) or '"' in "".join(block):
+def _plain_fields(block: list[str], columns: _Columns, delimiter: str) -> list[str]:
+    """Return the fields of lines of which each is one record of every column; none when it takes a closer look."""
+    text = "".join(block)
+    end = "\r\n" if text.endswith("\r\n") else "\n"
+    if '"' in text or not text.endswith(end) or (end == "\n" and "\r" in text) or columns.count == 1:
         return []
-    try:
-        records = list(csv.reader(block, delimiter=delimiter, strict=True))
-    except csv.Error:
+    if set(map(methodcaller("count", delimiter), block)) != {columns.count - 1}:
         return []
-    return records if set(map(len, records)) == {columns.count} else []
+    fields = text.removesuffix(end).replace(end, delimiter).split(delimiter)
+    # Fewer where a line ends otherwise than the last one.
+    return fields if len(fields) == len(block) * columns.count else []
 
 
 def _read_carefully(lines: _Lines, count: int, columns: _Columns, delimiter: str, batches: Batches) -> None:
@@ -124,7 +129,7 @@ def _read_carefully(lines: _Lines, count: int, columns: _Columns, delimiter: str
             records = csv.reader(lines, delimiter=delimiter, strict=True)
             continue
         if len(fields) == columns.count and lines.record[-1].endswith(("\n", "\r")):
-            batches.add_many(columns.rows_of([fields]))
+            batches.add(columns.row_of(fields))
         elif fields:
             _add_odd(batches, columns, fields, lines.record)
         lines.record.clear()
@@ -149,7 +154,7 @@ def _add_odd(batches: Batches, columns: _Columns, fields: list[str], record: lis
     elif len(fields) != columns.count:
         batches.refuse("FIELDS_COUNT", f"it has {len(fields)} fields, and the header {columns.count}", content)
     else:
-        batches.add_many(columns.rows_of([fields]))
+        batches.add(columns.row_of(fields))
 
 
 def _refuse_record(batches: Batches, lines: _Lines, error: Exception) -> None:
