@@ -20,7 +20,7 @@ app.add_typer(settle.app, name="settle")
 STATES = ("collect", "normalize", "match_exact", "match_by_rule", "classify", "post", "done")
 LOOK_EVERY_S = 0.2
 _COUNTS = ("entries", "legs", "lines", "lines_paise", "exact", "by_reference", "mistyped_reference")
-_COUNTS_ALL = (*_COUNTS, "missing_reference", "one_to_many", "judged", "adjusted")
+_COUNTS_ALL = (*_COUNTS, "missing_reference", "one_to_many", "settlement", "judged", "adjusted")
 
 
 @app.command()

@@ -129,16 +129,57 @@ SELECT statement_id, line, delivery_id, leg,
   $1::integer, $2::integer, NULL, NULL
 FROM named
 """  # noqa: S608 - constants
+# Served by open_legs_by_bucket, entry_once_for_delivery, settlement_lines_pkey, settlement_cycles_pkey,
+# settlement_statements_pkey, payout_batches_cycle_no_key, payouts_batch_no_party_key and settlement_holds_pkey.
+# What a settlement has paid: the party's payout of a closed cycle that has the entry, or of a later one, has left the
+# bank; or nothing was left to pay there, since the party owed as much. Cash is handed in where a statement ends with
+# nothing owed by its party. A line that is held, or was let go since, is in no payout yet.
+_MATCH_SETTLED = """
+INSERT INTO reconciliation.results (statement_id, line, delivery_id, leg, outcome, rule, is_settling, expected_paise,
+  paid_paise, run_no, chunk, paid_by_statement_id, paid_by_line)
+SELECT NULL, NULL, o.delivery_id, o.leg, 'matched', 'settlement', true, o.paise, o.paise, $1::integer, $2::integer,
+  paid.statement_id, paid.line
+FROM reconciliation.open_legs o
+CROSS JOIN LATERAL (
+  SELECT p.paid_by_statement_id AS statement_id, p.paid_by_line AS line
+  FROM reconciliation.entries e
+  JOIN reconciliation.settlement_lines l ON l.entry_id = e.id AND l.party = o.payee
+  JOIN reconciliation.settlement_cycles c ON c.cycle_no = l.cycle_no
+  JOIN reconciliation.settlement_cycles d ON d.calendar = c.calendar AND d.cycle_no >= c.cycle_no AND d.closed_at <= $6
+  JOIN reconciliation.settlement_statements s ON s.cycle_no = d.cycle_no AND s.party = l.party
+  LEFT JOIN reconciliation.payout_batches b ON b.cycle_no = d.cycle_no
+  LEFT JOIN reconciliation.payouts p ON p.batch_no = b.batch_no AND p.party = l.party AND p.state = 'paid'
+    AND p.paid_entry_id < $5 AND o.leg = 'payout'
+  LEFT JOIN reconciliation.settlement_holds h ON h.entry_id = l.entry_id AND h.party = l.party
+  WHERE e.delivery_id = o.delivery_id AND e.kind = 'earnings' AND e.id < $5
+    AND (h.state IS NULL OR h.state = 'released' AND h.changed_at <= coalesce(b.created_at, d.closed_at))
+    AND CASE o.leg WHEN 'cash' THEN s.closing_paise >= 0 ELSE p.reference IS NOT NULL OR s.closing_paise <= 0 END
+  ORDER BY d.cycle_no LIMIT 1
+) paid
+WHERE o.bucket_key >= $3 AND o.bucket_key < $4 AND o.outcome IS DISTINCT FROM 'late_adjustment'
+  AND o.confirmed_at <= (SELECT max(closed_at) FROM reconciliation.settlement_cycles WHERE closed_at <= $6)
+"""
 # Served by open_lines_by_bucket.
 _CALL_LINES = """
 UPDATE reconciliation.open_lines SET outcome = 'unknown_delivery'
 WHERE bucket_key >= $1 AND bucket_key < $2 AND outcome IS NULL
 """
-# Served by open_legs_by_bucket.
+# Served by open_legs_by_bucket, and by entry_once_for_delivery, settlement_lines_pkey, settlement_holds_pkey and
+# payouts_open. What a payout is on its way for, and what is held, is not missing.
 _CALL_LEGS = """
-UPDATE reconciliation.open_legs SET outcome = CASE leg WHEN 'cash' THEN 'cash_mismatch' ELSE 'missing_payout' END
+UPDATE reconciliation.open_legs o SET outcome = CASE leg WHEN 'cash' THEN 'cash_mismatch' ELSE 'missing_payout' END
 WHERE bucket_key >= $1 AND bucket_key < $2 AND outcome IS NULL
   AND confirmed_at <= $3::timestamptz - make_interval(mins => $4)
+  AND NOT coalesce((
+    SELECT coalesce(h.state <> 'released', false) OR o.leg = 'payout' AND EXISTS (
+      SELECT FROM reconciliation.payouts p JOIN reconciliation.payout_batches b ON b.batch_no = p.batch_no
+      JOIN reconciliation.settlement_cycles d ON d.cycle_no = b.cycle_no
+      JOIN reconciliation.settlement_cycles c ON c.cycle_no = l.cycle_no AND c.calendar = d.calendar
+      WHERE p.is_open AND p.party = l.party AND p.state = 'sent' AND d.cycle_no >= l.cycle_no)
+    FROM reconciliation.entries e
+    JOIN reconciliation.settlement_lines l ON l.entry_id = e.id AND l.party = o.payee
+    LEFT JOIN reconciliation.settlement_holds h ON h.entry_id = l.entry_id AND h.party = l.party
+    WHERE e.delivery_id = o.delivery_id AND e.kind = 'earnings' LIMIT 1), false)
 """
 # Served by open_lines_by_bucket and line_settled_once.
 _SETTLE_LINES = """
@@ -164,6 +205,7 @@ async def match_by_rule(connection: asyncpg.Connection, held: Held, passes_max: 
     near = (rules.tolerance_paise, rules.tolerance_min)
     found["missing_reference"] = await _until_none(connection, held, _MATCH_NAMELESS, passes_max, near)
     found["one_to_many"] = await _until_none(connection, held, _MATCH_TOGETHER, passes_max, near)
+    found["settlement"] = await _once(connection, held, _MATCH_SETTLED, held.as_of)
     return found
 
 

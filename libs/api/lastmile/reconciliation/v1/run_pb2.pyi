@@ -544,7 +544,7 @@ class Result(_message.Message):
     PAID_PAISE_FIELD_NUMBER: _builtins.int
     RUN_NO_FIELD_NUMBER: _builtins.int
     statement_id: _builtins.str
-    """Empty and 0 for a leg that a line of several pays."""
+    """Empty and 0 for a leg that a line of several pays, or a settlement."""
     line: _builtins.int
     delivery_id: _builtins.str
     """Empty for a line that pays several."""
@@ -552,7 +552,7 @@ class Result(_message.Message):
     outcome: _builtins.str
     """matched, or the class of a discrepancy."""
     rule: _builtins.str
-    """exact, tolerance, many_to_one, mistyped_reference, missing_reference, one_to_many, classified, desk."""
+    """exact, tolerance, many_to_one, mistyped_reference, missing_reference, one_to_many, settlement, classified, desk."""
     expected_paise: _builtins.int
     paid_paise: _builtins.int
     run_no: _builtins.int
