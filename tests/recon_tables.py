@@ -21,7 +21,7 @@ SETTLEMENTS = (
 )  # fmt: skip
 RUNS = (*RESULTS, "run_chunks", "run_statements", "runs")
 _DESK = ("cases", "resolutions", "audit_trail", "idempotency_keys")
-_STATEMENTS = ("refused_rows", "statement_lines", "statements", "mappings")
+STATEMENTS = ("refused_rows", "statement_lines", "statements", "mappings")
 _LEDGER = ("postings", "entries", "rate_cards", "deliveries", "delivery_changes", "partner_versions", "seen_events")
 
 
@@ -35,7 +35,7 @@ async def empty(owner: asyncpg.Connection, *tables: str) -> None:
 @asynccontextmanager
 async def emptied(owner: asyncpg.Connection) -> AsyncIterator[None]:
     """Nothing is there before the block, nor after it."""
-    tables = (*SETTLEMENTS, *RUNS, *_DESK, *_STATEMENTS, *_LEDGER)
+    tables = (*SETTLEMENTS, *RUNS, *_DESK, *STATEMENTS, *_LEDGER)
     await empty(owner, *tables)
     try:
         yield

@@ -125,11 +125,13 @@ async def add_statement(connection: asyncpg.Connection, made: Statement) -> None
 
 async def copy_lines(connection: asyncpg.Connection, statement_id: UUID, lines: Sequence[Line]) -> None:
     """Add lines by COPY."""
+    # The driver takes the bytes of a UUID apart for each row; those of a text it reads at once.
+    named = str(statement_id)
     await connection.copy_records_to_table(
         "statement_lines",
         schema_name="reconciliation",
         columns=_LINE_COLUMNS,
-        records=((statement_id, *line) for line in lines),
+        records=((named, *line) for line in lines),
     )
 
 

@@ -33,12 +33,12 @@ SETTLEMENTS = [
         [known("entry 2")], [9], [9], ["tax:gst"], ["gst"], [5], [None], w.now], 0, BOOKS_WORKER),
     Case(f"{_BOOK}.NEXT", lambda w: [], FEW, BOOKS_WORKER),
     # Every line that a run has settled.
-    Case(f"{_BOOK}.PAID_IN_RUN", lambda w: [CLOSED], 8_000, BOOKS_WORKER),
+    Case(f"{_BOOK}.PAID_IN_RUN", lambda w: [CLOSED], 12_000, BOOKS_WORKER),
     Case(f"{_BOOK}.ADD_PAYMENTS", lambda w: [
         18, [known("entry 1")], ["partner:x"], ["payout"], [5]], 1, BOOKS_WORKER),
     Case(f"{_BOOK}.BOOKED", lambda w: [19, w.now], 0, BOOKS_WORKER),
     Case(f"{_BOOK}.PAYMENT", lambda w: [known("payment 7")], FEW, BOOKS_READER),
-    Case(f"{_BOOK}.LINES_OF", lambda w: [CLOSED, PARTNER, "payout"], 8_000, BOOKS_READER),
+    Case(f"{_BOOK}.LINES_OF", lambda w: [CLOSED, PARTNER, "payout"], 12_000, BOOKS_READER),
     Case(f"{_CLOSE}.PIECE_END", lambda w: [FROM, TO, 20], PIECE, BOOKS_WORKER),
     Case(f"{_CLOSE}.GATHER", lambda w: [OPEN, FROM, TO, "", []], PIECE, BOOKS_WORKER),
     Case(f"{_CLOSE}.SHOWN", lambda w: [], 500, BOOKS_WORKER),

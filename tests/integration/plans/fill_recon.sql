@@ -30,7 +30,8 @@ INSERT INTO reconciliation.results (statement_id, line, delivery_id, leg, outcom
   paid_paise, run_no, chunk)
 SELECT md5('statement ' || s)::uuid, n, md5('delivery ' || s * 1500 + n)::uuid, 'payout',
   CASE WHEN n % 50 = 1 THEN 'overpaid' ELSE 'matched' END, 'exact', n % 50 <> 2, 5, 5, s / 2 + 1, n % 40
-FROM generate_series(0, 37) AS s CROSS JOIN generate_series(1, 1500) AS n WHERE n % 30 <> 0 AND n % 50 <> 3;
+FROM generate_series(0, 37) AS s CROSS JOIN generate_series(1, 1500) AS n WHERE n % 30 <> 0 AND n % 50 <> 3
+ORDER BY s, n;
 INSERT INTO reconciliation.open_lines (statement_id, line, leg, reference, delivery_id, payee, paise, paid_at, bucket_key,
   outcome)
 SELECT statement_id, line, leg, reference, delivery_id, payee, paise, paid_at, reconciliation.bucket_key(payee),
