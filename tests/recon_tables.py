@@ -1,11 +1,13 @@
 """The tables of reconciliation, emptied around a test and read whole: what is in them depends on nothing else."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
 
+REPLAY_S_MAX = 60
 # What a run leaves behind, each with what it is ordered by.
 RESULTS = {
     "results": "statement_id, line, delivery_id, leg",
@@ -30,6 +32,11 @@ async def empty(owner: asyncpg.Connection, *tables: str) -> None:
     await owner.execute("SET session_replication_role = replica")
     await owner.execute(f"TRUNCATE {', '.join(f'reconciliation.{table}' for table in tables)} CASCADE")
     await owner.execute("RESET session_replication_role")
+    # A query of whoever comes next would be in the way of the standby, which locks table after table as it was done.
+    end = await owner.fetchval("SELECT pg_current_wal_insert_lsn()")
+    async with asyncio.timeout(REPLAY_S_MAX):
+        while await owner.fetchval("SELECT bool_or(replay_lsn < $1) FROM pg_stat_replication", end):
+            await asyncio.sleep(0.005)
 
 
 @asynccontextmanager

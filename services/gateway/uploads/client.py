@@ -11,6 +11,8 @@ from services.gateway.rest.metadata import text_of
 from services.gateway.rest.upstream import Upstream
 
 RPC = "/lastmile.reconciliation.v1.StatementService/UploadStatement"
+# What the service answers to the first message when it wants the others.
+_GOES_ON = "upload"
 _PIECE_BYTES = 256 * 1024
 
 
@@ -22,11 +24,15 @@ async def upload_statement(
     metadata: list[tuple[str, str]],
     timeout_s: float,
 ) -> tuple[Message, dict[str, str]]:
-    """Return what a file came to, and the answer's metadata. Raises AioRpcError, and what `pieces` raises."""
+    """Return what a file came to, and the answer's metadata. Raises AioRpcError, and what `pieces` raises.
+
+    Nothing of the file is sent before the service says that it wants it: the reason of a refusal can get lost while
+    more is being sent (https://github.com/grpc/grpc/issues/36066).
+    """
     call = upstream.stream_call(RPC)(None, timeout=timeout_s, metadata=metadata)
     file = pb.StatementFile(source_code=source_code, file_name=file_name)
     try:
-        listens = await _write(call, pb.UploadStatementRequest(file=file))
+        listens = await _write(call, pb.UploadStatementRequest(file=file)) and _GOES_ON in await call.initial_metadata()
         async for piece in pieces:
             for part in _parts(piece):
                 listens = listens and await _write(call, pb.UploadStatementRequest(content=part))

@@ -60,11 +60,12 @@ class StatementServicer(statement_pb2_grpc.StatementServiceServicer):
     async def UploadStatement(  # noqa: N802 - named by the proto
         self, requests: AsyncIterator[statement_pb2.UploadStatementRequest], context: Any
     ) -> statement_pb2.UploadStatementResponse:
-        """Take a file in."""
+        """Take a file in. Initial metadata say that the first message is well, and the file may come."""
         call, now = current_call(), datetime.now(UTC)
         first = await anext(aiter(requests), None)
         if first is None or not first.HasField("file"):
             raise InvalidArgumentError.of(FieldViolation("file", "must be the first message", "upload.order"))
+        await context.send_initial_metadata((("upload", "goes on"),))
         async with self._turns:
             with ReceivedFile(self._limits) as received:
                 try:
