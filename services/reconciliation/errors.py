@@ -46,7 +46,8 @@ ServiceError
 ├── ResourceExhaustedError
 │   └── PapersTooManyError        retry later
 └── UnavailableError
-    └── PaperTooSlowError
+    ├── PaperTooSlowError
+    └── PayoutsIncompleteError    retry
 """
 
 from libs.grpc_server.errors import (
@@ -251,6 +252,12 @@ class PayoutsNotFoundError(NotFoundError):
     """Nothing is paid out for this cycle yet."""
 
     reason = "PAYOUTS_NOT_FOUND"
+
+
+class PayoutsIncompleteError(UnavailableError):
+    """Who was asked last does not know all payouts yet: what was sent of the file is no whole one."""
+
+    reason = "PAYOUTS_INCOMPLETE"
 
 
 class CycleNotOverError(FailedPreconditionError):

@@ -1,6 +1,7 @@
 """Makes the payouts of a cycle, once, and writes their file a piece at a time."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 
 import asyncpg
@@ -9,12 +10,16 @@ from services.reconciliation.errors import (
     CycleNotClosedError,
     CycleNotFoundError,
     CycleSupersededError,
+    PayoutsIncompleteError,
     PayoutsNotFoundError,
 )
 from services.reconciliation.settlements import store
 from services.reconciliation.settlements.payouts import store as payouts
 from services.reconciliation.settlements.payouts.batch import Batch, FileFormat, writer
 from services.reconciliation.settlements.reading import store as reading
+
+# Opens a reading transaction.
+Query = Callable[[], AbstractAsyncContextManager[asyncpg.Connection]]
 
 
 async def pay_out(connection: asyncpg.Connection, cycle_no: int, by: str, now: datetime) -> tuple[Batch, bool]:
@@ -45,13 +50,19 @@ async def batch_of(connection: asyncpg.Connection, cycle_no: int) -> Batch:
     return batch
 
 
-async def file_of(
-    connection: asyncpg.Connection, batch: Batch, form: FileFormat, rows_max: int
-) -> AsyncIterator[bytes]:
-    """Yield a batch's file in pieces of at most `rows_max` payouts."""
+async def file_of(batch: Batch, form: FileFormat, rows_max: int, query: Query) -> AsyncIterator[bytes]:
+    """Yield a batch's file in pieces of at most `rows_max` payouts, each by a query of its own.
+
+    Whoever reads it slowly keeps no query waiting. Raises PayoutsIncompleteError instead of the end of the file where a
+    query was answered by somebody who does not know all of them yet.
+    """
     parts, sequence = writer(form), 0
     yield parts.head(batch).encode("ascii")
-    while rows := await payouts.payouts(connection, batch.batch_no, sequence, rows_max):
+    while sequence < batch.payouts_count:
+        async with query() as connection:
+            rows = await payouts.payouts(connection, batch.batch_no, sequence, rows_max)
+        if not rows:
+            raise PayoutsIncompleteError(f"only {sequence} of {batch.payouts_count} payouts are known here; try again")
         yield "".join(map(parts.record, rows)).encode("ascii")
         sequence = rows[-1].sequence
     yield parts.tail(batch).encode("ascii")

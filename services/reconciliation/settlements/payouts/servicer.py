@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -45,13 +46,13 @@ class PayoutServicer(settlement_pb2_grpc.SettlementServiceServicer):
         self, request: settlement_pb2.DownloadPayoutFileRequest, context: Any
     ) -> AsyncIterator[settlement_pb2.DownloadPayoutFileResponse]:
         """Stream the file of a cycle's payouts."""
-        form = FORMATS[request.format]
-        async with self._database.query(current_call()) as connection:
+        form, query = FORMATS[request.format], partial(self._database.query, current_call())
+        async with query() as connection:
             batch = await batch_of(connection, request.cycle_no)
-            name = file_name(batch, form)
-            async for content in file_of(connection, batch, form, self._payouts.file_piece):
-                yield settlement_pb2.DownloadPayoutFileResponse(file_name=name, content=content)
-                name = ""
+        name = file_name(batch, form)
+        async for content in file_of(batch, form, self._payouts.file_piece, query):
+            yield settlement_pb2.DownloadPayoutFileResponse(file_name=name, content=content)
+            name = ""
 
     async def ConfirmPayouts(  # noqa: N802 - named by the proto
         self, request: settlement_pb2.ConfirmPayoutsRequest, context: Any

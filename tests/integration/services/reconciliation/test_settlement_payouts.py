@@ -1,6 +1,7 @@
 """From statements to the bank and back, over the api: holds, payouts made once, their file, and the bank's word."""
 
 from collections import Counter
+from dataclasses import replace
 
 import asyncpg
 import grpc
@@ -9,6 +10,9 @@ from lastmile.reconciliation.v1 import settlement_pb2 as pb
 
 from libs.embedded.stack import EmbeddedServers
 from libs.ids import new_id
+from services.reconciliation.errors import PayoutsIncompleteError
+from services.reconciliation.settlements.payouts import paying
+from services.reconciliation.settlements.payouts.batch import FileFormat
 from tests.integration.services.reconciliation.conftest import OWN_CYCLES, LedgerApi
 from tests.integration.services.reconciliation.settling import (
     PAID_PAISE,
@@ -47,6 +51,21 @@ async def test_a_payout_is_made_once_and_its_file_is_always_the_same_bytes(api: 
     assert f"{3:09}{3 * PAID_PAISE:018}" in lines[0]
     assert f"{3:09}{3 * PAID_PAISE:018}" in lines[-2]
     assert await refused(api, api.settlements.GetPayouts, pb.GetPayoutsRequest(cycle_no=10**6)) == "PAYOUTS_NOT_FOUND"
+
+
+async def test_a_file_that_lacks_payouts_has_no_end(api: LedgerApi, city: City) -> None:
+    await city.hand_over(3, cash_paise=0)
+    cycle_no = await closed(api, city)
+    await paid_out(api, cycle_no)
+    async with city.worker.acquire() as connection:
+        batch = await paying.batch_of(connection, cycle_no)
+    by_ones = [piece async for piece in paying.file_of(batch, FileFormat.CSV, 1, city.worker.acquire)]
+    assert len(by_ones) == 5
+    assert b"".join(by_ones) == await file_of(api, cycle_no)
+    # As of a batch whose last payout whoever is asked has not replayed yet.
+    unknown = paying.file_of(replace(batch, payouts_count=4), FileFormat.CSV, 2, city.worker.acquire)
+    with pytest.raises(PayoutsIncompleteError):
+        _ = [piece async for piece in unknown]
 
 
 async def test_the_bank_s_word_settles_each_payout_once_and_a_return_is_payable_again(

@@ -249,7 +249,7 @@ class SettlementServiceServicer:
         """Streams the file of a cycle's payouts for the bank, always the same bytes. Over REST:
         GET /v1/settlements:payoutFile?cycleNo=1&format=nach.
 
-        Errors: NOT_FOUND with reason PAYOUTS_NOT_FOUND.
+        Errors: NOT_FOUND with reason PAYOUTS_NOT_FOUND; UNAVAILABLE with reason PAYOUTS_INCOMPLETE, after some of the file.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

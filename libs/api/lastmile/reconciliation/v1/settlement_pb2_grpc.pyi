@@ -114,7 +114,7 @@ class SettlementServiceStub:
     """Streams the file of a cycle's payouts for the bank, always the same bytes. Over REST:
     GET /v1/settlements:payoutFile?cycleNo=1&format=nach.
 
-    Errors: NOT_FOUND with reason PAYOUTS_NOT_FOUND.
+    Errors: NOT_FOUND with reason PAYOUTS_NOT_FOUND; UNAVAILABLE with reason PAYOUTS_INCOMPLETE, after some of the file.
     """
     ConfirmPayouts: _grpc.UnaryUnaryMultiCallable[_settlement_pb2.ConfirmPayoutsRequest, _settlement_pb2.ConfirmPayoutsResponse]
     """Settles the payouts that a statement of the bank names, which was taken in by UploadStatement with a mapping that
@@ -209,7 +209,7 @@ class SettlementServiceAsyncStub(SettlementServiceStub):
     """Streams the file of a cycle's payouts for the bank, always the same bytes. Over REST:
     GET /v1/settlements:payoutFile?cycleNo=1&format=nach.
 
-    Errors: NOT_FOUND with reason PAYOUTS_NOT_FOUND.
+    Errors: NOT_FOUND with reason PAYOUTS_NOT_FOUND; UNAVAILABLE with reason PAYOUTS_INCOMPLETE, after some of the file.
     """
     ConfirmPayouts: _aio.UnaryUnaryMultiCallable[_settlement_pb2.ConfirmPayoutsRequest, _settlement_pb2.ConfirmPayoutsResponse]  # type: ignore[assignment]
     """Settles the payouts that a statement of the bank names, which was taken in by UploadStatement with a mapping that
@@ -385,7 +385,7 @@ class SettlementServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams the file of a cycle's payouts for the bank, always the same bytes. Over REST:
         GET /v1/settlements:payoutFile?cycleNo=1&format=nach.
 
-        Errors: NOT_FOUND with reason PAYOUTS_NOT_FOUND.
+        Errors: NOT_FOUND with reason PAYOUTS_NOT_FOUND; UNAVAILABLE with reason PAYOUTS_INCOMPLETE, after some of the file.
         """
 
     @_abc_1.abstractmethod
