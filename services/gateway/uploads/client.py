@@ -12,7 +12,7 @@ from services.gateway.rest.upstream import Upstream
 
 RPC = "/lastmile.reconciliation.v1.StatementService/UploadStatement"
 # What the service answers to the first message when it wants the others.
-_GOES_ON = "upload"
+_GOES_ON, _GOES_ON_S = "upload", 5.0
 _PIECE_BYTES = 256 * 1024
 
 
@@ -32,7 +32,7 @@ async def upload_statement(
     call = upstream.stream_call(RPC)(None, timeout=timeout_s, metadata=metadata)
     file = pb.StatementFile(source_code=source_code, file_name=file_name)
     try:
-        listens = await _write(call, pb.UploadStatementRequest(file=file)) and _GOES_ON in await call.initial_metadata()
+        listens = await _write(call, pb.UploadStatementRequest(file=file)) and await _goes_on(call)
         async for piece in pieces:
             for part in _parts(piece):
                 listens = listens and await _write(call, pb.UploadStatementRequest(content=part))
@@ -44,6 +44,14 @@ async def upload_statement(
         call.cancel()
         raise
     return await _answer(call)
+
+
+async def _goes_on(call: grpc.aio.StreamUnaryCall[bytes, bytes]) -> bool:
+    """Return whether the service wants the file. One of an older version says nothing before it has the file."""
+    try:
+        return _GOES_ON in await asyncio.wait_for(call.initial_metadata(), _GOES_ON_S)
+    except TimeoutError:
+        return True
 
 
 async def _write(call: grpc.aio.StreamUnaryCall[bytes, bytes], message: Message) -> bool:

@@ -44,6 +44,9 @@ class WorkerLimits(BaseModel):
     )
     backoff_longest_s: float = Field(60.0, gt=0, description="Longest wait after one")
     tell_every_s: float = Field(1.0, gt=0, description="How often an event tells how far a run is, at most")
+    cycles_max: int = Field(
+        12, gt=0, description="Of how many cycles, from that of its line on, a payout is looked for that pays a leg"
+    )
     passes_max: int = Field(20, gt=0, description="How often a rule that settles the nearest is asked for more")
 
     @field_validator("schedule")

@@ -122,7 +122,7 @@ class Worker:
             case State.MATCH_EXACT:
                 return await collecting.match_exact(connection, held)
             case State.MATCH_BY_RULE:
-                return await finding.match_by_rule(connection, held, self._limits.passes_max)
+                return await finding.match_by_rule(connection, held, self._limits)
             case State.CLASSIFY:
                 return await finding.classify(connection, held)
             case State.POST:

@@ -86,6 +86,7 @@ RECON = [
     Case(f"{_FIND}.MATCH_MISTYPED", lambda w: found(0), CHUNK, BOOKS_WORKER),
     Case(f"{_FIND}.MATCH_NAMELESS", lambda w: found(0, 60), CHUNK, BOOKS_WORKER),
     Case(f"{_FIND}.MATCH_TOGETHER", lambda w: found(0, 60), CHUNK, BOOKS_WORKER),
+    Case(f"{_FIND}.MATCH_SETTLED", lambda w: found(w.now, 12), 4 * CHUNK, BOOKS_WORKER),
     Case(f"{_FIND}.CLASSIFY", lambda w: found(0), CHUNK, BOOKS_WORKER),
     Case(f"{_FIND}.CALL_LINES", lambda w: [*BUCKET], CHUNK, BOOKS_WORKER),
     Case(f"{_FIND}.CALL_LEGS", lambda w: [*BUCKET, w.now, 0], CHUNK, BOOKS_WORKER),

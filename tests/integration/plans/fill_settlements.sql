@@ -40,3 +40,8 @@ FROM generate_series(1, 29) AS c CROSS JOIN generate_series(0, 999) AS p;
 INSERT INTO reconciliation.statement_lines (statement_id, line, leg, reference, payee, paise, paid_at)
 SELECT md5('bank ' || c)::uuid, p + 1, 'payout', 'LM' || lpad(c::text, 6, '0') || lpad((p + 1)::text, 8, '0'),
   'network:bank', 5, now() FROM generate_series(1, 29) AS c CROSS JOIN generate_series(0, 999) AS p;
+-- Some legs of theirs are open.
+INSERT INTO reconciliation.open_legs (delivery_id, leg, payee, paise, confirmed_at, bucket_key)
+SELECT md5('delivery ' || d)::uuid, 'payout', party, 5, now(), reconciliation.bucket_key(party)
+FROM generate_series(0, 11999) AS d CROSS JOIN LATERAL (SELECT 'partner:' || md5('partner ' || d % 9999)::uuid) AS p (party)
+WHERE d % 10 = 3;

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
+from services.reconciliation.runs.limits import WorkerLimits
 from services.reconciliation.runs.run import Held
 
 # What every statement here begins with: the bucket's lines and legs that are open. An adjustment is no open leg.
@@ -129,56 +130,66 @@ SELECT statement_id, line, delivery_id, leg,
   $1::integer, $2::integer, NULL, NULL
 FROM named
 """  # noqa: S608 - constants
-# Served by open_legs_by_bucket, entry_once_for_delivery, settlement_lines_pkey, settlement_cycles_pkey,
-# settlement_statements_pkey, payout_batches_cycle_no_key, payouts_batch_no_party_key and settlement_holds_pkey.
-# What a settlement has paid: the party's payout of a closed cycle that has the entry, or of a later one, has left the
-# bank; or nothing was left to pay there, since the party owed as much. Cash is handed in where a statement ends with
-# nothing owed by its party. A line that is held, or was let go since, is in no payout yet.
+# Served by open_legs_by_bucket, open_lines_by_delivery, entry_once_for_delivery, settlement_lines_pkey,
+# settlement_holds_pkey, settlement_cycles_by_calendar, payout_batches_cycle_no_key, payouts_batch_no_party_key and
+# settlement_statements_pkey. What a settlement has paid, where no line names it. `d` are the cycles from the line's own
+# on that were paid out; `clear_after` is when a payout of the party was out of the way: never, while it is sent. A leg
+# is paid by a cycle whose payout has left the bank, or which had none, since the party owed as much; all payouts
+# between must have been paid, or have come back in time. Cash is handed in by a statement that ends with nothing owed.
 _MATCH_SETTLED = """
 INSERT INTO reconciliation.results (statement_id, line, delivery_id, leg, outcome, rule, is_settling, expected_paise,
   paid_paise, run_no, chunk, paid_by_statement_id, paid_by_line)
 SELECT NULL, NULL, o.delivery_id, o.leg, 'matched', 'settlement', true, o.paise, o.paise, $1::integer, $2::integer,
-  paid.statement_id, paid.line
+  found.statement_id, found.line
 FROM reconciliation.open_legs o
 CROSS JOIN LATERAL (
-  SELECT p.paid_by_statement_id AS statement_id, p.paid_by_line AS line
+  SELECT l.party, c.calendar, c.cycle_no, h.state AS hold_state, h.changed_at AS hold_changed_at
   FROM reconciliation.entries e
   JOIN reconciliation.settlement_lines l ON l.entry_id = e.id AND l.party = o.payee
   JOIN reconciliation.settlement_cycles c ON c.cycle_no = l.cycle_no
-  JOIN reconciliation.settlement_cycles d ON d.calendar = c.calendar AND d.cycle_no >= c.cycle_no AND d.closed_at <= $6
-  JOIN reconciliation.settlement_statements s ON s.cycle_no = d.cycle_no AND s.party = l.party
-  LEFT JOIN reconciliation.payout_batches b ON b.cycle_no = d.cycle_no
-  LEFT JOIN reconciliation.payouts p ON p.batch_no = b.batch_no AND p.party = l.party AND p.state = 'paid'
-    AND p.paid_entry_id < $5 AND o.leg = 'payout'
   LEFT JOIN reconciliation.settlement_holds h ON h.entry_id = l.entry_id AND h.party = l.party
-  WHERE e.delivery_id = o.delivery_id AND e.kind = 'earnings' AND e.id < $5
-    AND (h.state IS NULL OR h.state = 'released' AND h.changed_at <= coalesce(b.created_at, d.closed_at))
-    AND CASE o.leg WHEN 'cash' THEN s.closing_paise >= 0 ELSE p.reference IS NOT NULL OR s.closing_paise <= 0 END
-  ORDER BY d.cycle_no LIMIT 1
-) paid
+  WHERE e.delivery_id = o.delivery_id AND e.kind = 'earnings' AND e.id < $5 LIMIT 1
+) k
+CROSS JOIN LATERAL (
+  SELECT t.statement_id, t.line FROM (
+    SELECT d.cycle_no, d.until_at, d.created_at, d.clear_after, d.statement_id, d.line,
+      max(d.clear_after) OVER (ORDER BY d.cycle_no ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS clear_before
+    FROM (
+      SELECT d.cycle_no, d.until_at, b.created_at, p.paid_by_statement_id AS statement_id, p.paid_by_line AS line,
+        CASE WHEN p.reference IS NULL THEN '-infinity'
+          WHEN p.paid_entry_id < $5 AND coalesce(p.returned_entry_id >= $5, true) THEN '-infinity'
+          WHEN p.state = 'returned' THEN p.changed_at ELSE 'infinity' END AS clear_after
+      FROM (
+        SELECT cycle_no, least(until_at, closed_at) AS until_at FROM reconciliation.settlement_cycles
+        WHERE calendar = k.calendar AND cycle_no >= k.cycle_no ORDER BY cycle_no LIMIT $7
+      ) d
+      JOIN reconciliation.payout_batches b ON b.cycle_no = d.cycle_no AND b.created_at <= $6
+      LEFT JOIN reconciliation.payouts p ON p.batch_no = b.batch_no AND p.party = k.party AND o.leg = 'payout'
+    ) d
+  ) t
+  LEFT JOIN reconciliation.settlement_statements s ON s.cycle_no = t.cycle_no AND s.party = k.party AND o.leg = 'cash'
+  WHERE (k.hold_state IS NULL OR k.hold_state = 'released' AND k.hold_changed_at <= t.created_at)
+    AND CASE o.leg WHEN 'cash' THEN s.closing_paise - s.held_paise - s.unsettled_paise >= 0
+      ELSE t.clear_after = '-infinity' AND coalesce(t.clear_before <= t.until_at, true) END
+  ORDER BY t.cycle_no LIMIT 1
+) found
 WHERE o.bucket_key >= $3 AND o.bucket_key < $4 AND o.outcome IS DISTINCT FROM 'late_adjustment'
-  AND o.confirmed_at <= (SELECT max(closed_at) FROM reconciliation.settlement_cycles WHERE closed_at <= $6)
+  AND o.confirmed_at <= (SELECT created_at FROM reconciliation.payout_batches ORDER BY batch_no DESC LIMIT 1)
+  AND NOT coalesce((SELECT true FROM reconciliation.open_lines n
+    WHERE n.delivery_id = o.delivery_id AND n.leg = o.leg LIMIT 1), false)
 """
 # Served by open_lines_by_bucket.
 _CALL_LINES = """
 UPDATE reconciliation.open_lines SET outcome = 'unknown_delivery'
 WHERE bucket_key >= $1 AND bucket_key < $2 AND outcome IS NULL
 """
-# Served by open_legs_by_bucket, and by entry_once_for_delivery, settlement_lines_pkey, settlement_holds_pkey and
-# payouts_open. What a payout is on its way for, and what is held, is not missing.
+# Served by open_legs_by_bucket, entry_once_for_delivery and settlement_holds_pkey. What is held is not missing.
 _CALL_LEGS = """
 UPDATE reconciliation.open_legs o SET outcome = CASE leg WHEN 'cash' THEN 'cash_mismatch' ELSE 'missing_payout' END
 WHERE bucket_key >= $1 AND bucket_key < $2 AND outcome IS NULL
   AND confirmed_at <= $3::timestamptz - make_interval(mins => $4)
-  AND NOT coalesce((
-    SELECT coalesce(h.state <> 'released', false) OR o.leg = 'payout' AND EXISTS (
-      SELECT FROM reconciliation.payouts p JOIN reconciliation.payout_batches b ON b.batch_no = p.batch_no
-      JOIN reconciliation.settlement_cycles d ON d.cycle_no = b.cycle_no
-      JOIN reconciliation.settlement_cycles c ON c.cycle_no = l.cycle_no AND c.calendar = d.calendar
-      WHERE p.is_open AND p.party = l.party AND p.state = 'sent' AND d.cycle_no >= l.cycle_no)
-    FROM reconciliation.entries e
-    JOIN reconciliation.settlement_lines l ON l.entry_id = e.id AND l.party = o.payee
-    LEFT JOIN reconciliation.settlement_holds h ON h.entry_id = l.entry_id AND h.party = l.party
+  AND NOT coalesce((SELECT h.state <> 'released' FROM reconciliation.entries e
+    JOIN reconciliation.settlement_holds h ON h.entry_id = e.id AND h.party = o.payee
     WHERE e.delivery_id = o.delivery_id AND e.kind = 'earnings' LIMIT 1), false)
 """
 # Served by open_lines_by_bucket and line_settled_once.
@@ -195,7 +206,7 @@ WHERE o.bucket_key >= $2 AND o.bucket_key < $3 AND r.delivery_id = o.delivery_id
 _NOTHING = "INSERT 0 0"
 
 
-async def match_by_rule(connection: asyncpg.Connection, held: Held, passes_max: int) -> dict[str, int]:
+async def match_by_rule(connection: asyncpg.Connection, held: Held, limits: WorkerLimits) -> dict[str, int]:
     """Settle what rules find, one rule after the other. Nothing is concluded where something may be missing."""
     if not held.is_whole:
         return {}
@@ -203,9 +214,9 @@ async def match_by_rule(connection: asyncpg.Connection, held: Held, passes_max: 
     found = {"by_reference": await _once(connection, held, _MATCH_NAMED, rules.tolerance_paise)}
     found["mistyped_reference"] = await _once(connection, held, _MATCH_MISTYPED, rules.tolerance_paise)
     near = (rules.tolerance_paise, rules.tolerance_min)
-    found["missing_reference"] = await _until_none(connection, held, _MATCH_NAMELESS, passes_max, near)
-    found["one_to_many"] = await _until_none(connection, held, _MATCH_TOGETHER, passes_max, near)
-    found["settlement"] = await _once(connection, held, _MATCH_SETTLED, held.as_of)
+    found["missing_reference"] = await _until_none(connection, held, _MATCH_NAMELESS, limits.passes_max, near)
+    found["one_to_many"] = await _until_none(connection, held, _MATCH_TOGETHER, limits.passes_max, near)
+    found["settlement"] = await _once(connection, held, _MATCH_SETTLED, held.as_of, limits.cycles_max)
     return found
 
 

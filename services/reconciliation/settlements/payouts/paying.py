@@ -57,12 +57,12 @@ async def file_of(batch: Batch, form: FileFormat, rows_max: int, query: Query) -
     query was answered by somebody who does not know all of them yet.
     """
     parts, sequence = writer(form), 0
-    yield parts.head(batch).encode("ascii")
+    text = parts.head(batch)
     while sequence < batch.payouts_count:
         async with query() as connection:
             rows = await payouts.payouts(connection, batch.batch_no, sequence, rows_max)
         if not rows:
             raise PayoutsIncompleteError(f"only {sequence} of {batch.payouts_count} payouts are known here; try again")
-        yield "".join(map(parts.record, rows)).encode("ascii")
-        sequence = rows[-1].sequence
-    yield parts.tail(batch).encode("ascii")
+        yield (text + "".join(map(parts.record, rows))).encode("ascii")
+        text, sequence = "", rows[-1].sequence
+    yield (text + parts.tail(batch)).encode("ascii")

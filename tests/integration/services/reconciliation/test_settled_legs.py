@@ -1,4 +1,4 @@
-"""Runs know what settlements have paid: it is not missing, nor is what is held or on its way."""
+"""Runs know what settlements have paid, and what is held: neither is missing."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -53,6 +53,13 @@ class Runs:
         )
         return {row["leg"]: row["rule"] for row in rows}
 
+    async def classes(self, told: Told) -> set[str]:
+        """What was ever found of a delivery."""
+        rows = await self._owner.fetch(
+            "SELECT class FROM reconciliation.discrepancies WHERE delivery_id = $1", told.delivery_id
+        )
+        return {row["class"] for row in rows}
+
     async def is_open(self, told: Told) -> set[str]:
         rows = await self._owner.fetch(
             "SELECT leg FROM reconciliation.open_legs WHERE delivery_id = $1", told.delivery_id
@@ -82,9 +89,9 @@ async def test_what_a_payout_has_paid_is_settled_and_named(
     references = {party: reference for party, (reference, _) in (await payouts_in(api, cycle_no)).items()}
     assert len(references) == 4
     await runs.again()
-    # All are on their way, and one is held.
-    assert [await runs.missing(one) for one in (paid, sent, back, held)] == [set()] * 4
-    assert await runs.missing(early) == {"payout"}
+    # What is on its way is not there yet.
+    assert [await runs.missing(one) for one in (early, paid, sent, back)] == [{"payout"}] * 4
+    assert (await runs.missing(held), await runs.is_open(held)) == (set(), {"payout"})
 
     words = ((early, "PAID"), (paid, "PAID"), (back, "RETURNED"))
     await bank_says(api, city, *((references[f"partner:{one.partner_id}"], word, PAID_PAISE) for one, word in words))
@@ -93,12 +100,8 @@ async def test_what_a_payout_has_paid_is_settled_and_named(
         {"payout": "settlement"}, {"payout": "settlement"}, {}, {}, {}
     ]  # fmt: skip
     assert [await runs.missing(one) for one in (early, paid, sent, back, held)] == [
-        set(),
-        set(),
-        set(),
-        {"payout"},
-        set(),
-    ]
+        set(), set(), {"payout"}, {"payout"}, set(),
+    ]  # fmt: skip
     run = await api.ask(api.runs.GetRun, run_pb2.GetRunRequest(run_no=run_no))
     assert run.tallies["settlement"] == 2
     explained = await api.ask(
@@ -111,9 +114,7 @@ async def test_what_a_payout_has_paid_is_settled_and_named(
     again = Paid(str(paid.delivery_id), paid.partner_id, PAID_PAISE, datetime.now(UTC))
     await taken_in(pool, Day(paid=[again]).file())
     await runs.again()
-    kinds = [row["class"] for row in await clean.fetch(
-        "SELECT class FROM reconciliation.discrepancies WHERE delivery_id = $1", paid.delivery_id)]  # fmt: skip
-    assert kinds == ["duplicate"]
+    assert await runs.classes(paid) == {"missing_payout", "duplicate"}
 
 
 async def test_cash_is_handed_in_when_it_is_taken_off_what_is_paid(
@@ -123,12 +124,50 @@ async def test_cash_is_handed_in_when_it_is_taken_off_what_is_paid(
     much, little = [(await city.hand_over(cash_paise=paise))[0] for paise in (MUCH_PAISE, LITTLE_PAISE)]
     await runs.again()
     assert await runs.missing(much) == await runs.missing(little) == {"payout", "cash"}
-    await closed(api, city)
+    cycle_no = await closed(api, city)
+    await runs.again()
+    # Closing a cycle pays nobody.
+    assert (await runs.rules(much), await runs.rules(little)) == ({}, {})
+    await paid_out(api, cycle_no)
     await runs.again()
     # Who has more cash than was earned is owed nothing, and has not handed it in; who has less will be paid the rest.
     assert (await runs.rules(much), await runs.is_open(much)) == ({"payout": "settlement"}, {"cash"})
     assert (await runs.rules(little), await runs.is_open(little)) == ({"cash": "settlement"}, {"payout"})
     assert (await runs.missing(much), await runs.missing(little)) == ({"cash"}, {"payout"})
+
+
+async def test_a_later_payout_does_not_pay_for_one_that_never_left(
+    clean: asyncpg.Connection, api: LedgerApi, city: City, pool: asyncpg.Pool
+) -> None:
+    runs = Runs(pool, clean)
+    first = (await city.hand_over(cash_paise=0))[0]
+    party = f"partner:{first.partner_id}"
+    cycle_no = await closed(api, city)
+    await paid_out(api, cycle_no)
+    lost = (await payouts_in(api, cycle_no))[party]
+    second = (await city.hand_over(cash_paise=0, partner_id=first.partner_id))[0]
+    await paid_by_the_bank(api, city, await closed(api, city))
+    await runs.again()
+    assert (await runs.rules(first), await runs.rules(second)) == ({}, {"payout": "settlement"})
+    # It comes back after the later one was made, so that this one does not have it.
+    await bank_says(api, city, (lost[0], "RETURNED", lost[1]))
+    await runs.again()
+    assert (await runs.rules(first), await runs.missing(first)) == ({}, {"payout"})
+    await paid_by_the_bank(api, city, await closed(api, city))
+    await runs.again()
+    assert (await runs.rules(first), await runs.missing(first)) == ({"payout": "settlement"}, set())
+
+
+async def test_what_a_line_names_is_judged_by_the_line(
+    clean: asyncpg.Connection, api: LedgerApi, city: City, pool: asyncpg.Pool
+) -> None:
+    runs = Runs(pool, clean)
+    told = (await city.hand_over(cash_paise=MUCH_PAISE))[0]
+    await paid_out(api, await closed(api, city))
+    line = Paid(str(told.delivery_id), told.partner_id, PAID_PAISE - 1_000, datetime.now(UTC))
+    await taken_in(pool, Day(paid=[line]).file())
+    await runs.again()
+    assert await runs.classes(told) == {"underpaid", "cash_mismatch"}
 
 
 async def test_a_line_that_was_let_go_after_a_payout_is_not_in_it(
