@@ -77,13 +77,17 @@ class EventSource:
         self._thread.start()
 
     def __enter__(self) -> "EventSource":
-        self.until(lambda: bool(self.parser.retry_ms or self.refusal))
+        self.until(lambda: bool(self.refusal or (self.parser.retry_ms and self._has_begun())))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._closed.set()
         self._thread.join(20)
         assert not self._thread.is_alive()
+
+    def _has_begun(self) -> bool:
+        """Whether it is known from where on it follows: whoever asks for no place is told one, a moment later."""
+        return bool(self.parser.last_id) or "last_event_id" in self._query
 
     @property
     def ended(self) -> bool:

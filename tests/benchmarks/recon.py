@@ -27,7 +27,8 @@ from tests.recon import CSV, NOW, START, Day, add_to_ledger, day_of, lines_of
 from tests.recon_tables import RUNS, STATEMENTS, empty
 
 DELIVERIES = int(os.environ.get("LASTMILE_BENCH_DELIVERIES", "280000"))
-ROUNDS, SEED, DEADLINE_S = 3, 6, 1_800.0
+ROUNDS = int(os.environ.get("LASTMILE_BENCH_ROUNDS", "3"))
+SEED, DEADLINE_S = 6, 1_800.0
 MEMORY_MB_MAX, RATIO_MAX, COPY_RATIO_MIN, INTAKE_PER_S_MIN = 500, 3, 1 / 3, 100_000
 _BACKENDS = "FROM pg_stat_activity WHERE application_name = 'reconciliation-worker'"
 _BARE_TABLES = """

@@ -14,7 +14,12 @@ class RunLimits(BaseModel):
     tolerance_min: int = Field(
         2_880, ge=0, le=100_000, description="How far a payment without a reference may be from its hand-over"
     )
-    payout_due_min: int = Field(1_440, ge=0, le=1_000_000, description="When after its hand-over a payout is missing")
+    payout_due_min: int = Field(
+        1_440,
+        ge=0,
+        le=1_000_000,
+        description="When after its hand-over a payout is missing: more than a week where partners are paid weekly",
+    )
     chunk_rows: int = Field(50_000, gt=0, description="Entries or lines of a chunk, about")
     chunks_max: int = Field(1_000, gt=0, description="Most chunks of a run")
     settle_s: float = Field(
@@ -44,8 +49,10 @@ class WorkerLimits(BaseModel):
     )
     backoff_longest_s: float = Field(60.0, gt=0, description="Longest wait after one")
     tell_every_s: float = Field(1.0, gt=0, description="How often an event tells how far a run is, at most")
-    cycles_max: int = Field(
-        12, gt=0, description="Of how many cycles, from that of its line on, a payout is looked for that pays a leg"
+    batches_max: int = Field(
+        12,
+        gt=0,
+        description="In how many payout batches, from its own cycle's on, is looked for the one that pays a leg",
     )
     passes_max: int = Field(20, gt=0, description="How often a rule that settles the nearest is asked for more")
 

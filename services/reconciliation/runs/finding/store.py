@@ -133,9 +133,10 @@ FROM named
 # Served by open_legs_by_bucket, open_lines_by_delivery, entry_once_for_delivery, settlement_lines_pkey,
 # settlement_holds_pkey, settlement_cycles_by_calendar, payout_batches_cycle_no_key, payouts_batch_no_party_key and
 # settlement_statements_pkey. What a settlement has paid, where no line names it. `d` are the cycles from the line's own
-# on that were paid out; `clear_after` is when a payout of the party was out of the way: never, while it is sent. A leg
-# is paid by a cycle whose payout has left the bank, or which had none, since the party owed as much; all payouts
-# between must have been paid, or have come back in time. Cash is handed in by a statement that ends with nothing owed.
+# on that were paid out while it was not held; `clear_after` is when a payout of the party was out of the way: never,
+# while it is sent. A leg is paid by a cycle whose payout has left the bank, or which had none, since the party owed as
+# much; all payouts between must have left it, or have come back in time. Cash is handed in where something was left to
+# pay out, or just nothing.
 _MATCH_SETTLED = """
 INSERT INTO reconciliation.results (statement_id, line, delivery_id, leg, outcome, rule, is_settling, expected_paise,
   paid_paise, run_no, chunk, paid_by_statement_id, paid_by_line)
@@ -151,26 +152,31 @@ CROSS JOIN LATERAL (
   WHERE e.delivery_id = o.delivery_id AND e.kind = 'earnings' AND e.id < $5 LIMIT 1
 ) k
 CROSS JOIN LATERAL (
-  SELECT t.statement_id, t.line FROM (
-    SELECT d.cycle_no, d.until_at, d.created_at, d.clear_after, d.statement_id, d.line,
-      max(d.clear_after) OVER (ORDER BY d.cycle_no ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS clear_before
+  SELECT CASE o.leg WHEN 'payout' THEN t.statement_id END AS statement_id,
+    CASE o.leg WHEN 'payout' THEN t.line END AS line
+  FROM (
+    SELECT d.*, max(d.clear_after) OVER (ORDER BY d.cycle_no ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+      AS clear_before
     FROM (
-      SELECT d.cycle_no, d.until_at, b.created_at, p.paid_by_statement_id AS statement_id, p.paid_by_line AS line,
+      SELECT d.cycle_no, d.until_at, p.reference, p.paid_by_statement_id AS statement_id, p.paid_by_line AS line,
         CASE WHEN p.reference IS NULL THEN '-infinity'
           WHEN p.paid_entry_id < $5 AND coalesce(p.returned_entry_id >= $5, true) THEN '-infinity'
           WHEN p.state = 'returned' THEN p.changed_at ELSE 'infinity' END AS clear_after
       FROM (
-        SELECT cycle_no, least(until_at, closed_at) AS until_at FROM reconciliation.settlement_cycles
-        WHERE calendar = k.calendar AND cycle_no >= k.cycle_no ORDER BY cycle_no LIMIT $7
+        SELECT d.cycle_no, least(d.until_at, d.closed_at) AS until_at, b.batch_no
+        FROM reconciliation.settlement_cycles d
+        JOIN reconciliation.payout_batches b ON b.cycle_no = d.cycle_no AND b.created_at <= $6
+          AND (k.hold_state IS NULL OR k.hold_state = 'released' AND k.hold_changed_at <= b.created_at)
+        WHERE d.calendar = k.calendar AND d.cycle_no >= k.cycle_no ORDER BY d.cycle_no LIMIT $7
       ) d
-      JOIN reconciliation.payout_batches b ON b.cycle_no = d.cycle_no AND b.created_at <= $6
-      LEFT JOIN reconciliation.payouts p ON p.batch_no = b.batch_no AND p.party = k.party AND o.leg = 'payout'
+      LEFT JOIN reconciliation.payouts p ON p.batch_no = d.batch_no AND p.party = k.party
     ) d
   ) t
-  LEFT JOIN reconciliation.settlement_statements s ON s.cycle_no = t.cycle_no AND s.party = k.party AND o.leg = 'cash'
-  WHERE (k.hold_state IS NULL OR k.hold_state = 'released' AND k.hold_changed_at <= t.created_at)
-    AND CASE o.leg WHEN 'cash' THEN s.closing_paise - s.held_paise - s.unsettled_paise >= 0
-      ELSE t.clear_after = '-infinity' AND coalesce(t.clear_before <= t.until_at, true) END
+  LEFT JOIN reconciliation.settlement_statements s ON s.cycle_no = t.cycle_no AND s.party = k.party
+  WHERE CASE o.leg
+    WHEN 'cash' THEN t.reference IS NOT NULL OR coalesce(s.closing_paise - s.held_paise - s.unsettled_paise, 0) = 0
+    ELSE t.clear_after = '-infinity' AND (t.reference IS NOT NULL OR coalesce(s.closing_paise, 0) <= 0)
+      AND coalesce(t.clear_before <= t.until_at, true) END
   ORDER BY t.cycle_no LIMIT 1
 ) found
 WHERE o.bucket_key >= $3 AND o.bucket_key < $4 AND o.outcome IS DISTINCT FROM 'late_adjustment'
@@ -216,7 +222,7 @@ async def match_by_rule(connection: asyncpg.Connection, held: Held, limits: Work
     near = (rules.tolerance_paise, rules.tolerance_min)
     found["missing_reference"] = await _until_none(connection, held, _MATCH_NAMELESS, limits.passes_max, near)
     found["one_to_many"] = await _until_none(connection, held, _MATCH_TOGETHER, limits.passes_max, near)
-    found["settlement"] = await _once(connection, held, _MATCH_SETTLED, held.as_of, limits.cycles_max)
+    found["settlement"] = await _once(connection, held, _MATCH_SETTLED, held.as_of, limits.batches_max)
     return found
 
 

@@ -28,7 +28,7 @@ WITH paid AS MATERIALIZED (
     SELECT payee, leg, paise, paid_at FROM reconciliation.statement_lines
     WHERE statement_id = r.statement_id AND line = r.line LIMIT 1
   ) l
-  WHERE r.run_no::bigint = $1 AND r.run_no > 0 AND r.line IS NOT NULL GROUP BY l.payee, l.leg
+  WHERE r.run_no::bigint = $1 AND r.line IS NOT NULL GROUP BY l.payee, l.leg
 )
 SELECT p.payee, p.leg, p.paise, p.paid_at, coalesce(v.city_code, '') AS city_code
 FROM paid p LEFT JOIN LATERAL (
@@ -46,7 +46,7 @@ FROM reconciliation.results r CROSS JOIN LATERAL (
   SELECT payee, leg, paise FROM reconciliation.statement_lines
   WHERE statement_id = r.statement_id AND line = r.line LIMIT 1
 ) l
-WHERE r.run_no::bigint = $1 AND r.run_no > 0 AND r.line IS NOT NULL AND l.payee = $2 AND l.leg = $3
+WHERE r.run_no::bigint = $1 AND r.line IS NOT NULL AND l.payee = $2 AND l.leg = $3
 """
 
 

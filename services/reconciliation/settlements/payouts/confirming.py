@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 import asyncpg
@@ -95,8 +95,10 @@ async def _settle(
         known[one.reference] = Known(payout.paise, row.to_state, was_paid)
     await store.book(connection, bookings, now)
     # One that was paid and came back in the same file is first the one, then the other.
+    # What came back does so after its entry was made: which cycle has that is asked by the one, and by the other.
+    settled_at = datetime.now(UTC)
     for state in _SETTLING.values():
-        await payouts.settle(connection, statement_id, [one for one in settled if one.state is state], now)
+        await payouts.settle(connection, statement_id, [one for one in settled if one.state is state], settled_at)
 
 
 def _known(named: NamedPayout) -> Known:

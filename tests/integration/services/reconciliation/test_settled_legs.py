@@ -6,6 +6,7 @@ import asyncpg
 from lastmile.reconciliation.v1 import run_pb2
 from lastmile.reconciliation.v1 import settlement_pb2 as pb
 
+from services.reconciliation.handlers.ledger import Ledger
 from services.reconciliation.runs.limits import RunLimits
 from tests.integration.services.reconciliation.conftest import LedgerApi
 from tests.integration.services.reconciliation.settling import (
@@ -17,6 +18,7 @@ from tests.integration.services.reconciliation.settling import (
     paid_out,
     payouts_in,
 )
+from tests.ledger import STORY
 from tests.ledger_events import Told
 from tests.recon import Day, Paid
 from tests.recon_runs import run_once, taken_in
@@ -156,6 +158,43 @@ async def test_a_later_payout_does_not_pay_for_one_that_never_left(
     await paid_by_the_bank(api, city, await closed(api, city))
     await runs.again()
     assert (await runs.rules(first), await runs.missing(first)) == ({"payout": "settlement"}, set())
+
+
+async def test_no_payout_is_no_set_off_while_an_earlier_one_is_under_way(
+    clean: asyncpg.Connection, api: LedgerApi, city: City, pool: asyncpg.Pool
+) -> None:
+    runs = Runs(pool, clean)
+    first = Told(city.city_code, (*STORY, "cancelled"), cash_paise=0)
+    books = Ledger(city.books)
+    await books.handle([first.partner_event, *first.events[:-1]])
+    # Its file is lost, the delivery undone and another one brought: the same is owed again.
+    await paid_out(api, await closed(api, city))
+    await books.handle([first.events[-1]])
+    second = (await city.hand_over(cash_paise=0, partner_id=first.partner_id))[0]
+    batch = await paid_out(api, await closed(api, city))
+    assert batch.payouts_count == 0
+    await runs.again()
+    assert (await runs.rules(second), await runs.missing(second)) == ({}, {"payout"})
+
+
+async def test_a_released_line_does_not_wait_for_payouts_that_never_had_it(
+    clean: asyncpg.Connection, api: LedgerApi, city: City, pool: asyncpg.Pool
+) -> None:
+    runs = Runs(pool, clean)
+    held = (await city.hand_over(cash_paise=0))[0]
+    await city.hand_over(cash_paise=0, partner_id=held.partner_id)
+    cycle_no = await closed(api, city)
+    entry_id = await clean.fetchval("SELECT id FROM reconciliation.entries WHERE delivery_id = $1", held.delivery_id)
+    line = line_of(held, str(entry_id), reason="looked into")
+    await api.ask(api.settlements.HoldLine, pb.HoldLineRequest(**line))  # type: ignore[arg-type]  # names are the fields'
+    # The bank says another amount, so that this one is never settled.
+    await paid_out(api, cycle_no)
+    [(reference, paise)] = (await payouts_in(api, cycle_no)).values()
+    await bank_says(api, city, (reference, "PAID", paise - 1))
+    await api.ask(api.settlements.ReleaseLine, pb.ReleaseLineRequest(**line))  # type: ignore[arg-type]  # names are the fields'
+    await paid_by_the_bank(api, city, await closed(api, city))
+    await runs.again()
+    assert (await runs.rules(held), await runs.missing(held)) == ({"payout": "settlement"}, set())
 
 
 async def test_what_a_line_names_is_judged_by_the_line(
