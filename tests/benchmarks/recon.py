@@ -30,6 +30,8 @@ DELIVERIES = int(os.environ.get("LASTMILE_BENCH_DELIVERIES", "280000"))
 ROUNDS = int(os.environ.get("LASTMILE_BENCH_ROUNDS", "3"))
 SEED, DEADLINE_S = 6, 1_800.0
 MEMORY_MB_MAX, RATIO_MAX, COPY_RATIO_MIN, INTAKE_PER_S_MIN = 500, 3, 1 / 3, 100_000
+# A file of ten days is more than an upload may have.
+INTAKE = IntakeLimits(file_bytes_max=1 << 30, content_bytes_max=1 << 30, rows_max=10_000_000)
 _BACKENDS = "FROM pg_stat_activity WHERE application_name = 'reconciliation-worker'"
 _BARE_TABLES = """
 CREATE SCHEMA bench;
@@ -119,10 +121,10 @@ async def intake(owner: asyncpg.Connection, pool: asyncpg.Pool, content: bytes) 
         await statements.add_mapping(connection, SourceMapping("bank", 1, CSV, START, "bench"))
         with Meter(os.getpid(), await connection.fetchval("SELECT pg_backend_pid()")) as meter:
             async with connection.transaction():
-                with ReceivedFile(IntakeLimits()) as received:
+                with ReceivedFile(INTAKE) as received:
                     for start in range(0, len(content), 1 << 20):
                         received.add(content[start : start + (1 << 20)])
-                    await take_in(connection, received, "bank", "day.csv", "bench", START, IntakeLimits())
+                    await take_in(connection, received, "bank", "day.csv", "bench", START, INTAKE)
     return meter
 
 
