@@ -3,6 +3,7 @@
 import csv
 import io
 from datetime import UTC, datetime
+from typing import Any
 
 from lastmile.reconciliation.v1 import settlement_pb2 as pb
 from lastmile.reconciliation.v1 import statement_pb2
@@ -87,7 +88,7 @@ def outcomes(answer: pb.ConfirmPayoutsResponse) -> dict[str, int]:
     return {tally.outcome: tally.lines_count for tally in answer.tallies}
 
 
-def line_of(told: Told, statement_line: str, **more: object) -> dict[str, object]:
+def line_of(told: Told, statement_line: str, **more: object) -> dict[str, Any]:
     return {"party_kind": "partner", "party_owner": str(told.partner_id), "entry_id": statement_line, **more}
 
 

@@ -86,7 +86,7 @@ async def test_what_a_payout_has_paid_is_settled_and_named(
     paid, sent, back, held = await city.hand_over(4, cash_paise=0)
     cycle_no = await closed(api, city)
     hold = line_of(held, await first_line(city, cycle_no, held), reason="looked into")
-    await api.ask(api.settlements.HoldLine, pb.HoldLineRequest(**hold))  # type: ignore[arg-type]  # names are the fields'
+    await api.ask(api.settlements.HoldLine, pb.HoldLineRequest(**hold))
     await paid_out(api, cycle_no)
     references = {party: reference for party, (reference, _) in (await payouts_in(api, cycle_no)).items()}
     assert len(references) == 4
@@ -186,12 +186,12 @@ async def test_a_released_line_does_not_wait_for_payouts_that_never_had_it(
     cycle_no = await closed(api, city)
     entry_id = await clean.fetchval("SELECT id FROM reconciliation.entries WHERE delivery_id = $1", held.delivery_id)
     line = line_of(held, str(entry_id), reason="looked into")
-    await api.ask(api.settlements.HoldLine, pb.HoldLineRequest(**line))  # type: ignore[arg-type]  # names are the fields'
+    await api.ask(api.settlements.HoldLine, pb.HoldLineRequest(**line))
     # The bank says another amount, so that this one is never settled.
     await paid_out(api, cycle_no)
     [(reference, paise)] = (await payouts_in(api, cycle_no)).values()
     await bank_says(api, city, (reference, "PAID", paise - 1))
-    await api.ask(api.settlements.ReleaseLine, pb.ReleaseLineRequest(**line))  # type: ignore[arg-type]  # names are the fields'
+    await api.ask(api.settlements.ReleaseLine, pb.ReleaseLineRequest(**line))
     await paid_by_the_bank(api, city, await closed(api, city))
     await runs.again()
     assert (await runs.rules(held), await runs.missing(held)) == ({"payout": "settlement"}, set())
@@ -218,9 +218,9 @@ async def test_a_line_that_was_let_go_after_a_payout_is_not_in_it(
     cycle_no = await closed(api, city)
     entry_id = await clean.fetchval("SELECT id FROM reconciliation.entries WHERE delivery_id = $1", first.delivery_id)
     line = line_of(first, str(entry_id), reason="looked into")
-    await api.ask(api.settlements.HoldLine, pb.HoldLineRequest(**line))  # type: ignore[arg-type]  # names are the fields'
+    await api.ask(api.settlements.HoldLine, pb.HoldLineRequest(**line))
     await paid_by_the_bank(api, city, cycle_no)
-    await api.ask(api.settlements.ReleaseLine, pb.ReleaseLineRequest(**line))  # type: ignore[arg-type]  # names are the fields'
+    await api.ask(api.settlements.ReleaseLine, pb.ReleaseLineRequest(**line))
     await runs.again()
     assert (await runs.rules(first), await runs.rules(second)) == ({}, {"payout": "settlement"})
     assert await runs.missing(first) == {"payout"}

@@ -27,13 +27,13 @@ async def test_a_hold_freezes_one_line_until_it_is_released(api: LedgerApi, city
     party = f"partner:{partner_id}"
     first = await closed(api, city)
     entry_id = await first_line(city, first, told[0])
-    hold = pb.HoldLineRequest(**line_of(told[0], entry_id, reason="wrong parcel", is_dispute=True))  # type: ignore[arg-type]  # names are the fields'
+    hold = pb.HoldLineRequest(**line_of(told[0], entry_id, reason="wrong parcel", is_dispute=True))
     assert (await api.ask(api.settlements.HoldLine, hold)).hold.state == "disputed"
     assert await refused(api, api.settlements.HoldLine, hold) == "HOLD_ILLEGAL_TRANSITION"
     # The statement was closed before and stays as it is; what is paid out lacks the line, and only that.
     batch = await paid_out(api, first)
     assert batch.amount_paise == 2 * PAID_PAISE
-    other = pb.HoldLineRequest(**line_of(told[1], await other_line(city, first, party, entry_id), reason="late"))  # type: ignore[arg-type]  # names are the fields'
+    other = pb.HoldLineRequest(**line_of(told[1], await other_line(city, first, party, entry_id), reason="late"))
     assert await refused(api, api.settlements.HoldLine, other) == "LINE_PAID_OUT"
 
     second = await closed(api, city)
@@ -45,12 +45,12 @@ async def test_a_hold_freezes_one_line_until_it_is_released(api: LedgerApi, city
         api.settlements.ListHolds, pb.ListHoldsRequest(party_kind="partner", party_owner=str(partner_id))
     )
     assert [one.entry_id for one in listed.holds] == [entry_id]
-    release = pb.ReleaseLineRequest(**line_of(told[0], entry_id, reason="it was right"))  # type: ignore[arg-type]  # names are the fields'
+    release = pb.ReleaseLineRequest(**line_of(told[0], entry_id, reason="it was right"))
     assert (await api.ask(api.settlements.ReleaseLine, release)).hold.state == "released"
     assert await refused(api, api.settlements.ReleaseLine, release) == "HOLD_ILLEGAL_TRANSITION"
     third = await closed(api, city)
     assert (await city.statements(third))[party].totals.payable_paise == PAID_PAISE
-    history = await api.ask(api.settlements.GetHold, pb.GetHoldRequest(**line_of(told[0], entry_id)))  # type: ignore[arg-type]  # names are the fields'
+    history = await api.ask(api.settlements.GetHold, pb.GetHoldRequest(**line_of(told[0], entry_id)))
     assert [(one.action, one.state, one.reason, one.changed_by) for one in history.changes] == [
         ("dispute", "disputed", "wrong parcel", "test"), ("release", "released", "it was right", "test"),
     ]  # fmt: skip
@@ -65,7 +65,7 @@ async def test_a_hold_keeps_back_and_never_adds(api: LedgerApi, city: City) -> N
     assert statement is not None
     # Cash that is the partner's to hand in is below zero: there is nothing in it that could be kept back.
     entry_id = next(str(line.entry_id) for line in statement.lines if line.cash_paise)
-    hold = pb.HoldLineRequest(**line_of(told, entry_id, reason="wrong parcel"))  # type: ignore[arg-type]  # names are the fields'
+    hold = pb.HoldLineRequest(**line_of(told, entry_id, reason="wrong parcel"))
     assert (await api.ask(api.settlements.HoldLine, hold)).hold.amount_paise < 0
     await paid_out(api, first)
     assert party not in await payouts_in(api, first)

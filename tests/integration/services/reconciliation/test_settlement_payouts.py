@@ -126,7 +126,7 @@ async def test_every_line_is_explained_and_done_again_to_the_same_integers(api: 
     second = await closed(api, city)
     explained = []
     for cycle_no in (first, second):
-        request = pb.ExplainSettlementLineRequest(**line_of(told, await first_line(city, cycle_no, told)))  # type: ignore[arg-type]  # names are the fields'
+        request = pb.ExplainSettlementLineRequest(**line_of(told, await first_line(city, cycle_no, told)))
         explained.append(await api.ask(api.settlements.ExplainSettlementLine, request))
     delivery, payout = explained
     assert delivery.agrees
