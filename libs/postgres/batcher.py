@@ -1,7 +1,7 @@
 """Micro-batching: items that arrive while a batch is being written make up the next one.
 
-No timer: an item that finds a writer idle is written at once, so an idle system adds no latency, and a busy one
-writes larger batches, which cost less for each item.
+No timer but where one is asked for: an item that finds a writer idle is written at once, so an idle system adds no
+latency, and a busy one writes larger batches, which cost less for each item.
 """
 
 import asyncio
@@ -25,7 +25,8 @@ class MicroBatcher(Generic[Item, Result]):
     """Collects items and hands them to `write` in batches, by up to `writers` concurrent writers.
 
     A further writer helps only while more than `helped_items_min` items wait for each one before it: larger batches
-    cost less than concurrent ones, and a batch that waits for a lock must not hold up all others.
+    cost less than concurrent ones, and a batch that waits for a lock must not hold up all others. Where nobody is kept
+    waiting by it, a batch may wait `gather_s` for others to join it.
 
     `write` returns for each item its result, or the exception to raise for that item alone. When `write` itself
     raises, every item of the batch gets that exception. Run `run()` in the process's task group.
@@ -39,11 +40,13 @@ class MicroBatcher(Generic[Item, Result]):
         queue_items_max: int,
         writers: int,
         helped_items_min: int = 0,
+        gather_s: float = 0.0,
     ) -> None:
         self._write = write
         self._batch_items_max = batch_items_max
         self._queue_items_max = queue_items_max
         self._helped_items_min = helped_items_min
+        self._gather_s = gather_s
         self._queue: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._wakes = [asyncio.Event() for _ in range(writers)]
         self._closing = False
@@ -77,6 +80,8 @@ class MicroBatcher(Generic[Item, Result]):
                 wake.clear()
                 await wake.wait()
                 continue
+            if self._gather_s and len(self._queue) < self._batch_items_max and not self._closing:
+                await asyncio.sleep(self._gather_s)
             # A caller that has gone away by now has its item dropped unwritten.
             taken = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch_items_max))]
             batch = [(item, future) for item, future in taken if not future.done()]

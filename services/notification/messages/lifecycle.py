@@ -8,6 +8,7 @@ what its receiver drops by its id is repeated without.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 
 
 class MessageState(StrEnum):
@@ -85,6 +86,7 @@ def may_move(from_state: MessageState, to_state: MessageState, mover: Mover) -> 
     return transition is not None and mover in transition.movers
 
 
-def sources_of(to_state: MessageState, mover: Mover) -> list[MessageState]:
+@cache
+def sources_of(to_state: MessageState, mover: Mover) -> tuple[MessageState, ...]:
     """Return the states that `mover` may bring to `to_state`, in the table's order."""
-    return [t.from_state for t in TRANSITIONS if t.to_state is to_state and mover in t.movers]
+    return tuple(t.from_state for t in TRANSITIONS if t.to_state is to_state and mover in t.movers)

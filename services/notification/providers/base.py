@@ -17,7 +17,7 @@ class ProviderSettings(BaseSettings):
     """What every provider is told; each adds its own, under its own prefix."""
 
     limits: DependencyLimits = Field(
-        DependencyLimits(deadline_ms=15_000, attempt_ms=10_000, at_once_max=64, waiting_max=256, wait_ms_max=2_000),
+        DependencyLimits(deadline_ms=15_000, attempt_ms=10_000, at_once_max=128, waiting_max=256, wait_ms_max=2_000),
         description="What its calls may cost, and when it counts as down",
     )
     rate_per_s_max: float = Field(100, gt=0, description="Messages a second that one sender hands to it")

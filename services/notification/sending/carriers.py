@@ -37,6 +37,11 @@ class Carrier:
             return max(0, free)
         return 1 if self.dependency.is_probe_due and not self._under_way else 0
 
+    @property
+    def room_share(self) -> float:
+        """Its room as a share of all that it may have under way at once."""
+        return self.room / self._at_once_max
+
     def reserve(self) -> bool:
         """Count one more message as under way, if its room and its rate let it."""
         if self.room <= 0 or not self._rate.take():

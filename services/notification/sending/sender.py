@@ -11,7 +11,7 @@ import logging
 import random
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from uuid import UUID
@@ -19,22 +19,21 @@ from uuid import UUID
 import asyncpg
 from pydantic import BaseModel, ConfigDict, Field
 
-from libs.ids import new_id
 from libs.postgres.batcher import MicroBatcher
 from libs.postgres.errors import UNREACHABLE
 from libs.telemetry import error_text
 from services.notification import metrics
 from services.notification.messages.lifecycle import MessageState
 from services.notification.planning.rules import WEBHOOK
-from services.notification.providers.outgoing import Accepted, Outgoing
+from services.notification.providers.outgoing import Accepted
 from services.notification.providers.webhook import GONE
 from services.notification.recipients import suppressing
 from services.notification.sending import store
-from services.notification.sending.carriers import Carrier, Places, Routes, end_of
+from services.notification.sending.carriers import Places, Routes, end_of
 from services.notification.sending.outcomes import AttemptEnd, Next, RetryLimits, Tried, after
-from services.notification.sending.store import Begun, Finished
-from services.notification.sending.waiting import Unsent, Waiting, Writer, unsent
-from services.notification.templates.language import TemplateTextError
+from services.notification.sending.store import Finished
+from services.notification.sending.taking import Ready, Taking
+from services.notification.sending.waiting import Waiting, Writer
 from services.notification.webhooks import health
 
 log = logging.getLogger("notification")
@@ -46,73 +45,25 @@ class SendLimits(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     batch_messages_max: int = Field(100, ge=1, description="Messages taken up in one transaction")
-    batch_messages_min: int = Field(24, ge=1, description="Room for fewer is not filled while attempts are under way")
+    room_share_min: float = Field(
+        0.4, gt=0, le=1, description="While attempts are under way, less of a provider's room is not filled"
+    )
     poll_s: float = Field(0.2, gt=0, description="Time between looks for what is due on a channel where nothing is")
     outage_wait_s: float = Field(0.5, gt=0, description="Wait after a failure of the database, before the next try")
     lease_margin_s: float = Field(10.0, gt=0, description="An attempt is lost this long after its provider's deadline")
+    digest_poll_s: float = Field(0.2, gt=0, description="Time between looks for digests that are due, on a channel")
     digest_every_s: float = Field(900, ge=0, description="Who got a digest, or what could be in one, waits this long")
     digest_messages_max: int = Field(50, ge=1, description="Messages that one digest tells of")
     digest_recipients_max: int = Field(20, ge=1, description="Digests begun in one transaction")
     results_waiting_max: int = Field(10_000, ge=1, description="Outcomes that may wait to be written down")
+    results_gather_s: float = Field(
+        0.02, ge=0, description="An outcome waits so long for others that are written down with it"
+    )
     look_up_after_s: float = Field(5.0, ge=0, description="A provider is asked about an unknown outcome after this")
     webhook_failures_max: int = Field(
         5, ge=1, description="Messages in a row that failed for good and disable a merchant's webhook"
     )
     drain_s: float = Field(20.0, gt=0, description="How long attempts that have begun may take to end after a stop")
-
-
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """Messages that are sent together, with everything decided."""
-
-    together: tuple[Waiting, ...]
-    carrier: Carrier
-    outgoing: Outgoing
-    content_sealed: bytes
-
-    @property
-    def begun(self) -> Begun:
-        ids = tuple(waiting.id for waiting in self.together)
-        return Begun(self.outgoing.attempt_id, ids, self.carrier.name, self.content_sealed)
-
-
-@dataclass(slots=True)
-class _Taking:
-    """What is decided about the messages that are due."""
-
-    places: Places
-    writer: Writer
-    now: datetime
-    ready: list[_Ready] = field(default_factory=list)
-    ended: list[tuple[UUID, Unsent]] = field(default_factory=list)
-    # Nobody who could be asked has not refused them.
-    postponed: list[UUID] = field(default_factory=list)
-    digested: list[UUID] = field(default_factory=list)
-
-    def prepare(self, together: Sequence[Waiting]) -> bool:
-        """Decide about messages to one recipient; whether they are sent."""
-        checked = [(waiting, unsent(waiting, self.now)) for waiting in together]
-        self.ended += [(waiting.id, why) for waiting, why in checked if why is not None]
-        good = tuple(waiting for waiting, why in checked if why is None)
-        if not good:
-            return False
-        first = good[0]
-        try:
-            words = self.writer.words_of(good)
-        except TemplateTextError as error:
-            log.warning("no words for a message", extra={"message_id": str(first.id), "error": str(error)})
-            self.ended += [(waiting.id, Unsent(MessageState.FAILED, "NO_WORDS")) for waiting in good]
-            return False
-        carrier = self.places.take(first.refused_by)
-        if carrier is None:
-            self.postponed += [waiting.id for waiting in good]
-            return False
-        outgoing = Outgoing(
-            new_id(), first.id, first.channel, first.merchant_id, self.writer.address_of(first), words,
-            self.writer.secrets_of(first),
-        )  # fmt: skip
-        self.ready.append(_Ready(good, carrier, outgoing, self.writer.sealed(words)))
-        return True
 
 
 class Sender:
@@ -133,8 +84,10 @@ class Sender:
         self._limits = limits
         self._retries = {channel: webhook_retry if channel == WEBHOOK else retry for channel in routes}
         self._results: MicroBatcher[Finished, None] = MicroBatcher(
-            self._write_results, batch_items_max=500, queue_items_max=limits.results_waiting_max, writers=1
-        )
+            self._write_results, batch_items_max=500, queue_items_max=limits.results_waiting_max, writers=1,
+            gather_s=limits.results_gather_s,
+        )  # fmt: skip
+        self._digests_at_s = dict.fromkeys(routes, 0.0)
         self._tasks: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
 
@@ -169,23 +122,21 @@ class Sender:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._freed.wait() if self._tasks else stop.wait(), self._limits.poll_s)
 
-    async def _take(self, channel: str) -> list[_Ready]:
+    async def _take(self, channel: str) -> list[Ready]:
         """Take up what is due, and write down that it is about to be sent; none while nobody has room."""
         limits, now = self._limits, datetime.now(UTC)
         route = self._routes[channel]
-        if self._tasks and max(carrier.room for carrier in route) < limits.batch_messages_min:
+        if self._tasks and max(carrier.room_share for carrier in route) < limits.room_share_min:
             # Another transaction for every place that gets free would cost more than what is sent in it.
             return []
         places = Places.on(route, limits.batch_messages_max)
         if not places.left:
             return []
-        taking = _Taking(places, self._writer, now)
+        taking = Taking(places, self._writer, now)
         try:
             async with self._primary.acquire() as connection, connection.transaction():
                 due = await store.take(connection, channel, now, places.left)
-                digests = await store.take_digests(
-                    connection, channel, now, min(places.left, limits.digest_recipients_max), limits.digest_messages_max
-                )
+                digests = await self._take_digests(connection, channel, now, places.left)
                 for waiting in due:
                     taking.prepare((waiting,))
                 for recipient_id, same in groupby(digests, lambda waiting: waiting.recipient_id):
@@ -202,7 +153,20 @@ class Sender:
             metrics.UNSENT.labels(why.reason).inc()
         return taking.ready
 
-    async def _write(self, connection: asyncpg.Connection, channel: str, taking: "_Taking") -> None:
+    async def _take_digests(
+        self, connection: asyncpg.Connection, channel: str, now: datetime, places_max: int
+    ) -> list[Waiting]:
+        """Take up digests that are due, now and then: beside messages that are many, to ask each time costs as much."""
+        limits, now_s = self._limits, asyncio.get_running_loop().time()
+        if now_s < self._digests_at_s[channel]:
+            return []
+        recipients_max = min(places_max, limits.digest_recipients_max)
+        found = await store.take_digests(connection, channel, now, recipients_max, limits.digest_messages_max)
+        # More of them may wait where there are so many.
+        self._digests_at_s[channel] = now_s + (0 if len(found) >= recipients_max else limits.digest_poll_s)
+        return found
+
+    async def _write(self, connection: asyncpg.Connection, channel: str, taking: Taking) -> None:
         now = taking.now
         await store.end_unsent(connection, taking.ended, now)
         await store.postpone(connection, taking.postponed, now + timedelta(seconds=self._retries[channel].not_asked_s))
@@ -213,7 +177,7 @@ class Sender:
         lease_until = datetime.now(UTC) + timedelta(seconds=lease_s)
         await store.begin(connection, [one.begun for one in taking.ready], now, lease_until)
 
-    async def _send(self, one: _Ready) -> None:
+    async def _send(self, one: Ready) -> None:
         accepted, reason, suppress = Accepted(), "", ""
         try:
             accepted = await one.carrier.send(one.outgoing)
@@ -236,7 +200,7 @@ class Sender:
             becomes = replace(becomes, state=accepted.state)
         await self._written(one, Finished(one.outgoing.attempt_id, accepted.provider_message_id, becomes), suppress)
 
-    async def _written(self, one: _Ready, finished: Finished, suppress: str) -> None:
+    async def _written(self, one: Ready, finished: Finished, suppress: str) -> None:
         """Write the outcome down. What cannot be written stays open, and is called unknown when its lease ends."""
         outgoing = one.outgoing
         try:
@@ -270,7 +234,7 @@ class Sender:
         return [None] * len(finished)
 
 
-def _log_end(one: _Ready, end: AttemptEnd, error: Exception) -> None:
+def _log_end(one: Ready, end: AttemptEnd, error: Exception) -> None:
     extra = {"attempt_id": str(one.outgoing.attempt_id), "provider": one.carrier.name, "outcome": end.value}
     if end is AttemptEnd.UNKNOWN:
         log.warning("nobody knows whether a message was sent", extra=extra | {"error": type(error).__name__})

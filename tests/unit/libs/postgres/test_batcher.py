@@ -97,3 +97,19 @@ async def test_what_waits_at_the_close_is_written_and_what_comes_later_refused()
         with pytest.raises(BatcherFullError):
             await batcher.submit(5)
         await running
+
+
+async def test_a_batch_waits_for_others_where_it_may() -> None:
+    gate = Gate()
+    gate.open.set()
+    batcher = MicroBatcher[int, int](gate.write, batch_items_max=10, queue_items_max=10, writers=1, gather_s=0.05)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(batcher.run())
+        first = await submitted(batcher, [1])
+        # By now the writer has found the first one, and waits.
+        await asyncio.sleep(0)
+        others = await submitted(batcher, [2, 3])
+        assert [await task for task in (*first, *others)] == [2, 4, 6]
+        assert gate.batches == [[1, 2, 3]]
+        await batcher.close()
+        await running

@@ -10,7 +10,7 @@ def test_nothing_but_a_person_sends_again_what_may_have_been_sent() -> None:
         assert [m for m in Mover if may_move(state, S.PLANNED, m)] == [Mover.PERSON]
     # What its receiver drops by its id may be repeated.
     assert {m for m in Mover if may_move(S.OUTCOME_UNKNOWN, S.PLANNED, m)} == {Mover.PERSON, Mover.REPEATER}
-    assert sources_of(S.PLANNED, Mover.REPEATER) == [S.OUTCOME_UNKNOWN]
+    assert sources_of(S.PLANNED, Mover.REPEATER) == (S.OUTCOME_UNKNOWN,)
     assert [m for m in Mover if may_move(S.SENDING, S.PLANNED, m)] == [Mover.SENDER]
 
 
@@ -26,4 +26,4 @@ def test_every_state_is_reachable_and_what_has_ended_goes_on_only_for_a_person()
 def test_a_receipt_may_come_before_the_answer_and_after_the_worker_was_given_up() -> None:
     assert set(sources_of(S.DELIVERED, Mover.PROVIDER)) == {S.SENDING, S.SENT, S.OUTCOME_UNKNOWN}
     assert S.SENDING not in sources_of(S.PLANNED, Mover.PERSON)
-    assert sources_of(S.OUTCOME_UNKNOWN, Mover.SWEEPER) == [S.SENDING]
+    assert sources_of(S.OUTCOME_UNKNOWN, Mover.SWEEPER) == (S.SENDING,)
