@@ -99,6 +99,13 @@ class Dependency:
         return self._circuit.is_probe_due()
 
     @property
+    def room(self) -> int:
+        """How many calls would begin at once: only one where the next would be a probe."""
+        if self.state in (CircuitState.CLOSED, CircuitState.RETURNING):
+            return self._turns.left
+        return 1 if self.is_probe_due else 0
+
+    @property
     def recent(self) -> RecentCalls:
         """What its attempts of the last seconds came to."""
         return self._recent.summary()

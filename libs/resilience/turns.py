@@ -10,10 +10,16 @@ class Turns:
 
     def __init__(self, at_once_max: int, waiting_max: int, wait_ms_max: int, refusal: Callable[[], Exception]) -> None:
         self._free = asyncio.Semaphore(at_once_max)
+        self._left = at_once_max
         self._waiting_max = waiting_max
         self._wait_s_max = wait_ms_max / 1000
         self._refusal = refusal
         self._waiting = 0
+
+    @property
+    def left(self) -> int:
+        """How many turns nobody holds."""
+        return self._left
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -22,9 +28,11 @@ class Turns:
             await self._wait()
         else:
             await self._free.acquire()
+        self._left -= 1
         try:
             yield
         finally:
+            self._left += 1
             self._free.release()
 
     async def _wait(self) -> None:

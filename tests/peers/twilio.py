@@ -37,9 +37,13 @@ class Fault(StrEnum):
     TAKEN_THEN_HANG = "taken, then silence"
     TAKEN_THEN_RESET = "taken, then reset"
     TAKEN_THEN_GARBAGE = "taken, then garbage"
+    TAKEN_UNDER_A_NAME_THAT_NOBODY_CAN_KEEP = "taken, with a SID of control characters and half a pair"
 
 
-_TAKEN = (Fault.NONE, Fault.TAKEN_THEN_HANG, Fault.TAKEN_THEN_RESET, Fault.TAKEN_THEN_GARBAGE)
+_TAKEN = (
+    Fault.NONE, Fault.TAKEN_THEN_HANG, Fault.TAKEN_THEN_RESET, Fault.TAKEN_THEN_GARBAGE,
+    Fault.TAKEN_UNDER_A_NAME_THAT_NOBODY_CAN_KEEP,
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -135,6 +139,8 @@ class TwilioPeer:
             return await write_json(writer, 400, {"code": int(fault.value), "message": "rejected", "status": 400})
         if fault in (Fault.REFUSED_429, Fault.SERVER_ERROR):
             return await write_json(writer, int(fault.value), {"code": 20429})
+        if fault is Fault.TAKEN_UNDER_A_NAME_THAT_NOBODY_CAN_KEEP:
+            sid = "SM\0\ud800"
         return await write_json(writer, 201, {"sid": sid, "status": "queued"})
 
 

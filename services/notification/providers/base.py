@@ -3,7 +3,8 @@
 Each file's class is found by itself. Which are used, and in which order, LASTMILE_NOTIFICATION_ROUTES says.
 """
 
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
+from uuid import UUID
 
 from pydantic import Field
 from pydantic_settings import BaseSettings
@@ -30,6 +31,8 @@ class Provider(Protocol):
     channels: ClassVar[frozenset[str]]
     # Whether the receiver drops what it has got before, so that what may have been sent is sent again.
     drops_repeats: ClassVar[bool]
+    # Whether it can be asked what became of an attempt.
+    can_look_up: ClassVar[bool]
     Settings: ClassVar[type[ProviderSettings]]
 
     async def send(self, outgoing: Outgoing) -> Accepted:
@@ -46,3 +49,11 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Give back what it holds."""
+
+
+@runtime_checkable
+class HasReceivers(Protocol):
+    """A provider that leads to many, each of whom may be down by itself."""
+
+    def room_for(self, merchant_id: UUID | None) -> int:
+        """Return how many messages a merchant's receiver may be given now: one where only a probe is let through."""

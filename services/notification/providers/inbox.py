@@ -35,6 +35,7 @@ class InboxProvider:
     name: ClassVar[str] = "inbox"
     channels: ClassVar[frozenset[str]] = frozenset({"sms", "email"})
     drops_repeats: ClassVar[bool] = False
+    can_look_up: ClassVar[bool] = False
     Settings = InboxSettings
 
     def __init__(self, settings: InboxSettings, primary: asyncpg.Pool, vault: Vault) -> None:

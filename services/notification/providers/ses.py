@@ -77,6 +77,7 @@ class SesProvider:
     name: ClassVar[str] = "ses"
     channels: ClassVar[frozenset[str]] = frozenset({"email"})
     drops_repeats: ClassVar[bool] = False
+    can_look_up: ClassVar[bool] = False
     Settings = SesSettings
 
     def __init__(self, settings: SesSettings) -> None:

@@ -47,6 +47,7 @@ class SmtpProvider:
     name: ClassVar[str] = "smtp"
     channels: ClassVar[frozenset[str]] = frozenset({"email"})
     drops_repeats: ClassVar[bool] = False
+    can_look_up: ClassVar[bool] = False
     Settings = SmtpSettings
 
     def __init__(self, settings: SmtpSettings) -> None:

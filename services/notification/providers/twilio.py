@@ -70,6 +70,7 @@ class TwilioProvider:
     name: ClassVar[str] = "twilio"
     channels: ClassVar[frozenset[str]] = frozenset({"sms"})
     drops_repeats: ClassVar[bool] = False
+    can_look_up: ClassVar[bool] = True
     Settings = TwilioSettings
 
     def __init__(self, settings: TwilioSettings) -> None:

@@ -50,6 +50,10 @@ class WebhookSettings(ProviderSettings):
     private_receivers: bool = Field(
         False, description="Webhooks may lead to http and to private addresses: only where no stranger sets them"
     )
+    limits: DependencyLimits = Field(
+        DependencyLimits(deadline_ms=20_000, attempt_ms=15_000, at_once_max=128, waiting_max=256, wait_ms_max=2_000),
+        description="What all calls may cost together; longer than a receiver's, whose own circuit opens when it hangs",
+    )
     receiver: DependencyLimits = Field(
         DependencyLimits(
             deadline_ms=12_000, attempt_ms=10_000, at_once_max=4, waiting_max=4, wait_ms_max=1_000, attempts_max=1,
@@ -62,6 +66,12 @@ class WebhookSettings(ProviderSettings):
     ops_secret_file: Path | None = Field(
         None, description="What ops' webhook is signed with: a secret (whsec_...) a line; every one signs"
     )
+
+    @model_validator(mode="after")
+    def _receivers_end_first(self) -> Self:
+        if self.limits.attempt_ms <= self.receiver.deadline_ms:
+            raise ValueError("limits.attempt_ms must be longer than receiver.deadline_ms: one that hangs is not all")
+        return self
 
     @model_validator(mode="after")
     def _ops_can_verify(self) -> Self:
@@ -112,6 +122,7 @@ class WebhookProvider:
     name: ClassVar[str] = "webhook"
     channels: ClassVar[frozenset[str]] = frozenset({"webhook"})
     drops_repeats: ClassVar[bool] = True
+    can_look_up: ClassVar[bool] = False
     Settings = WebhookSettings
 
     def __init__(self, settings: WebhookSettings) -> None:
@@ -124,14 +135,21 @@ class WebhookProvider:
 
     async def send(self, outgoing: Outgoing) -> Accepted:
         """Post one message, signed with every secret that is good."""
-        receiver = self._receivers.get(outgoing.merchant_id)
+        return await self._receiver(outgoing.merchant_id).call(self._post, outgoing)
+
+    def room_for(self, merchant_id: UUID | None) -> int:
+        """Return how many messages a merchant's receiver may be given now: one where only a probe is let through."""
+        return self._receiver(merchant_id).room
+
+    def _receiver(self, merchant_id: UUID | None) -> Dependency:
+        receiver = self._receivers.get(merchant_id)
         if receiver is None:
             receiver = Dependency("notification.webhook_receiver", self._settings.receiver, _classify)
-            self._receivers[outgoing.merchant_id] = receiver
+            self._receivers[merchant_id] = receiver
             if len(self._receivers) > self._settings.receivers_max:
                 self._receivers.popitem(last=False)
-        self._receivers.move_to_end(outgoing.merchant_id)
-        return await receiver.call(self._post, outgoing)
+        self._receivers.move_to_end(merchant_id)
+        return receiver
 
     async def _post(self, outgoing: Outgoing) -> Accepted:
         is_ours = outgoing.merchant_id is None
@@ -160,6 +178,9 @@ class WebhookProvider:
 
     def classify(self, error: Exception) -> Verdict | None:
         """Leave errors to whoever sends: the receiver's own dependency has classified them."""
+        if isinstance(error, AttemptTimeoutError):
+            # One receiver's, whatever it is: it says nothing of the others.
+            return Verdict(counts=False, retryable=False, outcome=Outcome.UNKNOWN)
         return REJECTED if isinstance(error, RejectedError) else None
 
     async def look_up(self, sought: Sought) -> Receipt | None:

@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from libs.resilience.circuit import CircuitState
 from libs.resilience.dependency import Dependency
 from libs.resilience.errors import DependencyError, RefusedError
 from libs.resilience.rate import Rate
 from libs.telemetry import error_text
-from services.notification.providers.base import Provider, ProviderSettings
+from services.notification.providers.base import HasReceivers, Provider, ProviderSettings
 from services.notification.providers.outgoing import Accepted, Outgoing, Receipt, RejectedError, Sought
 from services.notification.sending.outcomes import AttemptEnd
 
@@ -23,6 +24,8 @@ class Carrier:
         self.name = name or provider.name
         self.provider = provider
         self.dependency = Dependency(f"notification.{self.name}", settings.limits, provider.classify)
+        # Questions of their own, for what they tell of sending: a provider that hangs may well list what it has sent.
+        self._questions = Dependency(f"notification.{self.name}.look_up", settings.limits, provider.classify)
         self._rate = Rate(settings.rate_per_s_max)
         self._under_way = 0
         self._at_once_max = settings.limits.at_once_max
@@ -39,8 +42,14 @@ class Carrier:
 
     @property
     def room_share(self) -> float:
-        """Its room as a share of all that it may have under way at once."""
-        return self.room / self._at_once_max
+        """Its room as a share of all that it may have at once: while it is down, of the one probe."""
+        is_up = self.dependency.state in (CircuitState.CLOSED, CircuitState.RETURNING)
+        return self.room / (self._at_once_max if is_up else 1)
+
+    def room_for(self, merchant_id: UUID | None) -> int:
+        """How many messages a merchant's own receiver may be given now, if the provider leads to any."""
+        provider = self.provider
+        return provider.room_for(merchant_id) if isinstance(provider, HasReceivers) else self._at_once_max
 
     def reserve(self) -> bool:
         """Count one more message as under way, if its room and its rate let it."""
@@ -59,8 +68,10 @@ class Carrier:
 
     async def look_up(self, sought: Sought) -> Receipt | None:
         """Ask what became of an attempt; None where the provider cannot tell, or does not answer what it should."""
+        if not self.provider.can_look_up:
+            return None
         try:
-            return await self.dependency.call(self.provider.look_up, sought)
+            return await self._questions.call(self.provider.look_up, sought)
         except (DependencyError, RejectedError):
             return None
         except Exception as error:  # noqa: BLE001 - nonsense settles nothing, and must not end the sweeper

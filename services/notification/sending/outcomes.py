@@ -48,6 +48,9 @@ class RetryLimits(BaseModel):
     not_asked_s: float = Field(
         2.0, gt=0, description="Wait until providers that could not be asked are thought of again"
     )
+    not_asked_s_max: float = Field(
+        600.0, gt=0, description="The same for a message that has waited so long that a quarter of its age is longer"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,14 @@ def after(end: AttemptEnd, reason: str, tried: Tried, now: datetime, chance: flo
         return Next(MessageState.FAILED, reason)
     wait_s = limits.delays_s[tried.rounds] * (1 + _JITTER * chance)
     return _again(reason, tried, now + timedelta(seconds=wait_s), tried.rounds + 1)
+
+
+def put_off_s(age_s: float, limits: RetryLimits) -> float:
+    """Return how long a message waits that nobody can be asked to send now.
+
+    The longer it has waited, the more seldom it is thought of: what waits by the thousand costs little.
+    """
+    return min(max(age_s / 4, limits.not_asked_s), limits.not_asked_s_max)
 
 
 def _again(reason: str, tried: Tried, at: datetime, rounds: int) -> Next:

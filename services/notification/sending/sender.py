@@ -11,7 +11,7 @@ import logging
 import random
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from uuid import UUID
@@ -29,7 +29,7 @@ from services.notification.providers.outgoing import Accepted
 from services.notification.providers.webhook import GONE
 from services.notification.recipients import suppressing
 from services.notification.sending import store
-from services.notification.sending.carriers import Places, Routes, end_of
+from services.notification.sending.carriers import Carrier, Places, Routes, end_of
 from services.notification.sending.outcomes import AttemptEnd, Next, RetryLimits, Tried, after
 from services.notification.sending.store import Finished
 from services.notification.sending.taking import Ready, Taking
@@ -37,6 +37,7 @@ from services.notification.sending.waiting import Waiting, Writer
 from services.notification.webhooks import health
 
 log = logging.getLogger("notification")
+_SAID_CHARS_MAX = 200
 
 
 class SendLimits(BaseModel):
@@ -66,6 +67,18 @@ class SendLimits(BaseModel):
     drain_s: float = Field(20.0, gt=0, description="How long attempts that have begun may take to end after a stop")
 
 
+@dataclass(slots=True)
+class _Channel:
+    """A channel as this sender goes about it."""
+
+    name: str
+    route: Sequence[Carrier]
+    retry: RetryLimits
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    freed: asyncio.Event = field(default_factory=asyncio.Event)
+    digests_at_s: float = 0.0
+
+
 class Sender:
     """One sender among any number: they share what is due by its row locks."""
 
@@ -79,63 +92,62 @@ class Sender:
         webhook_retry: RetryLimits,
     ) -> None:
         self._primary = primary
-        self._routes = routes
         self._writer = writer
         self._limits = limits
-        self._retries = {channel: webhook_retry if channel == WEBHOOK else retry for channel in routes}
+        self._channels = {
+            name: _Channel(name, route, webhook_retry if name == WEBHOOK else retry) for name, route in routes.items()
+        }
         self._results: MicroBatcher[Finished, None] = MicroBatcher(
             self._write_results, batch_items_max=500, queue_items_max=limits.results_waiting_max, writers=1,
             gather_s=limits.results_gather_s,
         )  # fmt: skip
-        self._digests_at_s = dict.fromkeys(routes, 0.0)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._freed = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send until `stop` is set, then let what has begun end."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._results.run())
-            channels = [group.create_task(self._channel(group, channel, stop)) for channel in self._routes]
+            channels = [group.create_task(self._tend(group, channel, stop)) for channel in self._channels.values()]
             await asyncio.wait(channels)
-            if self._tasks:
-                await asyncio.wait(self._tasks, timeout=self._limits.drain_s)
-            for task in self._tasks:
+            tasks = [task for channel in self._channels.values() for task in channel.tasks]
+            if tasks:
+                await asyncio.wait(tasks, timeout=self._limits.drain_s)
+            for task in tasks:
                 task.cancel()
             await self._results.close()
 
-    async def _channel(self, group: asyncio.TaskGroup, channel: str, stop: asyncio.Event) -> None:
+    async def _tend(self, group: asyncio.TaskGroup, channel: _Channel, stop: asyncio.Event) -> None:
         """Send what is due on one channel: no provider's trouble on another is in its way."""
         while not stop.is_set():
-            self._freed.clear()
+            channel.freed.clear()
             try:
                 ready = await self._take(channel)
             except UNREACHABLE as error:
-                log.warning("nothing taken up", extra={"channel": channel, "error": error_text(error)})
+                log.warning("nothing taken up", extra={"channel": channel.name, "error": error_text(error)})
                 await _wait(stop, self._limits.outage_wait_s)
                 continue
             for one in ready:
-                task = group.create_task(self._send(one))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                task = group.create_task(self._send(channel, one))
+                channel.tasks.add(task)
+                task.add_done_callback(channel.tasks.discard)
             if not ready and not stop.is_set():
                 # As soon as an attempt has ended, there may be room for another.
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._freed.wait() if self._tasks else stop.wait(), self._limits.poll_s)
+                    awaited = channel.freed.wait() if channel.tasks else stop.wait()
+                    await asyncio.wait_for(awaited, self._limits.poll_s)
 
-    async def _take(self, channel: str) -> list[Ready]:
+    async def _take(self, channel: _Channel) -> list[Ready]:
         """Take up what is due, and write down that it is about to be sent; none while nobody has room."""
         limits, now = self._limits, datetime.now(UTC)
-        route = self._routes[channel]
-        if self._tasks and max(carrier.room_share for carrier in route) < limits.room_share_min:
+        if channel.tasks and max(carrier.room_share for carrier in channel.route) < limits.room_share_min:
             # Another transaction for every place that gets free would cost more than what is sent in it.
             return []
-        places = Places.on(route, limits.batch_messages_max)
+        places = Places.on(channel.route, limits.batch_messages_max)
         if not places.left:
             return []
-        taking = Taking(places, self._writer, now)
+        taking = Taking(places, self._writer, now, channel.retry)
         try:
             async with self._primary.acquire() as connection, connection.transaction():
-                due = await store.take(connection, channel, now, places.left)
+                due = await store.take(connection, channel.name, now, places.left)
                 digests = await self._take_digests(connection, channel, now, places.left)
                 for waiting in due:
                     taking.prepare((waiting,))
@@ -154,30 +166,30 @@ class Sender:
         return taking.ready
 
     async def _take_digests(
-        self, connection: asyncpg.Connection, channel: str, now: datetime, places_max: int
+        self, connection: asyncpg.Connection, channel: _Channel, now: datetime, places_max: int
     ) -> list[Waiting]:
         """Take up digests that are due, now and then: beside messages that are many, to ask each time costs as much."""
         limits, now_s = self._limits, asyncio.get_running_loop().time()
-        if now_s < self._digests_at_s[channel]:
+        if now_s < channel.digests_at_s:
             return []
         recipients_max = min(places_max, limits.digest_recipients_max)
-        found = await store.take_digests(connection, channel, now, recipients_max, limits.digest_messages_max)
+        found = await store.take_digests(connection, channel.name, now, recipients_max, limits.digest_messages_max)
         # More of them may wait where there are so many.
-        self._digests_at_s[channel] = now_s + (0 if len(found) >= recipients_max else limits.digest_poll_s)
+        channel.digests_at_s = now_s + (0 if len(found) >= recipients_max else limits.digest_poll_s)
         return found
 
-    async def _write(self, connection: asyncpg.Connection, channel: str, taking: Taking) -> None:
+    async def _write(self, connection: asyncpg.Connection, channel: _Channel, taking: Taking) -> None:
         now = taking.now
         await store.end_unsent(connection, taking.ended, now)
-        await store.postpone(connection, taking.postponed, now + timedelta(seconds=self._retries[channel].not_asked_s))
+        await store.postpone(connection, taking.postponed)
         if taking.digested:
             later = now + timedelta(seconds=self._limits.digest_every_s)
-            await store.digested(connection, channel, taking.digested, later)
+            await store.digested(connection, channel.name, taking.digested, later)
         lease_s = max((one.carrier.deadline_s for one in taking.ready), default=0.0) + self._limits.lease_margin_s
         lease_until = datetime.now(UTC) + timedelta(seconds=lease_s)
         await store.begin(connection, [one.begun for one in taking.ready], now, lease_until)
 
-    async def _send(self, one: Ready) -> None:
+    async def _send(self, channel: _Channel, one: Ready) -> None:
         accepted, reason, suppress = Accepted(), "", ""
         try:
             accepted = await one.carrier.send(one.outgoing)
@@ -189,16 +201,17 @@ class Sender:
             _log_end(one, end, error)
         finally:
             one.carrier.release()
-            self._freed.set()
-        channel = one.outgoing.channel
-        metrics.OUTCOMES.labels(channel, one.carrier.name, end.value).inc()
-        route = [carrier.name for carrier in self._routes[channel]]
+            channel.freed.set()
+        metrics.OUTCOMES.labels(channel.name, one.carrier.name, end.value).inc()
+        route = [carrier.name for carrier in channel.route]
         first = one.together[0]
         tried = Tried(one.carrier.name, route, first.refused_by, first.rounds, first.expires_at)
-        becomes = after(end, reason, tried, datetime.now(UTC), random.random(), self._retries[channel])  # noqa: S311 - spreads
+        becomes = after(end, _plain(reason), tried, datetime.now(UTC), random.random(), channel.retry)  # noqa: S311 - spreads
         if end is AttemptEnd.TAKEN:
             becomes = replace(becomes, state=accepted.state)
-        await self._written(one, Finished(one.outgoing.attempt_id, accepted.provider_message_id, becomes), suppress)
+        await self._written(
+            one, Finished(one.outgoing.attempt_id, _plain(accepted.provider_message_id), becomes), suppress
+        )
 
     async def _written(self, one: Ready, finished: Finished, suppress: str) -> None:
         """Write the outcome down. What cannot be written stays open, and is called unknown when its lease ends."""
@@ -212,8 +225,8 @@ class Sender:
                     )
             if outgoing.channel == WEBHOOK and outgoing.merchant_id is not None:
                 await self._note(outgoing.merchant_id, finished.next)
-        except UNREACHABLE as error:
-            extra = {"attempt_id": str(finished.attempt_id), "error": error_text(error)}
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one outcome, the others are written down
+            extra = {"attempt_id": str(finished.attempt_id), "error": type(error).__name__}
             log.warning("an outcome was not written down", extra=extra)
 
     async def _note(self, merchant_id: UUID, ended: Next) -> None:
@@ -226,12 +239,23 @@ class Sender:
                     failures_max=self._limits.webhook_failures_max,
                 )  # fmt: skip
 
-    async def _write_results(self, finished: Sequence[Finished]) -> Sequence[None]:
+    async def _write_results(self, finished: Sequence[Finished]) -> Sequence[Exception | None]:
         now = datetime.now(UTC)
         look_at = now + timedelta(seconds=self._limits.look_up_after_s)
-        async with self._primary.acquire() as connection:
-            await store.finish(connection, finished, now, look_at)
+        try:
+            async with self._primary.acquire() as connection:
+                await store.finish(connection, finished, now, look_at)
+        except asyncpg.DataError as error:
+            if len(finished) == 1:
+                return [error]
+            # One that cannot be kept must not take the others with it.
+            return [result for one in finished for result in await self._write_results([one])]
         return [None] * len(finished)
+
+
+def _plain(said: str) -> str:
+    """Return what a provider says as what can be kept of it: it may say anything."""
+    return "".join(character for character in said[:_SAID_CHARS_MAX] if " " <= character <= "~")
 
 
 def _log_end(one: Ready, end: AttemptEnd, error: Exception) -> None:

@@ -1,7 +1,7 @@
 """What is due, the attempts to send it, and what became of them, in PostgreSQL: every statement of this noun."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -16,7 +16,7 @@ from services.notification.templates.book import StoredTemplate, owner_of
 from services.notification.templates.builtin import Use
 
 _WAITING = """m.id, m.recipient_id, m.delivery_id, m.merchant_id, m.status, m.audience, m.channel, m.language,
-  m.variables, m.priority, m.expires_at, m.rounds, m.refused_by, m.requested_by, r.time_zone,
+  m.variables, m.priority, m.planned_at, m.expires_at, m.rounds, m.refused_by, m.requested_by, r.time_zone,
   m.channel = ANY (r.opted_out) AS opted_out, s.reason AS suppressed_reason,
   w.name AS merchant_name, c.name AS city_name, r.name_sealed, a.address_sealed,
   h.disabled_at IS NOT NULL AS is_disabled, h.secret_sealed,
@@ -81,7 +81,8 @@ WHERE m.id = u.id AND m.state = 'planned'
 """
 # Served by messages_pkey. Whoever refused a message is asked again.
 _POSTPONE = """
-UPDATE notification.messages SET send_after = $2, refused_by = '{}' WHERE id = ANY ($1::uuid[]) AND state = 'planned'
+UPDATE notification.messages m SET send_after = p.until, refused_by = '{}'
+FROM unnest($1::uuid[], $2::timestamptz[]) AS p (id, until) WHERE m.id = p.id AND m.state = 'planned'
 """
 # Served by attempts_pkey and messages_pkey. A receipt that was faster stays; what the provider calls it is kept anyway.
 _FINISH = """
@@ -212,10 +213,10 @@ async def end_unsent(connection: asyncpg.Connection, ended: Sequence[tuple[UUID,
         await connection.execute(_END_UNSENT, ids, [u.state.value for u in why], [u.reason for u in why], now)
 
 
-async def postpone(connection: asyncpg.Connection, message_ids: Collection[UUID], until: datetime) -> None:
-    """Leave messages alone for a while."""
-    if message_ids:
-        await connection.execute(_POSTPONE, list(message_ids), until)
+async def postpone(connection: asyncpg.Connection, until: Mapping[UUID, datetime]) -> None:
+    """Leave messages alone for a while, each until its time."""
+    if until:
+        await connection.execute(_POSTPONE, list(until), list(until.values()))
 
 
 async def finish(

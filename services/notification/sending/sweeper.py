@@ -10,7 +10,7 @@ import asyncpg
 from pydantic import BaseModel, ConfigDict, Field
 
 from libs.postgres.errors import UNREACHABLE
-from libs.privacy.vault import Vault
+from libs.privacy.vault import TamperedError, Vault, VaultKeyError
 from libs.telemetry import error_text
 from services.notification import metrics
 from services.notification.providers.outgoing import Outgoing, Sought
@@ -105,8 +105,12 @@ class Sweeper:
             async with self._primary.acquire() as connection:
                 await store.repeat(connection, row["id"], datetime.now(UTC))
             return
-        address = self._vault.open(row["address_sealed"], places.ADDRESS)
-        words = words_from(self._vault, row["content_sealed"])
+        try:
+            address = self._vault.open(row["address_sealed"], places.ADDRESS)
+            words = words_from(self._vault, row["content_sealed"])
+        except (TamperedError, VaultKeyError):
+            log.exception("what an attempt said does not open", extra={"attempt_id": str(row["id"])})
+            return
         outgoing = Outgoing(row["id"], row["message_id"], row["channel"], row["merchant_id"], address, words)
         receipt = await carrier.look_up(Sought(outgoing, row["provider_message_id"], row["started_at"].timestamp()))
         if receipt is None:

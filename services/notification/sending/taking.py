@@ -1,15 +1,18 @@
 """Deciding about messages that are due: whether each is sent, over whom, and in which words."""
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from libs.ids import new_id
+from libs.privacy.vault import TamperedError, VaultKeyError
 from services.notification.messages.lifecycle import MessageState
 from services.notification.providers.outgoing import Outgoing
 from services.notification.sending.carriers import Carrier, Places
+from services.notification.sending.outcomes import RetryLimits, put_off_s
 from services.notification.sending.store import Begun
 from services.notification.sending.waiting import Unsent, Waiting, Writer, unsent
 from services.notification.templates.language import TemplateTextError
@@ -39,11 +42,14 @@ class Taking:
     places: Places
     writer: Writer
     now: datetime
+    retry: RetryLimits
     ready: list[Ready] = field(default_factory=list)
     ended: list[tuple[UUID, Unsent]] = field(default_factory=list)
-    # Nobody who could be asked has not refused them.
-    postponed: list[UUID] = field(default_factory=list)
+    # Nobody can be asked to send them now: until when they are left alone.
+    postponed: dict[UUID, datetime] = field(default_factory=dict)
     digested: list[UUID] = field(default_factory=list)
+    # Of a merchant's own receiver, how many are about to be given to it.
+    _to: Counter[tuple[str, UUID | None]] = field(default_factory=Counter)
 
     def prepare(self, together: Sequence[Waiting]) -> bool:
         """Decide about messages to one recipient; whether they are sent."""
@@ -52,20 +58,46 @@ class Taking:
         good = tuple(waiting for waiting, why in checked if why is None)
         if not good:
             return False
-        first = good[0]
         try:
-            words = self.writer.words_of(good)
-        except TemplateTextError as error:
-            log.warning("no words for a message", extra={"message_id": str(first.id), "error": str(error)})
+            written = self._written(good)
+        except (VaultKeyError, TamperedError):
+            # Whoever has the keys can mend that: nothing is lost meanwhile, and nobody else waits for it.
+            log.exception("what a message needs does not open", extra={"message_id": str(good[0].id)})
+            return self._put_off(good)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one message, the others go out
+            # What else it says could be somebody's name.
+            said = str(error) if isinstance(error, TemplateTextError) else type(error).__name__
+            log.warning("no words for a message", extra={"message_id": str(good[0].id), "error": said})
             self.ended += [(waiting.id, Unsent(MessageState.FAILED, "NO_WORDS")) for waiting in good]
             return False
-        carrier = self.places.take(first.refused_by)
+        carrier = self._carrier_for(good[0])
         if carrier is None:
-            self.postponed += [waiting.id for waiting in good]
-            return False
+            return self._put_off(good)
+        self.ready.append(Ready(good, carrier, *written))
+        return True
+
+    def _written(self, good: Sequence[Waiting]) -> tuple[Outgoing, bytes]:
+        first, words = good[0], self.writer.words_of(good)
         outgoing = Outgoing(
             new_id(), first.id, first.channel, first.merchant_id, self.writer.address_of(first), words,
             self.writer.secrets_of(first),
         )  # fmt: skip
-        self.ready.append(Ready(good, carrier, outgoing, self.writer.sealed(words)))
-        return True
+        return outgoing, self.writer.sealed(words)
+
+    def _carrier_for(self, first: Waiting) -> Carrier | None:
+        """Take a place at a provider, and at the receiver that it leads to, if there is one."""
+        carrier = self.places.take(first.refused_by)
+        if carrier is None:
+            return None
+        receiver = (carrier.name, first.merchant_id)
+        if carrier.room_for(first.merchant_id) <= self._to[receiver]:
+            carrier.release()
+            return None
+        self._to[receiver] += 1
+        return carrier
+
+    def _put_off(self, good: Sequence[Waiting]) -> bool:
+        for waiting in good:
+            age_s = (self.now - waiting.planned_at).total_seconds()
+            self.postponed[waiting.id] = self.now + timedelta(seconds=put_off_s(age_s, self.retry))
+        return False

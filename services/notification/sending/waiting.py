@@ -39,6 +39,7 @@ class Waiting:
     language: str
     variables: Mapping[str, str]
     priority: int
+    planned_at: datetime
     expires_at: datetime
     rounds: int
     refused_by: frozenset[str]

@@ -76,7 +76,8 @@ SENDING = [
         *many("twilio", b"\0", times=len(w.notification.waiting)), w.now, w.now], 3 * TAKEN),
     _case("sending.store.END_UNSENT", lambda w: [
         w.notification.waiting, *many("failed", "TOO_LATE", times=len(w.notification.waiting)), w.now], 2 * TAKEN),
-    _case("sending.store.POSTPONE", lambda w: [w.notification.waiting, w.now], TAKEN),
+    _case("sending.store.POSTPONE", lambda w: [
+        w.notification.waiting, *many(w.now, times=len(w.notification.waiting))], 2 * TAKEN),
     _case("sending.store.FINISH", _finished, 6 * TAKEN),
     _case("sending.store.SWEEP", lambda w: [w.now + timedelta(minutes=1), 200], 2_000),
     _case("sending.store.TAKE_UNKNOWN", lambda w: [w.now + timedelta(minutes=1), 200, w.now, w.now], 2_000),

@@ -7,20 +7,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from libs.resilience.limits import DependencyLimits
-from services.notification.planning.limits import PlanLimits
 from services.notification.providers.webhook import WebhookProvider, WebhookSettings
 from services.notification.recipients import places
-from services.notification.recipients import store as recipients
-from services.notification.recipients.addresses import kept
-from services.notification.recipients.recipient import owned_by
 from services.notification.sending.carriers import Carrier
 from services.notification.webhooks import store
 from tests.consumers import until
 from tests.notifications import Notifications, Story, sending
 from tests.peers.receiver import HANGS, Receiver, receiver
 from tests.texts import opened
+from tests.webhooks import SECRET, listening
 
-SECRET, OTHER = "whsec_" + "QUFB" * 11, "whsec_" + "QkJC" * 11
+OTHER = "whsec_" + "QkJC" * 11
 QUICK = DependencyLimits(
     deadline_ms=800, attempt_ms=300, at_once_max=2, waiting_max=2, wait_ms_max=200, attempts_max=1, failures_max=100,
     open_ms=200,
@@ -37,20 +34,6 @@ async def peer() -> AsyncIterator[Receiver]:
 def carrier(*, private_receivers: bool = True) -> Carrier:
     settings = WebhookSettings(private_receivers=private_receivers, receiver=QUICK)
     return opened(Carrier(WebhookProvider(settings), settings))
-
-
-async def listening(notifications: Notifications, url: str) -> Story:
-    """A story whose merchant has a webhook, and an e-mail address for notices."""
-    story, vault = notifications.story(), notifications.vault
-    merchant_id = uuid.UUID(story.merchant_id)
-    made = owned_by("merchant", merchant_id, merchant_id, vault.seal("Chai & Co", places.NAME), PlanLimits())
-    addresses = {"webhook": kept(vault, "webhook", url), "email": kept(vault, "email", "chai@example.com")}
-    async with notifications.primary.acquire() as connection:
-        await recipients.set_owner(connection, made, addresses)
-        sealed = vault.seal(SECRET, places.WEBHOOK_SECRET)
-        await store.set_webhook(connection, merchant_id, sealed, datetime.now(UTC))
-    await notifications.plan(*story.prologue(), story.created())
-    return story
 
 
 async def ends_as(notifications: Notifications, story: Story, state: str, status: str = "created") -> None:
