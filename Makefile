@@ -24,7 +24,7 @@ Lastmile needs Python 3.11 or newer with the venv and ensurepip modules, and fou
 endef
 export NO_PYTHON
 
-.PHONY: help setup up down test check bench proto lock release-protos clean
+.PHONY: help setup up down test soak check bench proto lock release-protos clean
 
 help: ## Print this help
 	@echo "Lastmile. Start it with 'make up', test it with 'make test'."
@@ -54,6 +54,10 @@ down: $(READY) ## Stop what `make up` started
 
 test: $(READY) ## Run every test; ARGS="tests/unit -k lifecycle" runs some
 	@$(BIN)/python -m pytest $(ARGS)
+
+soak: $(READY) ## Run the fault tests that can ask for more at full size: 200 kills of a run of 100,000 rows
+	@LASTMILE_RECON_KILLS=200 LASTMILE_RECON_ROWS=100000 \
+		$(BIN)/python -m pytest tests/faults/test_recon_under_kills.py -o timeout=5400 $(ARGS)
 
 check: $(READY) ## Lint, types, import rules, contracts, stubs, locks and the tidy test; ARGS="ruff mypy" runs some
 	@$(BIN)/python scripts/check.py $(ARGS)

@@ -1,6 +1,6 @@
 """Workers are killed at many points of a run: what it leaves behind is byte for byte what an undisturbed one leaves.
 
-LASTMILE_RECON_KILLS and LASTMILE_RECON_ROWS ask for more of it, such as 200 kills of a run of 100,000 rows.
+LASTMILE_RECON_KILLS and LASTMILE_RECON_ROWS ask for more of it: `make soak` for 200 kills of a run of 100,000 rows.
 """
 
 import asyncio

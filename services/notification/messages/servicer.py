@@ -17,6 +17,7 @@ from services.notification.messages.codec import attempt_to, message_to
 
 # What somebody asks for is wanted now, not in days.
 RESENT_FOR = timedelta(hours=4)
+ATTEMPTS_MAX = 100
 ID_MAX = UUID(int=(1 << 128) - 1)
 
 
@@ -51,7 +52,7 @@ class MessageServicer(message_pb2_grpc.MessageServiceServicer):
         message_id = UUID(request.message_id)
         async with self._database.query(current_call()) as connection:
             message = await store.get(connection, message_id)
-            attempts = await store.attempts_of(connection, message_id)
+            attempts = await store.attempts_of(connection, message_id, ATTEMPTS_MAX)
         if message is None:
             raise _not_found(request.message_id)
         return message_pb2.GetMessageResponse(

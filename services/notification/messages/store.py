@@ -26,9 +26,11 @@ WHERE m.id = $1 FOR UPDATE OF m
 """
 # Served by attempts_by_message.
 _ATTEMPTS = """
+SELECT * FROM (
 SELECT id, provider, coalesce(provider_message_id, '') AS provider_message_id, state, started_at, ended_at, error,
   requested_by, content_sealed
-FROM notification.attempts WHERE message_id = $1 ORDER BY id
+FROM notification.attempts WHERE message_id = $1 ORDER BY id DESC LIMIT $2
+) AS newest ORDER BY id
 """
 # Served by messages_pkey. Who asks again wants it now, by itself, and from whoever can.
 _RESEND = """
@@ -103,9 +105,9 @@ async def lock(connection: asyncpg.Connection, message_id: UUID) -> Message | No
     return Message(**row) if row else None
 
 
-async def attempts_of(connection: asyncpg.Connection, message_id: UUID) -> list[Attempt]:
-    """Return every attempt to send a message, oldest first."""
-    return [Attempt(**row) for row in await connection.fetch(_ATTEMPTS, message_id)]
+async def attempts_of(connection: asyncpg.Connection, message_id: UUID, rows_max: int) -> list[Attempt]:
+    """Return the newest attempts to send a message, the oldest of them first."""
+    return [Attempt(**row) for row in await connection.fetch(_ATTEMPTS, message_id, rows_max)]
 
 
 async def resend(

@@ -119,7 +119,7 @@ PEOPLE = [
     _case("messages.store.OF_RECIPIENT", lambda w: [w.notification.customers[0], ID_MAX, PAGE], 40),
     _case("messages.store.GET", lambda w: [w.notification.waiting[0]], 2),
     _case("messages.store.LOCK", lambda w: [w.notification.waiting[0]], 4),
-    _case("messages.store.ATTEMPTS", lambda w: [w.notification.waiting[0]], 2),
+    _case("messages.store.ATTEMPTS", lambda w: [w.notification.waiting[0], PAGE], 2),
     _case("messages.store.RESEND", lambda w: [w.notification.waiting[0], w.now, w.now, "ops:1", AGAIN], 2),
     _case("templates.store.NEWEST", lambda w: [w.merchant, *_USE], 10),
     _case("templates.store.NEWEST", lambda w: [UUID(int=0), *_USE], 10, note="of the company"),

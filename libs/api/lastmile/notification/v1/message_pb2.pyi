@@ -274,7 +274,7 @@ class GetMessageResponse(_message.Message):
     def message(self) -> Global___Message: ...
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___MessageAttempt]:
-        """Oldest first."""
+        """The newest 100 at most, the oldest of them first."""
 
     def __init__(
         self,
