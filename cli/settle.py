@@ -5,12 +5,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cli.gateway import Gateway, GatewayError
 from cli.shown import console, rupees, table, with_gateway
 
 app = typer.Typer(help="What each party is owed for a cycle, and paid.", no_args_is_help=True)
 
+STATES = ("gather", "top_up", "state", "closed")
 LOOK_EVERY_S = 0.2
 PARTIES_SHOWN = 20
 Party = Annotated[str, typer.Argument(metavar="PARTY", help="partner:<id>, network:<code> or merchant:<id>.")]
@@ -27,18 +31,9 @@ def close(
 
     async def follow(gateway: Gateway) -> None:
         answer = await gateway.post("/v1/settlements:close", {"cityCode": city})
-        cycle_no, told = answer["cycle"]["cycleNo"], ""
+        cycle_no = answer["cycle"]["cycleNo"]
         typer.echo(f"cycle {cycle_no}{' was being closed already' if answer.get('wasOpen') else ''}")
-        while True:
-            found = await gateway.get(f"/v1/settlements/{cycle_no}")
-            cycle = found["cycle"]
-            if (now := f"{cycle['state']} {cycle.get('lastError', '')}".strip()) != told:
-                told = now
-                typer.echo(told, err=True)
-            if "closedAt" in cycle:
-                break
-            await asyncio.sleep(LOOK_EVERY_S)
-        _show_cycle(found)
+        _show_cycle(await _until_closed(gateway, cycle_no))
 
     with_gateway(follow)
 
@@ -184,6 +179,20 @@ async def _show_statement(gateway: Gateway, cycle_no: int, party: str) -> None:
     async for line in gateway.pages(f"{path}/lines", "lines", pageSize=500):
         listed.add_row(line["entryId"], line["kind"], line.get("deliveryId", ""), rupees(line.get("amountPaise", 0)))
     console().print(listed)
+
+
+async def _until_closed(gateway: Gateway, cycle_no: int) -> dict[str, Any]:
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=40), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        task = bars.add_task("", total=len(STATES) - 1)
+        while True:
+            found: dict[str, Any] = await gateway.get(f"/v1/settlements/{cycle_no}")
+            cycle = found["cycle"]
+            said = f"{cycle['state']} {cycle.get('lastError', '')}".strip()
+            bars.update(task, description=escape(f"{said:<8}"), completed=STATES.index(cycle["state"]))
+            if "closedAt" in cycle:
+                return found
+            await asyncio.sleep(LOOK_EVERY_S)
 
 
 def _show_cycle(found: dict[str, Any]) -> None:

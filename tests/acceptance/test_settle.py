@@ -15,11 +15,16 @@ from tests.rest import Rest, until
 REMITTED = "400.94"
 
 
-def settle(stack: RunningStack, *arguments: str) -> str:
-    """What `lastmile recon settle` prints."""
+def settling(stack: RunningStack, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `lastmile recon settle`."""
     known = {"LASTMILE_API_KEY": stack.ops_api_key, "LASTMILE_GATEWAY_URL": stack.base_url}
     command = [sys.executable, "-m", "cli", "recon", "settle", *arguments]
-    ran = subprocess.run(command, env=stack.environment | known, capture_output=True, text=True, check=False)
+    return subprocess.run(command, env=stack.environment | known, capture_output=True, text=True, check=False)
+
+
+def settle(stack: RunningStack, *arguments: str) -> str:
+    """What it prints, where it succeeds."""
+    ran = settling(stack, *arguments)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
@@ -121,3 +126,17 @@ def test_a_line_is_explained_to_ops_alone(ops: Rest) -> None:
     assert (answer.status_code, answer.json()["reason"]) == (403, "ROLE_NOT_ALLOWED")
     known = ops.ask("GET", f"/v1/settlement-lines/partner/{partner_id}/{uuid.uuid4()}")
     assert (known.status_code, known.json()["reason"]) == (404, "SETTLEMENT_LINE_NOT_FOUND")
+
+
+def test_closing_a_cycle_waits_for_its_statements_and_shows_how_far_they_are(running_stack: RunningStack) -> None:
+    def close() -> subprocess.CompletedProcess[str] | None:
+        ran = settling(running_stack, "close")
+        if ran.returncode:
+            assert "CYCLE_NOT_OVER" in ran.stderr
+            return None
+        return ran
+
+    ran = until(close, 60)
+    assert ran.stdout.startswith("cycle ")
+    assert "closed" in ran.stderr
+    assert "3/3" in ran.stderr
