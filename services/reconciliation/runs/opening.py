@@ -8,7 +8,7 @@ import asyncpg
 from libs.ids import floor_at, made_at
 from services.reconciliation.runs import store
 from services.reconciliation.runs.limits import RunLimits
-from services.reconciliation.runs.rules import RunRules, chunks_of, count_of, fractions
+from services.reconciliation.runs.rules import RunRules, chunks_of, count_of, fractions, sample_mask
 from services.reconciliation.runs.run import Run
 from services.reconciliation.runs.telling import store as telling
 
@@ -44,8 +44,9 @@ async def open_run(
     delivery_ids: list[UUID] = []
     if count > 1:
         entry_ids, delivery_ids = await store.bounds(
-            connection, run_no, window, fractions(count), by_entries=entries >= lines
-        )
+            connection, run_no, window, fractions(count), sample_mask(max(entries, lines) // count),
+            by_entries=entries >= lines,
+        )  # fmt: skip
     await store.add_chunks(connection, run_no, chunks_of(count, *window, entry_ids, delivery_ids))
     await telling.tell(connection, run_no, telling.AT_ONCE)
     return run, False

@@ -57,9 +57,9 @@ RECON = [
     # All statements against all that are taken, of which there are some dozens.
     Case(f"{_RUNS}.ADD_STATEMENTS", lambda w: [OPEN], 100, BOOKS_WORKER),
     Case(f"{_RUNS}.COUNT_ROWS", lambda w: [OPEN, FROM, TO], CHUNK, BOOKS_WORKER),
-    Case(f"{_RUNS}.ENTRY_BOUNDS", lambda w: [FROM, TO, [0.5]], CHUNK, BOOKS_WORKER),
+    Case(f"{_RUNS}.ENTRY_BOUNDS", lambda w: [FROM, TO, [0.5], 1], CHUNK, BOOKS_WORKER),
     # Every line of the open run's two statements, or every entry of its window.
-    Case(f"{_RUNS}.DELIVERY_BOUNDS", lambda w: [OPEN, FROM, TO, [0.5], False], 6_000, BOOKS_WORKER),
+    Case(f"{_RUNS}.DELIVERY_BOUNDS", lambda w: [OPEN, FROM, TO, [0.5], False, 1], 6_000, BOOKS_WORKER),
     Case(f"{_RUNS}.ADD_CHUNKS", lambda w: [OPEN, [99], [FROM], [TO], [FROM], [TO], [0], [1]], 0, BOOKS_WORKER),
     Case(f"{_RUNS}.CLAIM", lambda w: ["me", "1 second", list(WAITING), list(ORDER)], 4_000, BOOKS_WORKER),
     Case(f"{_TELL}.DUE", lambda w: [OPEN, timedelta(0)], 20, BOOKS_OPERATOR),

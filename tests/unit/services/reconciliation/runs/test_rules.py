@@ -6,7 +6,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.reconciliation.runs.rules import BUCKETS, chunks_of, count_of, fractions
+from services.reconciliation.runs.rules import BUCKETS, chunks_of, count_of, fractions, sample_mask
 
 IDS = st.lists(st.integers(1, 1 << 120).map(lambda n: UUID(int=n)), max_size=20).map(sorted)
 SINCE, UNTIL = UUID(int=0), UUID(int=1 << 125)
@@ -15,6 +15,11 @@ SINCE, UNTIL = UUID(int=0), UUID(int=1 << 125)
 def test_so_many_rows_are_so_many_chunks() -> None:
     assert [count_of(rows, 10, 3) for rows in (0, 1, 10, 11, 1_000)] == [1, 1, 1, 2, 3]
     assert fractions(4) == [0.25, 0.5, 0.75]
+
+
+def test_of_large_chunks_a_thousand_rows_or_more_are_looked_at() -> None:
+    assert [sample_mask(rows) for rows in (0, 10, 1_999, 2_000, 50_000)] == [0, 0, 0, 1, 31]
+    assert all(1_000 <= rows / (sample_mask(rows) + 1) < 2_000 for rows in range(1_000, 100_000, 77))
 
 
 @given(st.integers(1, 12), IDS, IDS)
