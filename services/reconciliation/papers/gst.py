@@ -86,10 +86,14 @@ def place_of_supply(supplier: State, recipient_gstin: str) -> State:
 
 
 def split_tax(supplier: State, place: State, tax_paise: int) -> tuple[tuple[TaxKind, int], ...]:
-    """Return a tax in its parts, whose sum it is. Of an odd number of paise the central half has one more."""
+    """Return a tax in its parts, whose sum it is. Of an odd number of paise the central half has one more.
+
+    The parts of what is taken back are those of what was charged, with the other sign.
+    """
     if supplier.code != place.code:
         return ((TaxKind.IGST, tax_paise),)
-    local = tax_paise // 2
+    half = abs(tax_paise) // 2
+    local = half if tax_paise >= 0 else -half
     return ((TaxKind.CGST, tax_paise - local), (place.local_tax, local))
 
 

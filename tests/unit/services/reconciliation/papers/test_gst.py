@@ -66,6 +66,7 @@ def test_the_parts_of_a_tax_are_the_tax(tax_paise: int, supplier: object, place:
     parts = split_tax(supplier, place, tax_paise)
     assert sum(paise for _, paise in parts) == tax_paise
     assert max(paise for _, paise in parts) - min(paise for _, paise in parts) <= 1
+    assert split_tax(supplier, place, -tax_paise) == tuple((kind, -paise) for kind, paise in parts)
 
 
 def test_a_financial_year_begins_in_april() -> None:
