@@ -70,6 +70,10 @@ def _sections(statement: Statement, lines: tuple[SettledLine, ...], kind: str) -
         yield _single("Held back", "Lines that are held", -totals.held_paise)
     if totals.unsettled_paise:
         yield _single("On their way", "Payouts that no bank has confirmed yet", -totals.unsettled_paise)
+    # Only what is owed can be kept back: beyond it there is nothing to pay, and no debt.
+    beyond_paise = totals.held_paise + totals.unsettled_paise - max(0, totals.closing_paise)
+    if beyond_paise > 0:
+        yield _single("Not taken off yet", "Held or on its way beyond what is owed", beyond_paise)
 
 
 def _single(title: str, label: str, paise: int) -> StatementSection:

@@ -64,5 +64,5 @@ class PartnerStatement:
 
     @property
     def payable_paise(self) -> int:
-        """What is paid out: the sum of all sections."""
+        """What is paid out, or below zero what is owed and carried to the next cycle: the sum of all sections."""
         return total(section.amount_paise for section in self.sections)

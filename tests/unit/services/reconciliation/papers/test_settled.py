@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.reconciliation.papers.contents import statement_content
 from services.reconciliation.papers.rendering import pdf, png_pages
 from services.reconciliation.papers.settled import printed
 from services.reconciliation.settlements.statement import Cycle, LineKind, Statement, StatementLine, Totals
@@ -47,9 +48,28 @@ def test_what_is_printed_adds_up(
     statement = statement_of(lines, opening, held, unsettled)
     shown = printed(statement, "Lastmile", 100 if is_short else 0)
     totals = statement.totals
-    assert shown.payable_paise == totals.closing_paise - totals.held_paise - totals.unsettled_paise
-    assert max(0, shown.payable_paise) == totals.payable_paise
+    assert shown.payable_paise == min(totals.closing_paise, totals.payable_paise)
+    assert sum(section.amount_paise for section in shown.sections) == shown.payable_paise
     assert len(shown.details) == (len(lines) if is_short else 0)
+
+
+@pytest.mark.parametrize(
+    ("closing", "held", "unsettled", "payable", "is_owed_back"),
+    [
+        (150, 100, 0, "0.50", False),
+        (50, 100, 0, "0.00", False),
+        (50, 0, 100, "0.00", False),
+        (0, 100, 0, "0.00", False),
+        (-50, 0, 0, "\N{MINUS SIGN}0.50", True),
+        # What it carries into the next cycle is what it owes, whatever is held.
+        (-50, 100, 0, "\N{MINUS SIGN}0.50", True),
+    ],
+)
+def test_only_who_owes_is_told_of_a_debt(
+    closing: int, held: int, unsettled: int, payable: str, is_owed_back: bool
+) -> None:
+    content = statement_content(printed(statement_of([], closing, held, unsettled), "Lastmile", 100))
+    assert (content["payable"], content["is_owed_back"]) == (payable, is_owed_back)
 
 
 def test_a_cycle_has_days_of_india_and_its_statement_a_hash() -> None:
