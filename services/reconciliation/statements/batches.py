@@ -24,37 +24,41 @@ class Batches:
     def __init__(self, limits: IntakeLimits) -> None:
         self._limits = limits
         self._count = 0
-        self._batch = Batch()
+        self._batch, self._chars = Batch(), 0
 
     def add(self, row: Row) -> None:
         """Add a row."""
         self._batch.numbers.append(self._next())
         for column, text in zip(self._batch.columns, row, strict=True):
             column.append(text)
+        self._chars += sum(map(len, row))
 
-    def add_columns(self, columns: Columns) -> None:
-        """Add rows that follow one another, at least one."""
+    def add_columns(self, columns: Columns, chars: int) -> None:
+        """Add rows that follow one another, at least one; `chars` are theirs."""
         first = self._next()
         self._count += len(columns[0]) - 1
         self._check()
         self._batch.numbers.extend(range(first, self._count + 1))
         for column, texts in zip(self._batch.columns, columns, strict=True):
             column.extend(texts)
+        self._chars += chars
 
     def refuse(self, reason: str, said: str, content: str) -> None:
         """Add a row that cannot be one."""
         kept = printable(content[: self._limits.content_chars_max])
         self._batch.refused.append(RefusedRow(self._next(), reason, said, kept))
+        self._chars += len(kept)
 
     @property
     def is_full(self) -> bool:
         """Whether the batch is to be taken."""
-        return len(self._batch.numbers) + len(self._batch.refused) >= self._limits.batch_rows
+        rows = len(self._batch.numbers) + len(self._batch.refused)
+        return rows >= self._limits.batch_rows or self._chars >= self._limits.batch_chars_max
 
     def take(self) -> Iterator[Batch]:
         """Yield the batch, if there is anything in it, and begin another."""
         if self._batch.numbers or self._batch.refused:
-            full, self._batch = self._batch, Batch()
+            full, self._batch, self._chars = self._batch, Batch(), 0
             yield full
 
     def _next(self) -> int:

@@ -46,15 +46,14 @@ class Parsed:
 class Memo(dict[str, T | Problem], Generic[T]):
     """What each text means. `has_problems` once any text was refused."""
 
-    def __init__(self, parse: Callable[[str], T], entries_max: int) -> None:
+    def __init__(self, parse: Callable[[str], T], limits: IntakeLimits) -> None:
         super().__init__()
-        self._parse = parse
-        self._entries_max = entries_max
+        self._parse, self._limits = parse, limits
         self.has_problems = False
 
     def __missing__(self, text: str) -> T | Problem:
         """Read a text that is not known yet."""
-        if len(self) >= self._entries_max:
+        if len(self) >= self._limits.memo_entries_max:
             self.clear()
         value: T | Problem
         try:
@@ -63,7 +62,8 @@ class Memo(dict[str, T | Problem], Generic[T]):
             value, self.has_problems = Problem(error.reason, str(error)), True
         except MoneyError as error:
             value, self.has_problems = Problem(error.reason, str(error)), True
-        self[text] = value
+        if len(text) <= self._limits.text_chars_max:
+            self[text] = value
         return value
 
 
@@ -72,13 +72,12 @@ class RowParser:
 
     def __init__(self, mapping: Mapping, limits: IntakeLimits) -> None:
         self._mapping, self._limits = mapping, limits
-        entries_max = limits.memo_entries_max
-        self._references = Memo(self._reference, entries_max)
-        self._payees = Memo(self._payee, entries_max)
-        self._amounts = Memo(self._amount, entries_max)
-        self._moments = Memo(self._moment, entries_max)
-        self._legs = Memo(self._leg, entries_max)
-        self._currencies = Memo(_currency, entries_max)
+        self._references = Memo(self._reference, limits)
+        self._payees = Memo(self._payee, limits)
+        self._amounts = Memo(self._amount, limits)
+        self._moments = Memo(self._moment, limits)
+        self._legs = Memo(self._leg, limits)
+        self._currencies = Memo(_currency, limits)
         self._zone = timezone(timedelta(minutes=mapping.utc_offset_min))
         self._words = mapping.legs or (BANK_LEGS if mapping.format is Format.CAMT053 else {})
 

@@ -70,7 +70,7 @@ def parsed_batches(file: BinaryIO, size_bytes: int, mapping: Mapping, limits: In
         raise FileRefusedError("FILE_EMPTY", "there is nothing in it")
     file.seek(0, io.SEEK_SET)
     parser = RowParser(mapping, limits)
-    for batch in readers()[mapping.format](Content(file, size_bytes, limits), mapping, limits):
+    for batch in readers()[mapping.format](Content(file, size_bytes, mapping, limits), mapping, limits):
         parsed = parser.parse(batch.numbers, batch.columns)
         yield Parsed(parsed.lines, [*parsed.refused, *batch.refused])
 

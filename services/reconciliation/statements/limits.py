@@ -16,6 +16,7 @@ class IntakeLimits(BaseModel):
     record_lines_max: int = Field(20, gt=0, description="Lines that one quoted CSV record may span")
     rows_max: int = Field(2_000_000, gt=0, description="Most rows of a file, refused ones among them")
     batch_rows: int = Field(5_000, gt=0, description="Rows that are in memory, and go into one COPY")
+    batch_chars_max: int = Field(1024 * 1024, gt=0, description="Characters after which a batch takes no more rows")
     text_chars_max: int = Field(140, gt=0, description="Longest reference")
     content_chars_max: int = Field(500, gt=0, description="What is kept of a refused row")
     amount_paise_max: int = Field(10**13, gt=0, description="Largest amount of a row")

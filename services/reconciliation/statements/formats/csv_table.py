@@ -5,8 +5,8 @@ refused, and what follows its first line is read as rows of their own.
 """
 
 import csv
+import io
 from collections.abc import Iterator
-from itertools import islice
 from operator import methodcaller
 
 from services.reconciliation.statements.batches import Batch, Batches
@@ -25,9 +25,10 @@ class _RecordTooLongError(Exception):
 class _Lines:
     """The file's lines, with those of the record that is being read at hand."""
 
-    def __init__(self, lines: Iterator[str], lines_max: int) -> None:
-        self._lines, self._lines_max = lines, lines_max
-        self._again: list[str] = []
+    def __init__(self, text: io.TextIOBase, limits: IntakeLimits) -> None:
+        self._text, self._limits = text, limits
+        # The next ones, the last one first.
+        self._ahead: list[str] = []
         self.record: list[str] = []
         self.given = 0
 
@@ -35,21 +36,24 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        if len(self.record) >= self._lines_max:
+        if len(self.record) >= self._limits.record_lines_max:
             raise _RecordTooLongError
-        line = self._again.pop() if self._again else next(self._lines)
+        line = self._ahead.pop() if self._ahead else next(self._text)
         self.given += 1
         self.record.append(line)
         return line
 
-    def block(self, count: int) -> list[str]:
-        """Return the next lines, which are none of the record."""
-        again = [self._again.pop() for _ in range(min(count, len(self._again)))]
-        return again + list(islice(self._lines, count - len(again)))
+    def block(self) -> list[str]:
+        """Return some of the next lines, which are none of the record; none at the end."""
+        if not self._ahead:
+            self._ahead = self._text.readlines(self._limits.batch_chars_max)[::-1]
+        found = self._ahead[: -self._limits.batch_rows - 1 : -1]
+        del self._ahead[-self._limits.batch_rows :]
+        return found
 
     def back(self, lines: list[str]) -> None:
         """Have lines come again."""
-        self._again.extend(reversed(lines))
+        self._ahead.extend(reversed(lines))
 
     def back_to_second(self) -> str:
         """Have the lines after the record's first one come again; return the first."""
@@ -88,14 +92,14 @@ class _Columns:
 
 def read(content: Content, mapping: Mapping, limits: IntakeLimits) -> Iterator[Batch]:
     """Yield the file's rows. Raises FileRefusedError."""
-    lines = _Lines(as_text(content, mapping), limits.record_lines_max)
+    lines = _Lines(as_text(content, mapping), limits)
     header = _header(csv.reader(lines, delimiter=mapping.delimiter, strict=True))
     lines.record.clear()
     columns = _Columns(header, mapping)
     batches = Batches(limits)
-    while block := lines.block(limits.batch_rows):
+    while block := lines.block():
         if fields := _plain_fields(block, columns, mapping.delimiter):
-            batches.add_columns(columns.rows_of(fields, len(block)))
+            batches.add_columns(columns.rows_of(fields, len(block)), sum(map(len, block)))
         else:
             lines.back(block)
             _read_carefully(lines, len(block), columns, mapping.delimiter, batches)
