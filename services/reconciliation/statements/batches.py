@@ -11,11 +11,15 @@ from services.reconciliation.statements.problems import FileRefusedError, Refuse
 
 @dataclass(slots=True)
 class Batch:
-    """Rows as a list for each of FIELDS; they stand at `numbers` in the file. Of `refused` no row can be made."""
+    """Rows as a list for each of FIELDS; they stand at `numbers` in the file.
+
+    Of `refused` no row can be made; `refused_amounts` are what each of them says it is worth, or empty.
+    """
 
     numbers: list[int] = field(default_factory=list)
     columns: tuple[list[str], ...] = field(default_factory=lambda: tuple([] for _ in FIELDS))
     refused: list[RefusedRow] = field(default_factory=list)
+    refused_amounts: list[str] = field(default_factory=list)
 
 
 class Batches:
@@ -43,11 +47,12 @@ class Batches:
             column.extend(texts)
         self._chars += chars
 
-    def refuse(self, reason: str, said: str, content: str) -> None:
-        """Add a row that cannot be one."""
+    def refuse(self, reason: str, said: str, content: str, amount: str = "") -> None:
+        """Add a row that cannot be one; `amount` is the text of its amount, where it is known which that is."""
         kept = printable(content[: self._limits.content_chars_max])
         self._batch.refused.append(RefusedRow(self._next(), reason, said, kept))
-        self._chars += len(kept)
+        self._batch.refused_amounts.append(amount)
+        self._chars += len(kept) + len(amount)
 
     @property
     def is_full(self) -> bool:

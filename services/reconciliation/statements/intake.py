@@ -6,7 +6,7 @@ import io
 import tempfile
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import BinaryIO, Self
 
@@ -72,7 +72,11 @@ def parsed_batches(file: BinaryIO, size_bytes: int, mapping: Mapping, limits: In
     parser = RowParser(mapping, limits)
     for batch in readers()[mapping.format](Content(file, size_bytes, mapping, limits), mapping, limits):
         parsed = parser.parse(batch.numbers, batch.columns)
-        yield Parsed(parsed.lines, [*parsed.refused, *batch.refused])
+        refused = [
+            replace(row, paise=parser.paise_of(amount)) if amount else row
+            for row, amount in zip(batch.refused, batch.refused_amounts, strict=True)
+        ]
+        yield Parsed(parsed.lines, [*parsed.refused, *refused])
 
 
 async def take_in(

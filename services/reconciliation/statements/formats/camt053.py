@@ -25,6 +25,13 @@ _REFERENCES = ("Refs/EndToEndId", "Refs/InstrId", "RmtInf/Ustrd", "Refs/TxId", "
 _MOMENTS = ("BookgDt/DtTm", "ValDt/DtTm", "BookgDt/Dt", "ValDt/Dt")
 _PARTY = ("Pty/Id/PrvtId/Othr/Id", "Pty/Id/OrgId/Othr/Id", "Id/PrvtId/Othr/Id", "Id/OrgId/Othr/Id", "Pty/Nm", "Nm")
 _NOT_PROVIDED = "NOTPROVIDED"
+# The amount of a transaction, which a lone one has from its entry where it states none.
+_AMOUNTS = ("Amt", "AmtDtls/TxAmt/Amt")
+# As xs:boolean spells it.
+_FALSE = ("", "false", "0")
+# Older versions have a text, younger ones a code, or a word of the bank's own.
+_STATES, _BOOKED = ("Sts", "Sts/Cd", "Sts/Prtry"), "BOOK"
+_TRANSACTIONS_COUNT = "NtryDtls/Btch/NbOfTxs"
 
 
 def read(content: Content, mapping: Mapping, limits: IntakeLimits) -> Iterator[Batch]:
@@ -50,6 +57,8 @@ class _Document:
         # Path below the entry or transaction -> its text; None outside one.
         self._entry: dict[str, str] | None = None
         self._transaction: dict[str, str] | None = None
+        # The entry's first transaction where it has no amount, until it is known whether it is the only one.
+        self._waiting: dict[str, str] | None = None
         self._rows_of_entry = 0
         self._start = 0
         # Since an element or a text was seen to its end.
@@ -105,13 +114,32 @@ class _Document:
             self._keep("", text)
         self._text.clear()
         if name == _TRANSACTION and self._transaction is not None and len(self._path) == self._start:
-            self._add(self._transaction)
+            self._finish_transaction(self._transaction)
             self._transaction, self._start = None, self._path.index(_ENTRY) + 1
         elif name == _ENTRY and self._entry is not None and self._transaction is None:
-            if self._rows_of_entry == 0:
-                self._add(self._entry)
+            self._finish_entry(self._entry)
             self._entry = None
         self._path.pop()
+
+    def _finish_transaction(self, found: dict[str, str]) -> None:
+        is_first = self._rows_of_entry == 0 and self._waiting is None
+        self._add_waiting()
+        if is_first and not any(key in found for key in _AMOUNTS):
+            self._waiting = found
+        else:
+            self._add(found)
+
+    def _finish_entry(self, entry: dict[str, str]) -> None:
+        if self._waiting is not None and entry.get(_TRANSACTIONS_COUNT, "1") == "1":
+            self._waiting |= {key: entry[key] for key in ("Amt", "Amt@Ccy") if key in entry}
+        self._add_waiting()
+        if self._rows_of_entry == 0:
+            self._add(entry)
+
+    def _add_waiting(self) -> None:
+        if self._waiting is not None:
+            self._add(self._waiting)
+            self._waiting = None
 
     def _add_text(self, text: str) -> None:
         self._unfinished_bytes = 0
@@ -130,12 +158,12 @@ class _Document:
     def _add(self, found: dict[str, str]) -> None:
         self._rows_of_entry += 1
         entry = self._entry or {}
-        if (found.get("RvslInd") or entry.get("RvslInd")) == "true":
+        amount = next((key for key in _AMOUNTS if key in found), _AMOUNTS[0])
+        if problem := _problem_of(found, entry):
             content = ", ".join(f"{key}={text}" for key, text in found.items())
-            self.batches.refuse("REVERSAL_NOT_READ", "the bank has taken it back", content)
+            self.batches.refuse(*problem, content, found.get(amount, ""))
             return
         sign = found.get("CdtDbtInd") or entry.get("CdtDbtInd", "")
-        amount = "Amt" if "Amt" in found else "AmtDtls/TxAmt/Amt"
         self.batches.add(
             (
                 next(
@@ -148,6 +176,16 @@ class _Document:
                 found.get(f"{amount}@Ccy", ""),
             )
         )
+
+
+def _problem_of(found: dict[str, str], entry: dict[str, str]) -> tuple[str, str] | None:
+    """Return the reason why a transaction is no payment, and what is to be said of it."""
+    if any(told.get("RvslInd", "") not in _FALSE for told in (found, entry)):
+        return "REVERSAL_NOT_READ", "the bank has taken it back"
+    status = next((entry[key] for key in _STATES if key in entry), _BOOKED)
+    if status != _BOOKED:
+        return "ENTRY_NOT_BOOKED", f"its status is {status:.60}: the bank has not booked it"
+    return None
 
 
 def _text_of(key: str, found: dict[str, str], entry: dict[str, str]) -> str:
