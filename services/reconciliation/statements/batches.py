@@ -49,10 +49,10 @@ class Batches:
 
     def refuse(self, reason: str, said: str, content: str, amount: str = "") -> None:
         """Add a row that cannot be one; `amount` is the text of its amount, where it is known which that is."""
-        kept = printable(content[: self._limits.content_chars_max])
+        said, kept = (printable(text[: self._limits.content_chars_max]) for text in (said, content))
         self._batch.refused.append(RefusedRow(self._next(), reason, said, kept))
         self._batch.refused_amounts.append(amount)
-        self._chars += len(kept) + len(amount)
+        self._chars += len(said) + len(kept) + len(amount)
 
     @property
     def is_full(self) -> bool:

@@ -98,8 +98,9 @@ def as_text(content: Content, mapping: Mapping) -> io.TextIOWrapper:
         if encoding != "utf-8":
             raise FileRefusedError("ENCODING_UNEXPECTED", f"it is marked as UTF-8, and {encoding} is told")
         buffered.read(len(_UTF8_MARK))
-    elif head.startswith((_UTF16_LITTLE_ENDIAN, _UTF16_BIG_ENDIAN)) and encoding != "utf-16":
-        raise FileRefusedError("ENCODING_UNEXPECTED", f"it is marked as UTF-16, and {encoding} is told")
+    elif head.startswith((_UTF16_LITTLE_ENDIAN, _UTF16_BIG_ENDIAN)) != (encoding == "utf-16"):
+        said = "has no mark of UTF-16" if encoding == "utf-16" else "is marked as UTF-16"
+        raise FileRefusedError("ENCODING_UNEXPECTED", f"it {said}, and {encoding} is told")
     elif b"\0" in head and encoding != "utf-16":
         raise FileRefusedError("ENCODING_UNEXPECTED", f"it is no text in {encoding}: there are zero bytes at its start")
     return io.TextIOWrapper(buffered, encoding=encoding, errors="replace", newline="")

@@ -124,9 +124,10 @@ class RowParser:
                 ((name, v) for name, v in zip(FIELDS, values, strict=True) if isinstance(v, Problem)), ("", None)
             )
             if problem is not None:
-                content = " | ".join(text for text in row if text)[: self._limits.content_chars_max]
-                said = f"{name}: {problem.said}"
-                refused.append(RefusedRow(number, problem.reason, said, printable(content), self.paise_of(row[2])))
+                chars_max = self._limits.content_chars_max
+                content = printable(" | ".join(text for text in row if text)[:chars_max])
+                said = printable(f"{name}: {problem.said}"[:chars_max])
+                refused.append(RefusedRow(number, problem.reason, said, content, self.paise_of(row[2])))
         return refused
 
     def _reference(self, text: str) -> tuple[str, str | None]:
@@ -183,7 +184,8 @@ class RowParser:
         try:
             form = self._mapping.time_format
             found = datetime.strptime(clean, form) if form else datetime.fromisoformat(clean)  # noqa: DTZ007 - see below
-        except ValueError as error:
+        # The pattern that strptime makes of a form that has a field twice is none.
+        except (ValueError, re.error) as error:
             reason = "DATE_IMPOSSIBLE" if _DATE_FORM.fullmatch(clean) else "DATE_UNREADABLE"
             raise FieldError(reason, f"{clean!r:.60}: {error}") from None
         at = found.replace(tzinfo=self._zone) if found.tzinfo is None else found

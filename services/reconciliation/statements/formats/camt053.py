@@ -81,6 +81,11 @@ class _Document:
         except expat.ExpatError as error:
             reason = "FILE_TRUNCATED" if is_last and self._path else "XML_MALFORMED"
             raise FileRefusedError(reason, f"it is no whole XML document: {error}") from None
+        except FileRefusedError:
+            raise
+        # The parser asks Python for an encoding that it does not have, which does not have all, or not for it.
+        except (LookupError, ValueError) as error:
+            raise FileRefusedError("ENCODING_UNEXPECTED", f"its encoding is not read: {error}") from None
 
     def end(self) -> None:
         """Read the end of the document."""

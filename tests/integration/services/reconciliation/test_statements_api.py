@@ -116,6 +116,8 @@ async def test_what_cannot_be_taken_is_refused_by_its_reason(api: LedgerApi) -> 
     await saved(api)
     assert await refused(uploaded(api, b"ref,ref\n")) == "HEADER_DUPLICATE"
     assert await refused(uploaded(api, b"")) == "FILE_EMPTY"
+    await saved(api, encoding="utf-16")
+    assert await refused(uploaded(api, HEADER.encode())) == "ENCODING_UNEXPECTED"
     unknown = statement_pb2.GetStatementRequest(statement_id=str(new_id()))
     assert await refused(api.ask(api.statements.GetStatement, unknown)) == "STATEMENT_NOT_FOUND"
 

@@ -119,6 +119,10 @@ def test_marks_and_encodings() -> None:
     for encoding, told in (("utf-8-sig", "utf-8"), ("utf-16", "utf-16"), ("cp1252", "cp1252"), ("utf-8", "utf-8")):
         lines, refused = read(text.encode(encoding), mapping(encoding=told))
         assert (lines[0][2:4], refused) == (("café", None), [])
+    for unmarked in (text.encode(), text.encode("utf-16-le"), b"r"):
+        with pytest.raises(FileRefusedError) as error:
+            read(unmarked, mapping(encoding="utf-16"))
+        assert error.value.reason == "ENCODING_UNEXPECTED"
     lines, refused = read((HEADER + row() + row(ref="café")).encode("cp1252"))
     assert (len(lines), reasons(refused)) == (1, ["ENCODING_INVALID"])
 
@@ -184,6 +188,16 @@ def test_a_json_row_is_refused_by_its_reason(line: str, reason: str) -> None:
     assert reasons(refused) == [reason]
 
 
+@pytest.mark.parametrize("date", ["2026-11-25\\u0000", "2026-11-25\\ud800", "2026-11-25\\u001b[2J" + "x" * 60_000])
+@pytest.mark.parametrize("time_format", ["%Y-%m-%d", "", "%d%d"])
+def test_what_is_said_of_a_row_can_be_stored_and_shown(date: str, time_format: str) -> None:
+    line = f'{{"ref": "a", "amount": 5, "to": "{PARTNER}", "when": "{date}"}}\n'
+    _, refused = read(line, JSON.model_copy(update={"time_format": time_format}))
+    assert reasons(refused) == ["DATE_IMPOSSIBLE"]
+    assert (refused[0].said + refused[0].content).isprintable()
+    assert len(refused[0].said) <= 500
+
+
 def test_a_fixed_width_line_is_read_by_its_places() -> None:
     good = f"{DELIVERY}000000007116251120261400+0000"
     lines, refused = read(f"HEADER\n{good}P\n{good}C\n{good}X\n{good[:50]}\n{good}", FIXED)
@@ -206,7 +220,7 @@ def test_whatever_comes_is_read_or_refused_by_a_reason(content: bytes, kind: For
         lines, refused = read(content, how)
     numbers = sorted([line[0] for line in lines] + [row.line for row in refused])
     assert numbers == list(range(1, len(numbers) + 1))
-    assert all(row.reason.isupper() and "\0" not in row.content + row.said for row in refused)
+    assert all(row.reason.isupper() and (row.content + row.said).isprintable() for row in refused)
 
 
 @given(st.lists(st.tuples(st.integers(1, 10**9), st.booleans()), max_size=60), st.integers(1, 7))

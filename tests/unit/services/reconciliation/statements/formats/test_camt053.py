@@ -76,6 +76,8 @@ def test_a_transaction_without_an_amount_has_its_entry_s_when_it_is_alone(
     [
         ('<!DOCTYPE a [<!ENTITY b "b">]>' + CAMT_HEAD + CAMT_TAIL, "XML_DOCTYPE"),
         ("<html/>", "XML_NOT_CAMT053"),
+        (CAMT_HEAD.replace("?>", ' encoding="klingon"?>') + CAMT_TAIL, "ENCODING_UNEXPECTED"),
+        (CAMT_HEAD.replace("?>", ' encoding="gb2312"?>') + CAMT_TAIL, "ENCODING_UNEXPECTED"),
         (CAMT_HEAD + entry(), "FILE_TRUNCATED"),
         (CAMT_HEAD + "&lol;" + CAMT_TAIL, "XML_MALFORMED"),
         (CAMT_HEAD + "<a>" * 100, "XML_TOO_DEEP"),
