@@ -13,13 +13,15 @@ FROM reconciliation.entries
 WHERE delivery_id BETWEEN $1 AND $2 AND id >= $3 AND id < $4 AND kind = 'earnings'
 """
 # Served by reversals, entry_once_for_delivery, postings_pkey and leg_settled_once: what earlier runs have settled and
-# is undone since, to be adjusted.
+# is undone since, to be adjusted. The earlier run may have seen the reversal too, and what another was paid the payee
+# has not got: both are cases already.
 _ADJUST = """
 INSERT INTO reconciliation.open_legs (delivery_id, leg, payee, paise, confirmed_at, bucket_key, outcome)
 SELECT g.delivery_id, g.leg, g.payee, g.paise, g.confirmed_at, reconciliation.bucket_key(g.payee), 'late_adjustment'
 FROM reconciliation.entries e
 JOIN reconciliation.legs g ON g.delivery_id = e.delivery_id AND g.entry_id < $4
 JOIN reconciliation.results r ON r.delivery_id = g.delivery_id AND r.leg = g.leg AND r.is_settling AND r.run_no < $1
+  AND r.outcome NOT IN ('cancelled_after_export', 'wrong_partner')
 WHERE e.kind = 'reversal' AND e.id >= $2 AND e.id < $3
 ON CONFLICT (delivery_id, leg) DO NOTHING
 """
