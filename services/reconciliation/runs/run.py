@@ -60,7 +60,7 @@ class Held:
     new_from: UUID
     collected_from: UUID | None
     collected_to: UUID | None
-    # Whether every chunk has come as far as the later states need.
+    # Whether every chunk has come as far as the later states need, and had when this one asked the rules.
     is_whole: bool
     # Whether the chunk is taken again after its run was closed.
     is_closed: bool

@@ -85,7 +85,7 @@ WHERE c.run_no = free.run_no AND c.chunk = free.chunk
 RETURNING c.run_no, c.chunk, c.state, c.fence, c.attempts
 """
 # Served by run_chunks_pkey and runs_pkey. Who has lost the chunk finds nothing; who finds it keeps it until the
-# transaction ends.
+# transaction ends. What is taken again is missing still; and who began without it must not end as if it had been there.
 _HOLD = """
 SELECT c.chunk, c.entries_from, c.entries_until, c.delivery_from, c.delivery_to, c.bucket_from, c.bucket_until,
   c.collected_from, c.collected_to, r.tolerance_paise, r.tolerance_min, r.payout_due_min, r.as_of,
@@ -93,8 +93,8 @@ SELECT c.chunk, c.entries_from, c.entries_until, c.delivery_from, c.delivery_to,
   r.entries_until AS run_until,
   coalesce((SELECT b.entries_until FROM reconciliation.runs b WHERE b.run_no = r.run_no - 1), r.entries_from)
     AS new_from,
-  NOT EXISTS (SELECT FROM reconciliation.run_chunks o
-    WHERE o.run_no = c.run_no AND o.is_quarantined AND o.state = ANY ($4::text[])) AS is_whole,
+  NOT c.tallies ? 'undecided' AND NOT EXISTS (SELECT FROM reconciliation.run_chunks o
+    WHERE o.run_no = c.run_no AND o.state = ANY ($4::text[])) AS is_whole,
   r.closed_at IS NOT NULL AS is_closed
 FROM reconciliation.run_chunks c JOIN reconciliation.runs r ON r.run_no = c.run_no
 WHERE c.run_no = $1 AND c.chunk = $2 AND c.fence = $3 AND (r.closed_at IS NULL OR c.state = 'post')

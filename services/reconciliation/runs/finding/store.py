@@ -213,9 +213,12 @@ _NOTHING = "INSERT 0 0"
 
 
 async def match_by_rule(connection: asyncpg.Connection, held: Held, limits: WorkerLimits) -> dict[str, int]:
-    """Settle what rules find, one rule after the other. Nothing is concluded where something may be missing."""
+    """Settle what rules find, one rule after the other. Nothing is concluded where something may be missing.
+
+    `undecided` are buckets of which that has to be remembered.
+    """
     if not held.is_whole:
-        return {}
+        return {"undecided": 1}
     rules = held.rules
     found = {"by_reference": await _once(connection, held, _MATCH_NAMED, rules.tolerance_paise)}
     found["mistyped_reference"] = await _once(connection, held, _MATCH_MISTYPED, rules.tolerance_paise)

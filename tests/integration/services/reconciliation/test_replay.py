@@ -1,5 +1,7 @@
 """Quarantined chunks are taken again: while their run is open, and after it for what they could not write down."""
 
+from dataclasses import replace
+
 import asyncpg
 import grpc
 import pytest
@@ -16,6 +18,13 @@ from tests.recon import NOW, Day, add_to_ledger, day_of
 from tests.recon_runs import LIMITS, run_once, taken_in
 
 ONCE = WorkerLimits(schedule="never", attempts_max=1)
+PATIENT = WorkerLimits(schedule="never", backoff_first_s=60)
+# Whoever has classified a chunk is ended before it is committed.
+_STALL = """
+CREATE FUNCTION pg_temp.stall() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'stalled'; END $$;
+CREATE TRIGGER stall BEFORE UPDATE ON reconciliation.run_chunks FOR EACH ROW
+  WHEN (OLD.state = 'classify' AND NEW.state = 'post') EXECUTE FUNCTION pg_temp.stall()
+"""
 
 
 async def a_day(clean: asyncpg.Connection, pool: asyncpg.Pool, every: int) -> Day:
@@ -73,6 +82,47 @@ async def test_a_chunk_of_an_open_run_is_taken_again_and_the_run_finds_all(
     # The chunks that had gone on without it had concluded nothing; the next run does.
     await run_once(pool, NOW.replace(day=28))
     assert await found(clean) == dict(day.seeded)
+
+
+@pytest.mark.parametrize("goes_first", [True, False])
+async def test_a_chunk_whose_rules_were_not_asked_concludes_nothing_although_what_was_missing_came_since(
+    clean: asyncpg.Connection, pool: asyncpg.Pool, api: LedgerApi, goes_first: bool
+) -> None:
+    day = day_of(1_000, seed=10, every=10_000)
+    day.paid = [replace(row, reference="") if row.leg == "payout" and not row.paise % 9 else row for row in day.paid]
+    await add_to_ledger(clean, day.owed)
+    await taken_in(pool, day.file())
+    # Of the chunk that has all lines without a reference.
+    await poison(clean, "results", min(one.delivery_id for one in day.owed))
+    await opened(pool)
+    hasty, patient = Worker(pool, LIMITS, ONCE), Worker(pool, LIMITS, PATIENT)
+    async with pool.acquire() as connection:
+        while not await clean.fetchval("SELECT bool_or(is_quarantined) FROM reconciliation.run_chunks"):
+            claimed = await hasty.claim(connection)
+            assert claimed is not None
+            await hasty.attempt(connection, claimed)
+        await clean.execute(_STALL)
+        while (claimed := await patient.claim(connection)) is not None:
+            await patient.attempt(connection, claimed)
+        assert await clean.fetch("SELECT DISTINCT state FROM reconciliation.run_chunks WHERE chunk > 0") == [
+            ("classify",)
+        ]
+        await clean.execute("DROP TRIGGER poison ON reconciliation.results")
+        await clean.execute("DROP TRIGGER stall ON reconciliation.run_chunks")
+        assert list((await api.ask(api.runs.ReplayChunks, request(0))).chunks) == [0]
+        for is_first_of_all in (goes_first, not goes_first):
+            await clean.execute(
+                "UPDATE reconciliation.run_chunks SET not_before = CASE WHEN (chunk = 0) <> $1 THEN now() + interval"
+                " '1 hour' END", is_first_of_all)  # fmt: skip
+            while (claimed := await patient.claim(connection)) is not None:
+                await patient.attempt(connection, claimed)
+    while await patient.work_once():
+        pass
+    assert await clean.fetchval("SELECT count(*) FROM reconciliation.run_chunks WHERE state <> 'done'") == 0
+    assert await found(clean) == {}
+    await run_once(pool, NOW.replace(day=28))
+    assert await found(clean) == {}
+    assert await clean.fetchval("SELECT count(*) FROM reconciliation.open_legs") == 0
 
 
 async def test_what_a_chunk_could_not_write_down_is_written_down_after_its_run_is_closed(
