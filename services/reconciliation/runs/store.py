@@ -128,10 +128,12 @@ _LEFT_OUT = """
 SELECT chunk, entries_from, entries_until, delivery_from, delivery_to, bucket_from, bucket_until
 FROM reconciliation.run_chunks WHERE run_no = $1 AND is_quarantined AND state = ANY ($2::text[]) ORDER BY chunk
 """
-# Served by runs_pkey and run_chunks_pkey. Where it saw no hand-over, the cursor stays where it was.
+# Served by runs_pkey and run_chunks_pkey. Where it saw no later hand-over, the cursor stays where it was; what it
+# leaves to the next run it has not seen.
 _CLOSE = """
-UPDATE reconciliation.runs r SET closed_at = $2, last_confirmed_at = coalesce(
-  (SELECT max(c.last_confirmed_at) FROM reconciliation.run_chunks c WHERE c.run_no = r.run_no),
+UPDATE reconciliation.runs r SET closed_at = $2, last_confirmed_at = greatest(
+  (SELECT max(c.last_confirmed_at) FROM reconciliation.run_chunks c
+   WHERE c.run_no = r.run_no AND c.state <> ALL ($3::text[])),
   (SELECT b.last_confirmed_at FROM reconciliation.runs b WHERE b.run_no = r.run_no - 1))
 WHERE r.run_no = $1
 """
@@ -253,4 +255,4 @@ async def left_out(connection: asyncpg.Connection, run_no: int) -> list[Chunk]:
 
 async def close(connection: asyncpg.Connection, run_no: int, now: datetime) -> None:
     """Close a run."""
-    await connection.execute(_CLOSE, run_no, now)
+    await connection.execute(_CLOSE, run_no, now, list(NEEDED_BY_ALL))

@@ -72,7 +72,7 @@ RECON = [
     Case(f"{_RUNS}.FAIL", lambda w: [OPEN, 3, 0, "1 second", "it failed", False], 1, BOOKS_WORKER),
     Case(f"{_RUNS}.TO_CLOSE", lambda w: [], PROGRESS, BOOKS_WORKER),
     Case(f"{_RUNS}.LEFT_OUT", lambda w: [OPEN, list(NEEDED_BY_ALL)], 50, BOOKS_WORKER),
-    Case(f"{_RUNS}.CLOSE", lambda w: [OPEN, w.now], PROGRESS, BOOKS_WORKER),
+    Case(f"{_RUNS}.CLOSE", lambda w: [OPEN, w.now, list(NEEDED_BY_ALL)], PROGRESS, BOOKS_WORKER),
     Case(f"{_COLLECT}.ENTRIES", lambda w: [FROM, TO, FROM, TO], CHUNK, BOOKS_WORKER),
     Case(f"{_COLLECT}.ADJUST", lambda w: [OPEN, FROM, TO, TO], CHUNK, BOOKS_WORKER),
     Case(f"{_COLLECT}.FORGET_UNDONE", lambda w: [FROM, TO], CHUNK, BOOKS_WORKER),

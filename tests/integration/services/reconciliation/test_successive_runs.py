@@ -7,6 +7,8 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from services.reconciliation.runs.worker import Worker
+from tests.integration.services.reconciliation.test_replay import ONCE, opened, poison
 from tests.integration.services.reconciliation.test_runs import found
 from tests.recon import NOW, Day, Owed, Paid, add_to_ledger, day_of, uuid_at
 from tests.recon_runs import LIMITS, run_once, taken_in
@@ -63,3 +65,48 @@ async def test_what_the_wrong_partner_was_paid_is_no_late_adjustment_of_the_one_
     await undo(clean, one, NOW + timedelta(hours=1))
     await run_once(pool, NOW.replace(day=28))
     assert await found(clean) == {"wrong_partner": {str(one.delivery_id)}}
+
+
+async def cursor(owner: asyncpg.Connection, run_no: int) -> datetime | None:
+    """The last hand-over that a run says it has looked at."""
+    at: datetime | None = await owner.fetchval(
+        "SELECT last_confirmed_at FROM reconciliation.runs WHERE run_no = $1", run_no
+    )
+    return at
+
+
+async def test_a_run_that_looks_at_an_older_hand_over_again_leaves_the_cursor_where_it_was(
+    clean: asyncpg.Connection, pool: asyncpg.Pool
+) -> None:
+    day = day_of(5, seed=7, every=1_000)
+    await add_to_ledger(clean, day.owed)
+    # An early hand-over that was booked late, so that the next run looks that far back.
+    late = uuid_at(NOW - timedelta(seconds=LIMITS.overlap_s / 2), random.Random(1))
+    entry_id = await clean.fetchval(
+        "SELECT id FROM reconciliation.entries WHERE delivery_id = $1", day.owed[1].delivery_id
+    )
+    async with clean.transaction():
+        await clean.execute("SET LOCAL session_replication_role = replica")
+        await clean.execute("UPDATE reconciliation.postings SET entry_id = $2 WHERE entry_id = $1", entry_id, late)
+        await clean.execute("UPDATE reconciliation.entries SET id = $2 WHERE id = $1", entry_id, late)
+    for number in (1, 2, 3):
+        await run_once(pool, NOW.replace(day=26 + number))
+        assert await cursor(clean, number) == day.owed[-1].at
+
+
+async def test_the_cursor_stays_before_what_a_run_could_not_look_at(
+    clean: asyncpg.Connection, pool: asyncpg.Pool
+) -> None:
+    day = day_of(1_000, seed=10, every=10_000)
+    await add_to_ledger(clean, day.owed)
+    await taken_in(pool, day.file())
+    await poison(clean, "results", day.owed[-1].delivery_id)
+    await opened(pool)
+    worker = Worker(pool, LIMITS, ONCE)
+    while await worker.work_once():
+        pass
+    left_from = await clean.fetchval("SELECT delivery_from FROM reconciliation.run_chunks WHERE is_quarantined")
+    assert await cursor(clean, 1) == max(one.at for one in day.owed if one.delivery_id < left_from)
+    await clean.execute("DROP TRIGGER poison ON reconciliation.results")
+    await run_once(pool, NOW.replace(day=28))
+    assert await cursor(clean, 2) == day.owed[-1].at
