@@ -54,7 +54,11 @@ class WorkerLimits(BaseModel):
         gt=0,
         description="In how many payout batches, from its own cycle's on, is looked for the one that pays a leg",
     )
-    passes_max: int = Field(20, gt=0, description="How often a rule that settles the nearest is asked for more")
+    passes_max: int = Field(
+        20,
+        gt=0,
+        description="How often a rule that settles the nearest is asked for more; what is left is the next run's",
+    )
 
     @field_validator("schedule")
     @classmethod

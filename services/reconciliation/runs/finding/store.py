@@ -56,7 +56,8 @@ SELECT statement_id, line, delivery_id, leg, 'matched', 'mistyped_reference', tr
   $1::integer, $2::integer, NULL, NULL
 FROM pairs WHERE of_line = 1 AND of_leg = 1
 """  # noqa: S608 - constants
-# No reference: the same payee, about the same amount and time; each the other's nearest.
+# No reference: the same payee, about the same amount and time; each the other's nearest, or as near to it as it is to
+# that. Of a day's equal payments at its end all have the same nearest: the second gets the second, and so on.
 _MATCH_NAMELESS = f"""
 WITH {_OPEN}, pairs AS (
   SELECT l.statement_id, l.line, g.delivery_id, l.leg, g.paise AS owed_paise, l.paise,
@@ -67,10 +68,14 @@ WITH {_OPEN}, pairs AS (
   FROM lines l JOIN legs g ON g.payee = l.payee AND g.leg = l.leg AND abs(g.paise - l.paise) <= $6 AND NOT g.is_named
     AND l.paid_at BETWEEN g.confirmed_at - make_interval(mins => $7) AND g.confirmed_at + make_interval(mins => $7)
   WHERE NOT l.is_known AND l.delivery_id IS NULL AND length(l.spelt) < 24
+), alike AS (
+  SELECT *, min(of_line) OVER (PARTITION BY statement_id, line) AS first_of_line,
+    min(of_leg) OVER (PARTITION BY delivery_id, leg) AS first_of_leg
+  FROM pairs WHERE of_line = of_leg
 {_INTO}
 SELECT statement_id, line, delivery_id, leg, 'matched', 'missing_reference', true, owed_paise, paise,
   $1::integer, $2::integer, NULL, NULL
-FROM pairs WHERE of_line = 1 AND of_leg = 1
+FROM alike WHERE of_line = first_of_line AND of_leg = first_of_leg
 """  # noqa: S608 - constants
 # One line for all that a payee was owed in the time before it. A payee's first such line, so that no leg is in two.
 _MATCH_TOGETHER = f"""
@@ -223,8 +228,11 @@ async def match_by_rule(connection: asyncpg.Connection, held: Held, limits: Work
     found = {"by_reference": await _once(connection, held, _MATCH_NAMED, rules.tolerance_paise)}
     found["mistyped_reference"] = await _once(connection, held, _MATCH_MISTYPED, rules.tolerance_paise)
     near = (rules.tolerance_paise, rules.tolerance_min)
-    found["missing_reference"] = await _until_none(connection, held, _MATCH_NAMELESS, limits.passes_max, near)
-    found["one_to_many"] = await _until_none(connection, held, _MATCH_TOGETHER, limits.passes_max, near)
+    passes = {"missing_reference": _MATCH_NAMELESS, "one_to_many": _MATCH_TOGETHER}
+    for name, statement in passes.items():
+        found[name], is_cut_off = await _until_none(connection, held, statement, limits.passes_max, near)
+        if is_cut_off:
+            found["undecided"] = 1
     found["settlement"] = await _once(connection, held, _MATCH_SETTLED, held.as_of, limits.batches_max)
     return found
 
@@ -252,12 +260,12 @@ async def _once(connection: asyncpg.Connection, held: Held, statement: str, *val
 
 async def _until_none(
     connection: asyncpg.Connection, held: Held, statement: str, passes_max: int, values: Sequence[object]
-) -> int:
-    """Run a statement that settles the nearest until it finds none; what is left after so many passes stays open."""
+) -> tuple[int, bool]:
+    """Run a statement that settles the nearest until it finds none; return how many, and whether it was cut off."""
     total = 0
     for _ in range(passes_max):
         found = await _once(connection, held, statement, *values)
-        total += found
         if not found:
-            break
-    return total
+            return total, False
+        total += found
+    return total, True

@@ -8,7 +8,7 @@ import pytest
 from lastmile.reconciliation.v1 import run_pb2
 
 from libs.postgres.log_position import position
-from services.reconciliation.runs.limits import WorkerLimits
+from services.reconciliation.runs.limits import RunLimits, WorkerLimits
 from services.reconciliation.runs.opening import open_run, rules_of
 from services.reconciliation.runs.worker import Worker
 from tests.integration.services.reconciliation.conftest import LedgerApi
@@ -44,9 +44,9 @@ async def poison(clean: asyncpg.Connection, table: str, delivery_id: object) -> 
         " FOR EACH ROW EXECUTE FUNCTION pg_temp.poison()")  # fmt: skip
 
 
-async def opened(pool: asyncpg.Pool) -> int:
+async def opened(pool: asyncpg.Pool, limits: RunLimits = LIMITS) -> int:
     async with pool.acquire() as connection, connection.transaction():
-        run, _ = await open_run(connection, rules_of(LIMITS), LIMITS, "test", NOW)
+        run, _ = await open_run(connection, rules_of(limits), limits, "test", NOW)
     return run.run_no
 
 
