@@ -12,6 +12,7 @@ from services.reconciliation.exceptions.desk import close_settled
 from services.reconciliation.runs import lifecycle, metrics, store
 from services.reconciliation.runs.collecting import store as collecting
 from services.reconciliation.runs.finding import store as finding
+from services.reconciliation.runs.judging import store as judging
 from services.reconciliation.runs.lifecycle import State
 from services.reconciliation.runs.limits import RunLimits, WorkerLimits
 from services.reconciliation.runs.opening import open_run, rules_of
@@ -124,7 +125,7 @@ class Worker:
             case State.MATCH_BY_RULE:
                 return await finding.match_by_rule(connection, held, self._limits)
             case State.CLASSIFY:
-                return await finding.classify(connection, held)
+                return await judging.classify(connection, held)
             case State.POST:
                 return await posting.post(connection, held)
         raise ValueError(f"nothing is done in {state}")

@@ -13,8 +13,8 @@ from tests.statements import named_statements
 
 _TELL = "reconciliation.runs.telling.store"
 _STATEMENTS = "reconciliation.statements.store"
-_RUNS, _COLLECT, _FIND, _POST, _READ = (
-    f"reconciliation.runs.{noun}store" for noun in ("", "collecting.", "finding.", "posting.", "reading.")
+_RUNS, _COLLECT, _FIND, _JUDGE, _POST, _READ = (
+    f"reconciliation.runs.{noun}store" for noun in ("", "collecting.", "finding.", "judging.", "posting.", "reading.")
 )
 # The open run, a closed one, a 256th of all ids and of all buckets.
 OPEN, CLOSED = 20, 5
@@ -27,6 +27,10 @@ CHUNK, PROGRESS = 600, 1_200
 def known(name: str) -> UUID:
     """The id that fill_recon.sql gives to what has this name."""
     return UUID(md5(name.encode()).hexdigest())
+
+
+# What HOLD_SHORT has found.
+SHORT = [known(f"short {number}") for number in range(30)]
 
 
 def statement(w: World) -> Sequence[object]:
@@ -87,11 +91,12 @@ RECON = [
     Case(f"{_FIND}.MATCH_NAMELESS", lambda w: found(0, 60), CHUNK, BOOKS_WORKER),
     Case(f"{_FIND}.MATCH_TOGETHER", lambda w: found(0, 60), CHUNK, BOOKS_WORKER),
     Case(f"{_FIND}.MATCH_SETTLED", lambda w: found(w.now, 12), 4 * CHUNK, BOOKS_WORKER),
-    Case(f"{_FIND}.CLASSIFY", lambda w: found(0), CHUNK, BOOKS_WORKER),
-    Case(f"{_FIND}.CALL_LINES", lambda w: [*BUCKET], CHUNK, BOOKS_WORKER),
-    Case(f"{_FIND}.CALL_LEGS", lambda w: [*BUCKET, w.now, 0], CHUNK, BOOKS_WORKER),
     Case(f"{_FIND}.SETTLE_LINES", lambda w: [*BUCKET], CHUNK, BOOKS_WORKER),
     Case(f"{_FIND}.SETTLE_LEGS", lambda w: [OPEN, *BUCKET], CHUNK, BOOKS_WORKER),
+    Case(f"{_JUDGE}.HOLD_SHORT", lambda w: [*BUCKET], CHUNK, BOOKS_WORKER),
+    Case(f"{_JUDGE}.CLASSIFY", lambda w: found(0, SHORT), CHUNK, BOOKS_WORKER),
+    Case(f"{_JUDGE}.CALL_LINES", lambda w: [*BUCKET], CHUNK, BOOKS_WORKER),
+    Case(f"{_JUDGE}.CALL_LEGS", lambda w: [*BUCKET, w.now, 0], CHUNK, BOOKS_WORKER),
     Case(f"{_POST}.OF_RESULTS", lambda w: [CLOSED, 1, 0, TO], CHUNK, BOOKS_WORKER),
     Case(f"{_POST}.OF_LINES", lambda w: [OPEN, *BUCKET], CHUNK, BOOKS_WORKER),
     Case(f"{_POST}.OF_LEGS", lambda w: [OPEN, *BUCKET, 0, TO], CHUNK, BOOKS_WORKER),

@@ -49,6 +49,17 @@ SELECT md5('discrepancy ' || d)::uuid, d % 19 + 1, CASE d % 3 WHEN 0 THEN 'missi
   CASE WHEN d % 3 > 0 THEN d END, 'partner:' || md5('partner ' || d)::uuid, 5, 6, '{}',
   reconciliation.bucket_key('partner:' || md5('partner ' || d)::uuid), CASE WHEN d % 2 = 0 THEN 20 END
 FROM generate_series(1, 6000) AS d;
+-- Half of the lines that are open, and of a delivery, are of a leg that was paid too little; half of that is written off.
+INSERT INTO reconciliation.results (statement_id, line, delivery_id, leg, outcome, rule, is_settling, expected_paise,
+  paid_paise, run_no, chunk)
+SELECT md5('short')::uuid, row_number() OVER (ORDER BY delivery_id), delivery_id, leg, 'underpaid', 'classified', true, 5, 2,
+  19, 39 FROM reconciliation.open_lines WHERE line % 100 = 3 AND delivery_id IS NOT NULL;
+INSERT INTO reconciliation.discrepancies (id, run_no, class, leg, delivery_id, statement_id, line, payee, expected_paise,
+  paid_paise, evidence, bucket_key, is_resolved)
+SELECT md5('short ' || r.line)::uuid, r.run_no, r.outcome, r.leg, r.delivery_id, r.statement_id, r.line, o.payee, 5, 2, '{}',
+  o.bucket_key, r.line % 2 = 0
+FROM reconciliation.results r JOIN reconciliation.open_lines o ON o.delivery_id = r.delivery_id
+WHERE r.statement_id = md5('short')::uuid;
 -- Some are undone.
 INSERT INTO reconciliation.entries (id, kind, cause_event_id, event_ids, delivery_id, merchant_id, partner_id,
   partner_version, rate_card_id, reverses, postings_count, occurred_at, booked_at)
@@ -67,6 +78,9 @@ FROM generate_series(1, 9000) AS a;
 INSERT INTO reconciliation.cases (case_id, state, assignee, resolution_id, audited_sequence)
 SELECT md5('discrepancy ' || d)::uuid, CASE d % 4 WHEN 0 THEN 'assigned' WHEN 1 THEN 'proposed' ELSE 'resolved' END,
   'operator ' || d % 40, md5('resolution ' || d % 400)::uuid, d FROM generate_series(1, 3000) AS d;
+INSERT INTO reconciliation.cases (case_id, state, assignee, resolution_id, audited_sequence)
+SELECT d.id, 'resolved', 'operator 1', md5('resolution 1')::uuid, 1 FROM reconciliation.discrepancies d
+WHERE d.statement_id = md5('short')::uuid AND d.is_resolved;
 INSERT INTO reconciliation.idempotency_keys (scope, key, request_sha256, response, created_at)
 SELECT 'ops:fill', k::text, sha256('x'), '', now() - k * interval '1 minute' FROM generate_series(1, 9000) AS k;
 -- Years of what is resolved, of the first runs.

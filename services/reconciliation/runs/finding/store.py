@@ -1,5 +1,5 @@
-"""Matching by rule and classifying in PostgreSQL. Each statement is for one bucket of payees, which has all that may
-belong together, and settles a line and a leg at most once."""
+"""Matching by rule in PostgreSQL. Each statement is for one bucket of payees, which has all that may belong together,
+and settles a line and a leg at most once."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ lines AS (
   FROM reconciliation.open_legs o
   WHERE o.bucket_key >= $3 AND o.bucket_key < $4 AND o.outcome IS DISTINCT FROM 'late_adjustment'
 )"""
-_INTO = """
+INTO = """
 )
 INSERT INTO reconciliation.results (statement_id, line, delivery_id, leg, outcome, rule, is_settling, expected_paise,
   paid_paise, run_no, chunk, paid_by_statement_id, paid_by_line)"""
@@ -37,7 +37,7 @@ WITH {_OPEN}, sums AS (
   SELECT l.*, s.paise AS owed_paise, s.lines, row_number() OVER (PARTITION BY l.delivery_id, l.leg
     ORDER BY l.paid_at, l.statement_id, l.line) AS place
   FROM lines l JOIN sums s ON s.delivery_id = l.delivery_id AND s.leg = l.leg AND s.payee = l.payee
-{_INTO}
+{INTO}
 SELECT statement_id, line, delivery_id, leg, 'matched', CASE lines WHEN 1 THEN 'tolerance' ELSE 'many_to_one' END,
   place = 1, CASE place WHEN 1 THEN owed_paise ELSE 0 END, paise, $1::integer, $2::integer, NULL, NULL
 FROM found
@@ -51,7 +51,7 @@ WITH {_OPEN}, pairs AS (
   FROM lines l JOIN legs g ON g.payee = l.payee AND g.leg = l.leg AND abs(g.paise - l.paise) <= $6 AND NOT g.is_named
     AND (right(l.spelt, 16) = right(g.spelt, 16) OR left(l.spelt, 16) = left(g.spelt, 16))
   WHERE NOT l.is_known AND length(l.spelt) BETWEEN 24 AND 40
-{_INTO}
+{INTO}
 SELECT statement_id, line, delivery_id, leg, 'matched', 'mistyped_reference', true, owed_paise, paise,
   $1::integer, $2::integer, NULL, NULL
 FROM pairs WHERE of_line = 1 AND of_leg = 1
@@ -72,7 +72,7 @@ WITH {_OPEN}, pairs AS (
   SELECT *, min(of_line) OVER (PARTITION BY statement_id, line) AS first_of_line,
     min(of_leg) OVER (PARTITION BY delivery_id, leg) AS first_of_leg
   FROM pairs WHERE of_line = of_leg
-{_INTO}
+{INTO}
 SELECT statement_id, line, delivery_id, leg, 'matched', 'missing_reference', true, owed_paise, paise,
   $1::integer, $2::integer, NULL, NULL
 FROM alike WHERE of_line = first_of_line AND of_leg = first_of_leg
@@ -88,7 +88,7 @@ WITH {_OPEN}, sums AS (
   HAVING count(*) > 1 AND abs(sum(g.paise) - l.paise) <= $6
 ), first AS (
   SELECT DISTINCT ON (payee, leg) * FROM sums ORDER BY payee, leg, paid_at, statement_id, line
-{_INTO}
+{INTO}
 SELECT f.statement_id, f.line, NULL, f.leg, 'matched', 'one_to_many', false, f.owed_paise, f.paise,
   $1::integer, $2::integer, NULL, NULL
 FROM first f
@@ -97,43 +97,6 @@ SELECT NULL, NULL, g.delivery_id, g.leg, 'matched', 'one_to_many', true, g.paise
   $1::integer, $2::integer, f.statement_id, f.line
 FROM first f JOIN legs g ON g.payee = f.payee AND g.leg = f.leg AND NOT g.is_named
   AND g.confirmed_at <= f.paid_at AND g.confirmed_at > f.paid_at - make_interval(mins => $7)
-"""  # noqa: S608 - constants
-# Served by open_lines_by_bucket, entry_once_for_delivery, postings_pkey and leg_settled_once. What a line is judged by
-# is in the order of the cases.
-_CLASSIFY = f"""
-WITH judged AS (
-  SELECT l.statement_id, l.line, l.delivery_id, l.leg, l.paise, g.paise AS owed_paise,
-    coalesce(g.reversal_entry_id < $5, false) AS is_undone, s.delivery_id IS NOT NULL AS is_settled,
-    l.payee <> g.payee AS is_other,
-    row_number() OVER leg_lines AS place, row_number() OVER payee_lines AS place_of_payee,
-    sum(l.paise) OVER (PARTITION BY l.delivery_id, l.leg, l.payee) AS together_paise
-  FROM reconciliation.open_lines l
-  JOIN reconciliation.legs g ON g.delivery_id = l.delivery_id AND g.leg = l.leg AND g.entry_id < $5
-  LEFT JOIN reconciliation.results s ON s.delivery_id = l.delivery_id AND s.leg = l.leg AND s.is_settling
-  WHERE l.bucket_key >= $3 AND l.bucket_key < $4
-  WINDOW leg_lines AS (PARTITION BY l.delivery_id, l.leg
-      ORDER BY l.payee <> g.payee, l.paid_at, l.statement_id, l.line),
-    payee_lines AS (PARTITION BY l.delivery_id, l.leg, l.payee ORDER BY l.paid_at, l.statement_id, l.line)
-), named AS (
-  SELECT *, CASE WHEN together_paise <= owed_paise + $6 THEN together_paise ELSE paise END AS counted_paise,
-    CASE
-      WHEN is_undone THEN 'cancelled_after_export'
-      WHEN is_other THEN 'wrong_partner'
-      WHEN is_settled THEN 'duplicate'
-      WHEN place_of_payee > 1 AND together_paise > owed_paise + $6 THEN 'duplicate'
-    END AS plain
-  FROM judged
-{_INTO}
-SELECT statement_id, line, delivery_id, leg,
-  coalesce(plain, CASE
-    WHEN abs(counted_paise - owed_paise) <= $6 THEN 'matched'
-    WHEN leg = 'cash' THEN 'cash_mismatch'
-    WHEN counted_paise > owed_paise THEN 'overpaid'
-    ELSE 'underpaid'
-  END), 'classified', place = 1 AND NOT is_settled,
-  CASE WHEN place = 1 AND NOT is_settled AND NOT is_undone THEN owed_paise ELSE 0 END, paise,
-  $1::integer, $2::integer, NULL, NULL
-FROM named
 """  # noqa: S608 - constants
 # Served by open_legs_by_bucket, open_lines_by_delivery, entry_once_for_delivery, settlement_lines_pkey,
 # settlement_holds_pkey, settlement_cycles_by_calendar, payout_batches_cycle_no_key, payouts_batch_no_party_key and
@@ -189,20 +152,6 @@ WHERE o.bucket_key >= $3 AND o.bucket_key < $4 AND o.outcome IS DISTINCT FROM 'l
   AND NOT coalesce((SELECT true FROM reconciliation.open_lines n
     WHERE n.delivery_id = o.delivery_id AND n.leg = o.leg LIMIT 1), false)
 """
-# Served by open_lines_by_bucket.
-_CALL_LINES = """
-UPDATE reconciliation.open_lines SET outcome = 'unknown_delivery'
-WHERE bucket_key >= $1 AND bucket_key < $2 AND outcome IS NULL
-"""
-# Served by open_legs_by_bucket, entry_once_for_delivery and settlement_holds_pkey. What is held is not missing.
-_CALL_LEGS = """
-UPDATE reconciliation.open_legs o SET outcome = CASE leg WHEN 'cash' THEN 'cash_mismatch' ELSE 'missing_payout' END
-WHERE bucket_key >= $1 AND bucket_key < $2 AND outcome IS NULL
-  AND confirmed_at <= $3::timestamptz - make_interval(mins => $4)
-  AND NOT coalesce((SELECT h.state <> 'released' FROM reconciliation.entries e
-    JOIN reconciliation.settlement_holds h ON h.entry_id = e.id AND h.party = o.payee
-    WHERE e.delivery_id = o.delivery_id AND e.kind = 'earnings' LIMIT 1), false)
-"""
 # Served by open_lines_by_bucket and line_settled_once.
 _SETTLE_LINES = """
 DELETE FROM reconciliation.open_lines o USING reconciliation.results r
@@ -225,29 +174,20 @@ async def match_by_rule(connection: asyncpg.Connection, held: Held, limits: Work
     if not held.is_whole:
         return {"undecided": 1}
     rules = held.rules
-    found = {"by_reference": await _once(connection, held, _MATCH_NAMED, rules.tolerance_paise)}
-    found["mistyped_reference"] = await _once(connection, held, _MATCH_MISTYPED, rules.tolerance_paise)
+    found = {"by_reference": await once(connection, held, _MATCH_NAMED, rules.tolerance_paise)}
+    found["mistyped_reference"] = await once(connection, held, _MATCH_MISTYPED, rules.tolerance_paise)
     near = (rules.tolerance_paise, rules.tolerance_min)
     passes = {"missing_reference": _MATCH_NAMELESS, "one_to_many": _MATCH_TOGETHER}
     for name, statement in passes.items():
         found[name], is_cut_off = await _until_none(connection, held, statement, limits.passes_max, near)
         if is_cut_off:
             found["undecided"] = 1
-    found["settlement"] = await _once(connection, held, _MATCH_SETTLED, held.as_of, limits.batches_max)
+    found["settlement"] = await once(connection, held, _MATCH_SETTLED, held.as_of, limits.batches_max)
     return found
 
 
-async def classify(connection: asyncpg.Connection, held: Held) -> dict[str, int]:
-    """Say of every open line and leg of the bucket what is wrong with it."""
-    bucket = (held.chunk.bucket_from, held.chunk.bucket_until)
-    judged = await _once(connection, held, _CLASSIFY, held.rules.tolerance_paise)
-    if held.is_whole:
-        await connection.execute(_CALL_LINES, *bucket)
-        await connection.execute(_CALL_LEGS, *bucket, held.as_of, held.rules.payout_due_min)
-    return {"judged": judged}
-
-
-async def _once(connection: asyncpg.Connection, held: Held, statement: str, *values: object) -> int:
+async def once(connection: asyncpg.Connection, held: Held, statement: str, *values: object) -> int:
+    """Run a statement that adds results of the bucket, and close what these settle; return how many it added."""
     chunk = held.chunk
     tag = await connection.execute(
         statement, held.run_no, chunk.chunk, chunk.bucket_from, chunk.bucket_until, held.run_until, *values
@@ -264,7 +204,7 @@ async def _until_none(
     """Run a statement that settles the nearest until it finds none; return how many, and whether it was cut off."""
     total = 0
     for _ in range(passes_max):
-        found = await _once(connection, held, statement, *values)
+        found = await once(connection, held, statement, *values)
         if not found:
             return total, False
         total += found

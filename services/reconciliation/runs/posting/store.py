@@ -6,11 +6,12 @@ import asyncpg
 
 from services.reconciliation.runs.run import Held
 
-# Served by results_to_explain, statement_lines_pkey, entry_once_for_delivery, postings_pkey and leg_settled_once: of
-# each result that is no match.
+# Served by results_to_explain, statement_lines_pkey, entry_once_for_delivery, postings_pkey, leg_settled_once and
+# results_of_further_lines: of each result that is no match. A chunk that is taken again after its run was closed may
+# come after a later run has seen what was left of a leg: of further lines that one alone expects anything.
 _OF_RESULTS = """
 INSERT INTO reconciliation.discrepancies (id, run_no, class, leg, delivery_id, statement_id, line, payee,
-  expected_paise, paid_paise, evidence, bucket_key)
+  expected_paise, paid_paise, evidence, bucket_key, settled_run_no)
 SELECT reconciliation.id_of(r.outcome, r.statement_id::text, r.line::text),
   $1::integer, r.outcome, r.leg, r.delivery_id,
   r.statement_id, r.line, l.payee, r.expected_paise, r.paid_paise,
@@ -20,7 +21,10 @@ SELECT reconciliation.id_of(r.outcome, r.statement_id::text, r.line::text),
     'reversal_entry_id', CASE WHEN g.reversal_entry_id < $4 THEN g.reversal_entry_id END,
     'settled_by_statement_id', s.statement_id, 'settled_by_line', s.line,
     'tolerance_paise', $3::bigint),
-  reconciliation.bucket_key(g.payee)
+  reconciliation.bucket_key(g.payee),
+  CASE WHEN r.outcome IN ('underpaid', 'cash_mismatch') THEN (SELECT min(f.run_no) FROM reconciliation.results f
+    WHERE f.delivery_id = r.delivery_id AND NOT f.is_settling AND f.leg = r.leg AND f.expected_paise > 0
+      AND f.run_no > r.run_no) END
 FROM reconciliation.results r
 JOIN reconciliation.statement_lines l ON l.statement_id = r.statement_id AND l.line = r.line
 JOIN reconciliation.legs g ON g.delivery_id = r.delivery_id AND g.leg = r.leg
@@ -40,14 +44,17 @@ SELECT reconciliation.id_of(l.outcome, l.statement_id::text, l.line::text),
 FROM reconciliation.open_lines l WHERE l.bucket_key >= $2 AND l.bucket_key < $3 AND l.outcome IS NOT NULL
 ON CONFLICT (id) DO NOTHING RETURNING class
 """
-# Served by open_legs_by_bucket, entry_once_for_delivery, postings_pkey and leg_settled_once. What
-# was settled before it was undone names that.
+# Served by open_legs_by_bucket, entry_once_for_delivery, postings_pkey, leg_settled_once and results_of_further_lines.
+# What was settled before it was undone names that, and counts all parts in which it was paid.
 _OF_LEGS = """
 INSERT INTO reconciliation.discrepancies (id, run_no, class, leg, delivery_id, payee, expected_paise, paid_paise,
   evidence, bucket_key)
 SELECT reconciliation.id_of(o.outcome, o.delivery_id::text, o.leg),
   $1::integer, o.outcome, o.leg, o.delivery_id, o.payee,
-  CASE o.outcome WHEN 'late_adjustment' THEN 0 ELSE o.paise END, coalesce(s.paid_paise, 0),
+  CASE o.outcome WHEN 'late_adjustment' THEN 0 ELSE o.paise END,
+  coalesce(s.paid_paise + coalesce((SELECT sum(f.paid_paise) FROM reconciliation.results f
+    WHERE f.delivery_id = o.delivery_id AND NOT f.is_settling AND f.leg = o.leg
+      AND f.outcome IN ('matched', 'underpaid', 'overpaid', 'cash_mismatch')), 0), 0),
   jsonb_build_object('owed_to', g.payee, 'owed_paise', g.paise, 'confirmed_at', g.confirmed_at,
     'entry_id', g.entry_id, 'reversal_entry_id', CASE WHEN g.reversal_entry_id < $5 THEN g.reversal_entry_id END,
     'settled_by_statement_id', s.statement_id,

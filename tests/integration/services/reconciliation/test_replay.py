@@ -20,7 +20,7 @@ from tests.recon_runs import LIMITS, run_once, taken_in
 ONCE = WorkerLimits(schedule="never", attempts_max=1)
 PATIENT = WorkerLimits(schedule="never", backoff_first_s=60)
 # Whoever has classified a chunk is ended before it is committed.
-_STALL = """
+STALL = """
 CREATE FUNCTION pg_temp.stall() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'stalled'; END $$;
 CREATE TRIGGER stall BEFORE UPDATE ON reconciliation.run_chunks FOR EACH ROW
   WHEN (OLD.state = 'classify' AND NEW.state = 'post') EXECUTE FUNCTION pg_temp.stall()
@@ -101,7 +101,7 @@ async def test_a_chunk_whose_rules_were_not_asked_concludes_nothing_although_wha
             claimed = await hasty.claim(connection)
             assert claimed is not None
             await hasty.attempt(connection, claimed)
-        await clean.execute(_STALL)
+        await clean.execute(STALL)
         while (claimed := await patient.claim(connection)) is not None:
             await patient.attempt(connection, claimed)
         assert await clean.fetch("SELECT DISTINCT state FROM reconciliation.run_chunks WHERE chunk > 0") == [
