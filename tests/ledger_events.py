@@ -39,7 +39,7 @@ class Told:
                       EVENING + timedelta(minutes=10))  # fmt: skip
         self.changes = changes_of(states, self.delivery_id, self.partner_id, order)
         self.events = [self.event_of(change) for change in self.changes]
-        self.partner_event = partner_event(version_of(self.partner_id))
+        self.partner_event = partner_event(version_of(self.partner_id, city_code=city_code))
 
     def event_of(self, change: Change) -> Event:
         event = event_pb2.Event(id=new_id_text(), sequence=change.sequence, subject=f"deliveries/{self.delivery_id}")

@@ -1,12 +1,14 @@
 """Statements taken in and runs done in the test's own process."""
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import asyncpg
 
 from services.reconciliation.runs.limits import RunLimits, WorkerLimits
 from services.reconciliation.runs.opening import open_run, rules_of
 from services.reconciliation.runs.worker import Worker
+from services.reconciliation.settlements.payments.booking import book_next_run
 from services.reconciliation.statements import store as statements
 from services.reconciliation.statements.intake import ReceivedFile, TakenIn, take_in
 from services.reconciliation.statements.limits import IntakeLimits
@@ -34,3 +36,10 @@ async def run_once(pool: asyncpg.Pool, now: datetime = NOW, limits: RunLimits = 
     while await worker.work_once():
         pass
     return run.run_no
+
+
+async def booked(pool: asyncpg.Pool, own_cities: Sequence[str] = ()) -> None:
+    """Book what runs have found that was paid."""
+    async with pool.acquire() as connection:
+        while await book_next_run(connection, own_cities, datetime.now(UTC)):
+            pass

@@ -36,6 +36,7 @@ ServiceError
 │   ├── LinePaidOutError
 │   ├── MonthNotOverError         fix: metadata names the moment from which it can be invoiced
 │   ├── NothingToInvoiceError
+│   ├── PaymentsNotBookedError    retry: once a worker has booked what the run found
 │   ├── RateCardTooLateError      fix: metadata names the earliest moment
 │   ├── ResolutionDecidedError
 │   ├── StatementConfirmsNothingError  fix: its source's mapping says that it confirms payouts
@@ -276,6 +277,12 @@ class CycleSupersededError(FailedPreconditionError):
     """A later cycle is closed, or being closed: what this one left is in its statements."""
 
     reason = "CYCLE_SUPERSEDED"
+
+
+class PaymentsNotBookedError(FailedPreconditionError):
+    """What a run found that was paid is not booked yet: it would be paid again."""
+
+    reason = "PAYMENTS_NOT_BOOKED"
 
 
 class HoldTransitionError(FailedPreconditionError):

@@ -24,6 +24,14 @@ INSERT INTO reconciliation.settlement_runs (run_no, booked_at) SELECT r, now() F
 INSERT INTO reconciliation.settlement_payments (entry_id, run_no, party, leg, paise)
 SELECT md5('payment ' || p)::uuid, 5, 'partner:' || md5('partner ' || p)::uuid, 'payout', 5
 FROM generate_series(0, 2999) AS p;
+-- One a second, the last ones in no statement yet.
+INSERT INTO reconciliation.entries (id, kind, cause_event_id, event_ids, calendar, postings_count, occurred_at, booked_at)
+SELECT md5('payment ' || p)::uuid, 'payment', md5('paid ' || p)::uuid, ARRAY[md5('paid ' || p)::uuid], '', 2,
+  now() - p * interval '1 second', now() - p * interval '1 second' FROM generate_series(0, 2999) AS p;
+INSERT INTO reconciliation.postings (entry_id, line, entry_postings_count, account, purpose, paise, booked_at)
+SELECT md5('payment ' || p)::uuid, line, 2, account, 'paid', paise, now() - p * interval '1 second'
+FROM generate_series(0, 2999) AS p CROSS JOIN LATERAL (VALUES
+  (1, 'partner:' || md5('partner ' || p)::uuid, 5), (2, 'platform:bank', -5)) AS b (line, account, paise);
 INSERT INTO reconciliation.settlement_holds (party, entry_id, state, paise, changes_count, changed_at)
 SELECT 'partner:' || md5('partner ' || d % 9999)::uuid, md5('entry ' || d)::uuid,
   CASE WHEN d % 10 = 1 THEN 'held' ELSE 'released' END, 5, 2, now() FROM generate_series(1, 3000) AS d WHERE d % 10 <> 0;

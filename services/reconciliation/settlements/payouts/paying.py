@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import asyncpg
 
@@ -10,10 +10,12 @@ from services.reconciliation.errors import (
     CycleNotClosedError,
     CycleNotFoundError,
     CycleSupersededError,
+    PaymentsNotBookedError,
     PayoutsIncompleteError,
     PayoutsNotFoundError,
 )
 from services.reconciliation.settlements import store
+from services.reconciliation.settlements.payments import store as payments
 from services.reconciliation.settlements.payouts import store as payouts
 from services.reconciliation.settlements.payouts.batch import Batch, FileFormat, writer
 from services.reconciliation.settlements.reading import store as reading
@@ -22,11 +24,14 @@ from services.reconciliation.settlements.reading import store as reading
 Query = Callable[[], AbstractAsyncContextManager[asyncpg.Connection]]
 
 
-async def pay_out(connection: asyncpg.Connection, cycle_no: int, by: str, now: datetime) -> tuple[Batch, bool]:
+async def pay_out(
+    connection: asyncpg.Connection, cycle_no: int, by: str, now: datetime, overlap_s: float
+) -> tuple[Batch, bool]:
     """Make payouts of all that is payable for a cycle, within the caller's transaction; return the batch, and whether
-    it was there.
+    it was there. `overlap_s` is how far before a cycle's end entries may be that it lacks.
 
-    Raises CycleNotFoundError, CycleNotClosedError, and CycleSupersededError when a later cycle has what it left.
+    Raises CycleNotFoundError, CycleNotClosedError, CycleSupersededError when a later cycle has what it left, and
+    PaymentsNotBookedError when it is not known yet what others have paid.
     """
     await store.lock(connection)
     cycle = await reading.cycle(connection, cycle_no)
@@ -38,7 +43,9 @@ async def pay_out(connection: asyncpg.Connection, cycle_no: int, by: str, now: d
         return there, True
     if later := await payouts.superseded_by(connection, cycle_no):
         raise CycleSupersededError(f"cycle {later} has what cycle {cycle_no} left: pay that out")
-    await payouts.create(connection, cycle_no, cycle.calendar, by, now)
+    if run_no := await payments.next_run(connection):
+        raise PaymentsNotBookedError(f"what run {run_no} found that was paid is not booked yet; try again")
+    await payouts.create(connection, cycle, by, now, cycle.until_at - timedelta(seconds=overlap_s))
     return await batch_of(connection, cycle_no), False
 
 

@@ -11,7 +11,7 @@ from lastmile.reconciliation.v1 import settlement_pb2, settlement_pb2_grpc
 from libs.grpc_server.call import current_call
 from services.reconciliation.database import Database
 from services.reconciliation.settlements.codec import FORMATS, batch_to, confirmed_to, tally_to
-from services.reconciliation.settlements.limits import PayoutLimits
+from services.reconciliation.settlements.limits import PayoutLimits, SettlementLimits
 from services.reconciliation.settlements.payouts import store
 from services.reconciliation.settlements.payouts.batch import file_name
 from services.reconciliation.settlements.payouts.confirming import confirm
@@ -22,6 +22,7 @@ class PayoutServicer(settlement_pb2_grpc.SettlementServiceServicer):
     """Answers what pays out, writes files, and takes the bank's word."""
 
     _database: Database
+    _limits: SettlementLimits
     _payouts: PayoutLimits
 
     async def CreatePayouts(  # noqa: N802 - named by the proto
@@ -30,7 +31,9 @@ class PayoutServicer(settlement_pb2_grpc.SettlementServiceServicer):
         """Make the payouts of a cycle."""
         call = current_call()
         async with self._database.command(call) as connection:
-            batch, was_there = await pay_out(connection, request.cycle_no, call.principal.subject, datetime.now(UTC))
+            batch, was_there = await pay_out(
+                connection, request.cycle_no, call.principal.subject, datetime.now(UTC), self._limits.overlap_s
+            )
         return settlement_pb2.CreatePayoutsResponse(batch=batch_to(batch), was_there=was_there)
 
     async def GetPayouts(  # noqa: N802 - named by the proto

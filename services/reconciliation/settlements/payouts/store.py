@@ -9,6 +9,7 @@ import asyncpg
 
 from services.reconciliation.settlements.lifecycle import PayoutState
 from services.reconciliation.settlements.payouts.batch import Batch, Payout
+from services.reconciliation.settlements.statement import Cycle
 
 _BATCH_COLUMNS = "batch_no, cycle_no, payouts_count, paise, created_at, created_by"
 # Served by payout_batches_cycle_no_key.
@@ -18,8 +19,10 @@ _SUPERSEDED_BY = """
 SELECT min(d.cycle_no) FROM reconciliation.settlement_cycles c
 JOIN reconciliation.settlement_cycles d ON d.calendar = c.calendar AND d.cycle_no > c.cycle_no WHERE c.cycle_no = $1
 """
-# Served by settlement_statements_pkey, holds_in_force, settlement_lines_pkey, payouts_open, payout_batches_pkey and
-# settlement_cycles_pkey. What was held, or sent, since the statements were closed is taken off too.
+# Served by settlement_statements_pkey, holds_in_force, settlement_lines_pkey, payouts_open, payout_batches_pkey,
+# settlement_cycles_pkey, postings_by_account, entries_pkey and postings_pkey. Taken off too is what was held, or sent,
+# since the statements were closed, and what others have paid, or the desk has given up: that is on one of two accounts.
+# What payouts have paid is of other kinds of entries. Each entry is looked up, however many there may be.
 _CREATE = """
 WITH cycles AS MATERIALIZED (
   SELECT array_agg(cycle_no) AS cycle_nos FROM reconciliation.settlement_cycles WHERE calendar = $5 AND cycle_no <= $1
@@ -35,10 +38,24 @@ WITH cycles AS MATERIALIZED (
 ), unsettled AS (
   SELECT party, sum(paise)::bigint AS paise FROM reconciliation.payouts
   WHERE is_open AND batch_no = ANY ((SELECT batch_nos FROM batches)::integer[]) GROUP BY party
+), settled AS (
+  SELECT DISTINCT entry_id FROM reconciliation.postings
+  WHERE account IN ('platform:bank', 'platform:write_offs') AND booked_at >= $6
+), unstated AS (
+  SELECT CASE WHEN p.account LIKE 'cash:%' THEN 'partner:' || substr(p.account, 6) ELSE p.account END AS party,
+    sum(p.paise)::bigint AS paise
+  FROM settled CROSS JOIN LATERAL (
+    SELECT e.id FROM reconciliation.entries e
+    WHERE e.id = settled.entry_id AND e.kind IN ('payment', 'resolution') AND coalesce(e.calendar, '') = $5
+      AND NOT EXISTS (SELECT FROM reconciliation.settlement_lines l WHERE l.entry_id = e.id) LIMIT 1
+  ) e
+  JOIN reconciliation.postings p ON p.entry_id = e.id GROUP BY 1
 ), due AS (
-  SELECT s.party, s.merchant_id, s.closing_paise - coalesce(h.paise, 0) - coalesce(u.paise, 0) AS paise
+  SELECT s.party, s.merchant_id,
+    s.closing_paise - coalesce(h.paise, 0) - coalesce(u.paise, 0) - greatest(0, t.paise) AS paise
   FROM reconciliation.settlement_statements s
-  LEFT JOIN held h ON h.party = s.party LEFT JOIN unsettled u ON u.party = s.party WHERE s.cycle_no = $1
+  LEFT JOIN held h ON h.party = s.party LEFT JOIN unsettled u ON u.party = s.party
+  LEFT JOIN unstated t ON t.party = s.party WHERE s.cycle_no = $1
 ), numbered AS (
   SELECT party, merchant_id, paise, row_number() OVER (ORDER BY party) AS sequence FROM due WHERE paise > 0
 ), made AS (
@@ -150,9 +167,9 @@ async def superseded_by(connection: asyncpg.Connection, cycle_no: int) -> int | 
     return found
 
 
-async def create(connection: asyncpg.Connection, cycle_no: int, calendar: str, by: str, now: datetime) -> None:
-    """Make payouts of all that is payable for a cycle."""
-    await connection.execute(_CREATE, cycle_no, now, by, PayoutState.SENT, calendar)
+async def create(connection: asyncpg.Connection, cycle: Cycle, by: str, now: datetime, booked_from: datetime) -> None:
+    """Make payouts of all that is payable for a cycle. No statement may have what was booked from `booked_from` on."""
+    await connection.execute(_CREATE, cycle.cycle_no, now, by, PayoutState.SENT, cycle.calendar, booked_from)
 
 
 async def payouts(connection: asyncpg.Connection, batch_no: int, after: int, rows_max: int) -> list[Payout]:

@@ -21,7 +21,7 @@ from tests.integration.services.reconciliation.settling import (
 from tests.ledger import STORY
 from tests.ledger_events import Told
 from tests.recon import Day, Paid
-from tests.recon_runs import run_once, taken_in
+from tests.recon_runs import booked, run_once, taken_in
 from tests.settlements import City
 
 LIMITS = RunLimits(payout_due_min=0, settle_s=0)
@@ -38,7 +38,9 @@ class Runs:
 
     async def again(self) -> int:
         self._ahead += timedelta(seconds=10)
-        return await run_once(self._pool, datetime.now(UTC) + self._ahead, LIMITS)
+        run_no = await run_once(self._pool, datetime.now(UTC) + self._ahead, LIMITS)
+        await booked(self._pool)
+        return run_no
 
     async def missing(self, told: Told) -> set[str]:
         """The legs of a delivery that are said to be missing, and are not settled since."""

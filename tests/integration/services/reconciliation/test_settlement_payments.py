@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
+from lastmile.reconciliation.v1 import settlement_pb2 as pb
 
 from libs.embedded.stack import EmbeddedServers
 from services.reconciliation.ledger.postings import Account
@@ -15,11 +16,15 @@ from services.reconciliation.settlements.explaining import explain_line
 from services.reconciliation.settlements.limits import SettlementLimits
 from services.reconciliation.settlements.opening import open_now
 from services.reconciliation.settlements.reading import store as reading
-from tests.integration.services.reconciliation.test_runs import run_once, taken_in
+from tests.integration.services.reconciliation.conftest import LedgerApi
+from tests.integration.services.reconciliation.settling import PAID_PAISE, bank_says, closed, paid_out, payouts_in
+from tests.integration.services.reconciliation.test_api import refused
 from tests.invariants import broken_invariants
-from tests.recon import NOW, add_to_ledger, day_of
+from tests.ledger_events import Told
+from tests.recon import NOW, Day, Paid, add_to_ledger, day_of
+from tests.recon_runs import booked, run_once, taken_in
 from tests.recon_tables import emptied
-from tests.settlements import balances
+from tests.settlements import City, balances
 
 LIMITS = SettlementLimits(cycle="never", settle_s=0, entries_piece=100, parties_piece=10)
 _SETTLED = """
@@ -33,6 +38,13 @@ _BOOKED = "SELECT party, sum(paise)::bigint AS paise FROM reconciliation.settlem
 async def clean(owner: asyncpg.Connection) -> AsyncIterator[asyncpg.Connection]:
     async with emptied(owner):
         yield owner
+
+
+async def found_paid(city: City, told: Told, paise: int) -> None:
+    """Have a run find that a payment partner has paid a delivery."""
+    line = Paid(str(told.delivery_id), told.partner_id, paise, datetime.now(UTC))
+    await taken_in(city.worker, Day(paid=[line]).file())
+    await run_once(city.worker, datetime.now(UTC) + timedelta(minutes=1), RunLimits(settle_s=0))
 
 
 async def worked(worker: asyncpg.Pool) -> None:
@@ -94,3 +106,46 @@ async def test_what_a_chunk_has_settled_is_booked_though_it_was_given_up(
     await worked(worker)
     settled = {row["payee"]: row["paise"] for row in await clean.fetch(_SETTLED)}
     assert {row["party"]: row["paise"] for row in await clean.fetch(_BOOKED)} == settled
+
+
+@pytest.mark.parametrize(("paid_paise", "left_paise"), [(PAID_PAISE, 0), (4_000, PAID_PAISE - 4_000)])
+async def test_what_was_paid_since_the_cycle_ended_is_not_paid_again(
+    clean: asyncpg.Connection, api: LedgerApi, city: City, paid_paise: int, left_paise: int
+) -> None:
+    (told,) = await city.hand_over(cash_paise=0)
+    cycle_no, party = await closed(api, city), f"partner:{told.partner_id}"
+    await found_paid(city, told, paid_paise)
+    await booked(city.worker, [city.city_code])
+    batch = await paid_out(api, cycle_no)
+    assert (batch.payouts_count, batch.amount_paise) == (int(left_paise > 0), left_paise)
+    # The next statement shows it, and the next payouts do not take it off once more.
+    await city.hand_over(cash_paise=0, partner_id=told.partner_id)
+    second = await closed(api, city)
+    totals = (await city.statements(second))[party].totals
+    assert totals.closing_paise == 2 * PAID_PAISE - paid_paise
+    assert (await paid_out(api, second)).amount_paise == PAID_PAISE
+
+
+async def test_a_payout_that_the_bank_has_confirmed_is_taken_off_once(
+    clean: asyncpg.Connection, api: LedgerApi, city: City
+) -> None:
+    (told,) = await city.hand_over(cash_paise=0)
+    first = await closed(api, city)
+    await paid_out(api, first)
+    [(reference, paise)] = (await payouts_in(api, first)).values()
+    await city.hand_over(cash_paise=0, partner_id=told.partner_id)
+    second = await closed(api, city)
+    await bank_says(api, city, (reference, "PAID", paise))
+    assert (await paid_out(api, second)).amount_paise == PAID_PAISE
+
+
+async def test_nothing_is_paid_out_before_what_a_run_has_found_is_booked(
+    clean: asyncpg.Connection, api: LedgerApi, city: City
+) -> None:
+    (told,) = await city.hand_over(cash_paise=0)
+    cycle_no = await closed(api, city)
+    await found_paid(city, told, PAID_PAISE)
+    request = pb.CreatePayoutsRequest(cycle_no=cycle_no)
+    assert await refused(api, api.settlements.CreatePayouts, request) == "PAYMENTS_NOT_BOOKED"
+    await booked(city.worker, [city.city_code])
+    assert (await paid_out(api, cycle_no)).payouts_count == 0

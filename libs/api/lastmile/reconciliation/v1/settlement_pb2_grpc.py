@@ -226,11 +226,12 @@ class SettlementServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreatePayouts(self, request, context):
-        """Makes payouts of all that is payable for a closed cycle, less what was held or sent since. The same again is
-        answered with what is there.
+        """Makes payouts of all that is payable for a closed cycle, less what was held or sent since, or paid by others. The
+        same again is answered with what is there.
 
-        Errors: NOT_FOUND with reason CYCLE_NOT_FOUND; FAILED_PRECONDITION with reason CYCLE_NOT_CLOSED, or CYCLE_SUPERSEDED
-        when a later cycle has what this one left.
+        Errors: NOT_FOUND with reason CYCLE_NOT_FOUND; FAILED_PRECONDITION with reason CYCLE_NOT_CLOSED, CYCLE_SUPERSEDED
+        when a later cycle has what this one left, or PAYMENTS_NOT_BOOKED for the moment between the end of a run and the
+        booking of what it found that was paid.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -99,11 +99,12 @@ class SettlementServiceStub:
     Errors: INVALID_ARGUMENT for a page token that this list and these filters did not issue.
     """
     CreatePayouts: _grpc.UnaryUnaryMultiCallable[_settlement_pb2.CreatePayoutsRequest, _settlement_pb2.CreatePayoutsResponse]
-    """Makes payouts of all that is payable for a closed cycle, less what was held or sent since. The same again is
-    answered with what is there.
+    """Makes payouts of all that is payable for a closed cycle, less what was held or sent since, or paid by others. The
+    same again is answered with what is there.
 
-    Errors: NOT_FOUND with reason CYCLE_NOT_FOUND; FAILED_PRECONDITION with reason CYCLE_NOT_CLOSED, or CYCLE_SUPERSEDED
-    when a later cycle has what this one left.
+    Errors: NOT_FOUND with reason CYCLE_NOT_FOUND; FAILED_PRECONDITION with reason CYCLE_NOT_CLOSED, CYCLE_SUPERSEDED
+    when a later cycle has what this one left, or PAYMENTS_NOT_BOOKED for the moment between the end of a run and the
+    booking of what it found that was paid.
     """
     GetPayouts: _grpc.UnaryUnaryMultiCallable[_settlement_pb2.GetPayoutsRequest, _settlement_pb2.GetPayoutsResponse]
     """Returns the payouts of a cycle: how many are in which state.
@@ -194,11 +195,12 @@ class SettlementServiceAsyncStub(SettlementServiceStub):
     Errors: INVALID_ARGUMENT for a page token that this list and these filters did not issue.
     """
     CreatePayouts: _aio.UnaryUnaryMultiCallable[_settlement_pb2.CreatePayoutsRequest, _settlement_pb2.CreatePayoutsResponse]  # type: ignore[assignment]
-    """Makes payouts of all that is payable for a closed cycle, less what was held or sent since. The same again is
-    answered with what is there.
+    """Makes payouts of all that is payable for a closed cycle, less what was held or sent since, or paid by others. The
+    same again is answered with what is there.
 
-    Errors: NOT_FOUND with reason CYCLE_NOT_FOUND; FAILED_PRECONDITION with reason CYCLE_NOT_CLOSED, or CYCLE_SUPERSEDED
-    when a later cycle has what this one left.
+    Errors: NOT_FOUND with reason CYCLE_NOT_FOUND; FAILED_PRECONDITION with reason CYCLE_NOT_CLOSED, CYCLE_SUPERSEDED
+    when a later cycle has what this one left, or PAYMENTS_NOT_BOOKED for the moment between the end of a run and the
+    booking of what it found that was paid.
     """
     GetPayouts: _aio.UnaryUnaryMultiCallable[_settlement_pb2.GetPayoutsRequest, _settlement_pb2.GetPayoutsResponse]  # type: ignore[assignment]
     """Returns the payouts of a cycle: how many are in which state.
@@ -358,11 +360,12 @@ class SettlementServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _settlement_pb2.CreatePayoutsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_settlement_pb2.CreatePayoutsResponse, _abc.Awaitable[_settlement_pb2.CreatePayoutsResponse]]:
-        """Makes payouts of all that is payable for a closed cycle, less what was held or sent since. The same again is
-        answered with what is there.
+        """Makes payouts of all that is payable for a closed cycle, less what was held or sent since, or paid by others. The
+        same again is answered with what is there.
 
-        Errors: NOT_FOUND with reason CYCLE_NOT_FOUND; FAILED_PRECONDITION with reason CYCLE_NOT_CLOSED, or CYCLE_SUPERSEDED
-        when a later cycle has what this one left.
+        Errors: NOT_FOUND with reason CYCLE_NOT_FOUND; FAILED_PRECONDITION with reason CYCLE_NOT_CLOSED, CYCLE_SUPERSEDED
+        when a later cycle has what this one left, or PAYMENTS_NOT_BOOKED for the moment between the end of a run and the
+        booking of what it found that was paid.
         """
 
     @_abc_1.abstractmethod
