@@ -74,9 +74,10 @@ SETTLEMENTS = [
     Case(f"{_HOLD}.PAID_OUT", lambda w: [ENTRY, PARTNER, None], FEW, BOOKS_OPERATOR),
     Case(f"{_PAY}.BATCH_OF", lambda w: [CLOSED], FEW, BOOKS_OPERATOR),
     Case(f"{_PAY}.SUPERSEDED_BY", lambda w: [CLOSED], FEW, BOOKS_OPERATOR),
-    # Every statement of the cycle, all that is held, all that is under way, and what was paid by others since.
+    # Every statement of the cycle, all that is under way, what was paid by others since, and all that is held, of which
+    # each one's cycle is looked for among all of them: they are on one page.
     Case(f"{_PAY}.CREATE", lambda w: [
-        30, w.now, "test", "sent", "", w.now - timedelta(minutes=3)], 4_000, BOOKS_OPERATOR),
+        30, w.now, "test", "sent", "", w.now - timedelta(minutes=3)], 3_500 + 300 * 31, BOOKS_OPERATOR),
     Case(f"{_PAY}.PAYOUTS", lambda w: [CLOSED, 0, PAGE], PAGE, BOOKS_READER),
     Case(f"{_PAY}.TALLIES", lambda w: [CLOSED], 1_000, BOOKS_READER),
     Case(f"{_PAY}.CONFIRMS", lambda w: [known("statement 1")], FEW, BOOKS_OPERATOR),

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
+from services.reconciliation.settlements.holds.store import LEFT_OF_HELD
 from services.reconciliation.settlements.store import OpenCycle
 
 # Served by entries_pkey.
@@ -120,10 +121,10 @@ SELECT party FROM (
    ORDER BY party LIMIT $4)
 ) p ORDER BY party LIMIT $4
 """
-# Served by settlement_lines_by_party, settlement_statements_pkey, holds_in_force, settlement_lines_pkey and
-# payouts_open. The hash is of what statement.hash_of spells.
-_STATE = """
-WITH cycle AS (
+# Served by settlement_lines_by_party, settlement_statements_pkey, payouts_open, and what LEFT_OF_HELD names. The hash
+# is of what statement.hash_of spells.
+_STATE = f"""
+WITH {LEFT_OF_HELD}, cycle AS (
   SELECT cycle_no, calendar, previous_no, concat_ws('|', cycle_no, calendar,
     (extract(epoch FROM from_at) * 1000000)::bigint, (extract(epoch FROM until_at) * 1000000)::bigint) AS head
   FROM reconciliation.settlement_cycles WHERE cycle_no = $1
@@ -144,11 +145,8 @@ WITH cycle AS (
 ), hashes AS (
   SELECT party, string_agg(hash, E'\\n' ORDER BY block) AS hash FROM blocks GROUP BY party
 ), held AS (
-  SELECT h.party, sum(greatest(h.paise, 0))::bigint AS paise FROM reconciliation.settlement_holds h
-  JOIN reconciliation.settlement_lines l ON l.entry_id = h.entry_id AND l.party = h.party
-  JOIN reconciliation.settlement_cycles c ON c.cycle_no = l.cycle_no
-  WHERE h.state <> 'released' AND h.party = ANY ($2::text[]) AND c.calendar = (SELECT calendar FROM cycle)
-  GROUP BY h.party
+  SELECT party, sum(paise)::bigint AS paise FROM left_of_held
+  WHERE party = ANY ($2::text[]) AND calendar = (SELECT calendar FROM cycle) GROUP BY party
 ), unsettled AS (
   SELECT p.party, sum(p.paise)::bigint AS paise FROM reconciliation.payouts p
   JOIN reconciliation.payout_batches b ON b.batch_no = p.batch_no
@@ -179,7 +177,7 @@ SELECT $1, w.party, opening_paise, lines_count, work_paise, tax_paise, cash_pais
       unsettled_paise, payable_paise), h.hash), 'UTF8')),
   CASE WHEN w.party LIKE 'merchant:%' THEN substr(w.party, 10)::uuid END
 FROM whole w LEFT JOIN hashes h ON h.party = w.party ORDER BY w.party
-"""
+"""  # noqa: S608 - a constant
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,46 @@ JOIN reconciliation.settlement_cycles d ON d.calendar = c.calendar AND d.cycle_n
 JOIN reconciliation.payout_batches b ON b.cycle_no = d.cycle_no
 WHERE l.entry_id = $1 AND l.party = $2 AND coalesce(b.created_at > $3, true) ORDER BY b.batch_no LIMIT 1
 """
+# What is left to be held, by party and calendar, for statements that go on from there. Served by holds_in_force,
+# settlement_lines_pkey, settlement_cycles_pkey, entries_pkey, line_adjusted_once, discrepancies_by_delivery,
+# cases_pkey, entry_once, postings_pkey, leg_settled_once, results_of_further_lines and payment_once: each hold is
+# looked up, of which there are some hundreds. What a line has undone, or the desk has settled and booked, is held no
+# more, nor is what others have paid of it, once that is booked: payouts take that off.
+LEFT_OF_HELD = """
+left_of_held AS (
+  SELECT h.party, k.calendar, greatest(0, h.paise - coalesce((
+    SELECT sum(r.paid_paise) FROM (
+      SELECT run_no, paid_paise FROM reconciliation.results
+      WHERE delivery_id = k.delivery_id AND leg = 'payout' AND is_settling AND outcome <> 'wrong_partner'
+      UNION ALL
+      SELECT run_no, paid_paise FROM reconciliation.results
+      WHERE delivery_id = k.delivery_id AND leg = 'payout' AND NOT is_settling AND outcome <> 'wrong_partner'
+    ) r
+    CROSS JOIN LATERAL (
+      SELECT e.calendar FROM reconciliation.settlement_payments p
+      JOIN reconciliation.entries e ON e.id = p.entry_id
+      WHERE p.run_no = r.run_no AND p.party = h.party AND p.leg = 'payout' LIMIT 1
+    ) p
+    WHERE p.calendar = k.calendar
+  ), 0)) AS paise
+  FROM reconciliation.settlement_holds h
+  CROSS JOIN LATERAL (
+    SELECT c.calendar, CASE l.kind WHEN 'delivery' THEN e.delivery_id END AS delivery_id
+    FROM reconciliation.settlement_lines l
+    JOIN reconciliation.settlement_cycles c ON c.cycle_no = l.cycle_no
+    JOIN reconciliation.entries e ON e.id = l.entry_id
+    WHERE l.entry_id = h.entry_id AND l.party = h.party LIMIT 1
+  ) k
+  WHERE h.state <> 'released'
+    AND NOT coalesce((SELECT true FROM reconciliation.settlement_lines u
+      WHERE u.adjusts_entry_id = h.entry_id AND u.party = h.party LIMIT 1), false)
+    AND NOT coalesce((SELECT true FROM reconciliation.discrepancies d
+      JOIN reconciliation.cases c ON c.case_id = d.id
+      JOIN reconciliation.entries e ON e.cause_event_id = c.resolution_id AND e.kind = 'resolution'
+      JOIN reconciliation.postings p ON p.entry_id = e.id AND p.account = h.party
+      WHERE d.delivery_id = k.delivery_id AND d.leg = 'payout' AND d.is_resolved
+        AND coalesce(e.calendar, '') = k.calendar LIMIT 1), false)
+)"""
 
 
 @dataclass(frozen=True, slots=True)

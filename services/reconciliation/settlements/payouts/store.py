@@ -7,6 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
+from services.reconciliation.settlements.holds.store import LEFT_OF_HELD
 from services.reconciliation.settlements.lifecycle import PayoutState
 from services.reconciliation.settlements.payouts.batch import Batch, Payout
 from services.reconciliation.settlements.statement import Cycle
@@ -19,22 +20,18 @@ _SUPERSEDED_BY = """
 SELECT min(d.cycle_no) FROM reconciliation.settlement_cycles c
 JOIN reconciliation.settlement_cycles d ON d.calendar = c.calendar AND d.cycle_no > c.cycle_no WHERE c.cycle_no = $1
 """
-# Served by settlement_statements_pkey, holds_in_force, settlement_lines_pkey, payouts_open, payout_batches_pkey,
-# settlement_cycles_pkey, postings_by_account, entries_pkey and postings_pkey. Taken off too is what was held, or sent,
-# since the statements were closed, and what others have paid, or the desk has given up: that is on one of two accounts.
-# What payouts have paid is of other kinds of entries. Each entry is looked up, however many there may be.
-_CREATE = """
-WITH cycles AS MATERIALIZED (
+# Served by settlement_statements_pkey, payouts_open, payout_batches_pkey, settlement_cycles_pkey, postings_by_account,
+# entries_pkey, settlement_lines_pkey, postings_pkey, and what LEFT_OF_HELD names. Taken off too is what was held, or
+# sent, since the statements were closed, and what others have paid, or the desk has given up: that is on one of two
+# accounts. What payouts have paid is of other kinds of entries. Each is looked up, however many there may be.
+_CREATE = f"""
+WITH {LEFT_OF_HELD}, cycles AS MATERIALIZED (
   SELECT array_agg(cycle_no) AS cycle_nos FROM reconciliation.settlement_cycles WHERE calendar = $5 AND cycle_no <= $1
 ), batches AS MATERIALIZED (
   SELECT array_agg(batch_no) AS batch_nos FROM reconciliation.payout_batches
   WHERE cycle_no = ANY ((SELECT cycle_nos FROM cycles)::integer[])
 ), held AS (
-  SELECT h.party, sum(greatest(h.paise, 0))::bigint AS paise FROM reconciliation.settlement_holds h
-  WHERE h.state <> 'released' AND (
-    SELECT l.cycle_no FROM reconciliation.settlement_lines l WHERE l.entry_id = h.entry_id AND l.party = h.party
-  ) = ANY ((SELECT cycle_nos FROM cycles)::integer[])
-  GROUP BY h.party
+  SELECT party, sum(paise)::bigint AS paise FROM left_of_held WHERE calendar = $5 GROUP BY party
 ), unsettled AS (
   SELECT party, sum(paise)::bigint AS paise FROM reconciliation.payouts
   WHERE is_open AND batch_no = ANY ((SELECT batch_nos FROM batches)::integer[]) GROUP BY party
@@ -69,7 +66,7 @@ INSERT INTO reconciliation.payout_batches (batch_no, cycle_no, payouts_count, pa
 SELECT (SELECT coalesce(max(batch_no), 0) + 1 FROM reconciliation.payout_batches), $1, count(*),
   coalesce(sum(paise), 0)::bigint, $2, $3
 FROM made
-"""
+"""  # noqa: S608 - a constant
 # Served by payouts_pkey.
 _PAYOUTS = """
 SELECT sequence, reference, party, paise, state FROM reconciliation.payouts

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lastmile.reconciliation.v1 import settlement_pb2 as pb
@@ -10,10 +10,13 @@ from lastmile.reconciliation.v1 import statement_pb2
 
 from libs.ids import new_id
 from libs.postgres.log_position import position
+from services.reconciliation.runs.limits import RunLimits
 from services.reconciliation.statements.intake import ReceivedFile, take_in
 from services.reconciliation.statements.limits import IntakeLimits
 from tests.integration.services.reconciliation.conftest import LedgerApi
 from tests.ledger_events import Told
+from tests.recon import Day, Paid
+from tests.recon_runs import booked, run_once, taken_in
 from tests.settlements import City
 
 PAID_PAISE = 10_671
@@ -49,6 +52,19 @@ async def payouts_in(api: LedgerApi, cycle_no: int) -> dict[str, tuple[str, int]
         for row in rows
         if row["record"] == "PAYOUT"
     }
+
+
+async def found_paid(city: City, told: Told, paise: int, *others: Paid) -> None:
+    """Have a run find that a payment partner has paid a delivery, and what others there are."""
+    line = Paid(str(told.delivery_id), told.partner_id, paise, datetime.now(UTC))
+    await taken_in(city.worker, Day(paid=[line, *others]).file())
+    await run_once(city.worker, datetime.now(UTC) + timedelta(minutes=1), RunLimits(settle_s=0))
+
+
+async def paid_by_others(city: City, told: Told, paise: int, *others: Paid) -> None:
+    """The same, and have it booked."""
+    await found_paid(city, told, paise, *others)
+    await booked(city.worker, [city.city_code])
 
 
 async def bank_says(

@@ -1,5 +1,7 @@
 """Holds freeze one line, over the api; and each sees its own statements, there and in the database."""
 
+from datetime import UTC, datetime
+
 import asyncpg
 from lastmile.reconciliation.v1 import settlement_pb2 as pb
 
@@ -7,6 +9,7 @@ from libs.embedded.stack import EmbeddedServers
 from libs.grpc_server.identity import Principal, Role
 from libs.ids import new_id
 from libs.postgres.tenancy import Visibility, visible
+from services.reconciliation.handlers.ledger import Ledger
 from tests.integration.services.reconciliation.conftest import LedgerApi
 from tests.integration.services.reconciliation.settling import (
     PAID_PAISE,
@@ -14,11 +17,17 @@ from tests.integration.services.reconciliation.settling import (
     first_line,
     line_of,
     other_line,
+    paid_by_others,
     paid_out,
     payouts_in,
 )
 from tests.integration.services.reconciliation.test_api import refused
+from tests.ledger import STORY
+from tests.ledger_events import Told
+from tests.recon import Paid
 from tests.settlements import City
+
+CANCELLED_LATE = (*STORY, "cancelled")
 
 
 async def test_a_hold_freezes_one_line_until_it_is_released(api: LedgerApi, city: City) -> None:
@@ -72,6 +81,74 @@ async def test_a_hold_keeps_back_and_never_adds(api: LedgerApi, city: City) -> N
     totals = (await city.statements(await closed(api, city)))[party].totals
     assert totals.closing_paise == statement.totals.closing_paise < 0
     assert (totals.held_paise, totals.payable_paise) == (0, 0)
+
+
+async def held_and_other(api: LedgerApi, city: City) -> tuple[Told, int, str]:
+    """A partner with two deliveries in a closed cycle, the first of which is held."""
+    held = Told(city.city_code, CANCELLED_LATE, cash_paise=0)
+    await Ledger(city.books).handle([held.partner_event, *held.events[:-1]])
+    await city.hand_over(cash_paise=0, partner_id=held.partner_id)
+    cycle_no, party = await closed(api, city), f"partner:{held.partner_id}"
+    found = await city.statement(cycle_no, party)
+    assert found is not None
+    entry_id = next(str(line.entry_id) for line in found.lines if line.delivery_id == held.delivery_id)
+    await api.ask(api.settlements.HoldLine, pb.HoldLineRequest(**line_of(held, entry_id, reason="wrong parcel")))
+    return held, cycle_no, party
+
+
+async def left(api: LedgerApi, city: City, party: str) -> tuple[int, int, int]:
+    """What is open, held and payable by the next statement; the payout is the same."""
+    cycle_no = await closed(api, city)
+    totals = (await city.statements(cycle_no))[party].totals
+    assert (await paid_out(api, cycle_no)).amount_paise == totals.payable_paise
+    return totals.closing_paise, totals.held_paise, totals.payable_paise
+
+
+async def test_a_hold_of_what_is_undone_keeps_nothing_else_back(
+    clean: asyncpg.Connection, api: LedgerApi, city: City
+) -> None:
+    held, cycle_no, party = await held_and_other(api, city)
+    await Ledger(city.books).handle(held.events[-1:])
+    # The statement still has the line, and lacks what undoes it.
+    assert (await paid_out(api, cycle_no)).amount_paise == PAID_PAISE
+    await city.hand_over(cash_paise=0, partner_id=held.partner_id)
+    # What was paid out is under way.
+    assert await left(api, city, party) == (2 * PAID_PAISE, 0, PAID_PAISE)
+
+
+async def test_a_hold_of_what_others_have_paid_keeps_nothing_else_back(
+    clean: asyncpg.Connection, api: LedgerApi, city: City
+) -> None:
+    held, _, party = await held_and_other(api, city)
+    await paid_by_others(city, held, PAID_PAISE)
+    assert await left(api, city, party) == (PAID_PAISE, 0, PAID_PAISE)
+
+
+async def test_what_others_have_paid_of_a_held_line_since_is_taken_off_once(
+    clean: asyncpg.Connection, api: LedgerApi, city: City
+) -> None:
+    held, cycle_no, _ = await held_and_other(api, city)
+    await paid_by_others(city, held, PAID_PAISE)
+    assert (await paid_out(api, cycle_no)).amount_paise == PAID_PAISE
+
+
+async def test_a_hold_keeps_back_what_is_left_of_its_line(
+    clean: asyncpg.Connection, api: LedgerApi, city: City
+) -> None:
+    held, _, party = await held_and_other(api, city)
+    await paid_by_others(city, held, 4_000)
+    rest = PAID_PAISE - 4_000
+    assert await left(api, city, party) == (PAID_PAISE + rest, rest, PAID_PAISE)
+
+
+async def test_a_hold_stays_where_somebody_else_was_paid_for_its_line(
+    clean: asyncpg.Connection, api: LedgerApi, city: City
+) -> None:
+    held, _, party = await held_and_other(api, city)
+    (third,) = await city.hand_over(cash_paise=0, partner_id=held.partner_id)
+    wrong = Paid(str(held.delivery_id), new_id(), PAID_PAISE, datetime.now(UTC))
+    await paid_by_others(city, third, PAID_PAISE, wrong)
+    assert await left(api, city, party) == (2 * PAID_PAISE, PAID_PAISE, PAID_PAISE)
 
 
 async def test_each_sees_its_own_statements_and_ops_see_all(api: LedgerApi, city: City) -> None:

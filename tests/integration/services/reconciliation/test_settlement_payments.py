@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import asyncpg
 import pytest
@@ -17,11 +17,18 @@ from services.reconciliation.settlements.limits import SettlementLimits
 from services.reconciliation.settlements.opening import open_now
 from services.reconciliation.settlements.reading import store as reading
 from tests.integration.services.reconciliation.conftest import LedgerApi
-from tests.integration.services.reconciliation.settling import PAID_PAISE, bank_says, closed, paid_out, payouts_in
+from tests.integration.services.reconciliation.settling import (
+    PAID_PAISE,
+    bank_says,
+    closed,
+    found_paid,
+    paid_by_others,
+    paid_out,
+    payouts_in,
+)
 from tests.integration.services.reconciliation.test_api import refused
 from tests.invariants import broken_invariants
-from tests.ledger_events import Told
-from tests.recon import NOW, Day, Paid, add_to_ledger, day_of
+from tests.recon import NOW, add_to_ledger, day_of
 from tests.recon_runs import booked, run_once, taken_in
 from tests.recon_tables import emptied
 from tests.settlements import City, balances
@@ -38,13 +45,6 @@ _BOOKED = "SELECT party, sum(paise)::bigint AS paise FROM reconciliation.settlem
 async def clean(owner: asyncpg.Connection) -> AsyncIterator[asyncpg.Connection]:
     async with emptied(owner):
         yield owner
-
-
-async def found_paid(city: City, told: Told, paise: int) -> None:
-    """Have a run find that a payment partner has paid a delivery."""
-    line = Paid(str(told.delivery_id), told.partner_id, paise, datetime.now(UTC))
-    await taken_in(city.worker, Day(paid=[line]).file())
-    await run_once(city.worker, datetime.now(UTC) + timedelta(minutes=1), RunLimits(settle_s=0))
 
 
 async def worked(worker: asyncpg.Pool) -> None:
@@ -114,8 +114,7 @@ async def test_what_was_paid_since_the_cycle_ended_is_not_paid_again(
 ) -> None:
     (told,) = await city.hand_over(cash_paise=0)
     cycle_no, party = await closed(api, city), f"partner:{told.partner_id}"
-    await found_paid(city, told, paid_paise)
-    await booked(city.worker, [city.city_code])
+    await paid_by_others(city, told, paid_paise)
     batch = await paid_out(api, cycle_no)
     assert (batch.payouts_count, batch.amount_paise) == (int(left_paise > 0), left_paise)
     # The next statement shows it, and the next payouts do not take it off once more.
