@@ -29,6 +29,7 @@ from services.reconciliation.exceptions.limits import DeskLimits
 from services.reconciliation.exceptions.resolutions import ResolutionKind
 from services.reconciliation.exceptions.resolving import store as resolving
 from services.reconciliation.ledger import store as ledger
+from services.reconciliation.settlements import store as settlements
 
 _REFUSALS_SHOWN = 20
 # Who closes what runs have settled.
@@ -114,7 +115,11 @@ class Desk:
 
     async def _take_effect(self, made: Resolution, cases: Sequence[Case]) -> UUID | None:
         kind, tolerance = ResolutionKind(made.kind), self._limits.tolerance_paise
-        if await resolving.resolve(self._connection, cases, kind):
+        # Payouts are made under the same lock: what is given up is in a batch, or known to whoever makes it.
+        await settlements.lock(self._connection)
+        if await resolving.resolve(
+            self._connection, cases, kind, gives_up=resolutions.gives_up(kind, made.amount_paise)
+        ):
             raise SettledMeanwhileError("some of it was settled, undone or paid out meanwhile; look again")
         # Of what was at stake: the tolerance may be another one since.
         tolerance = tolerance if made.amount_paise == 0 else 0

@@ -92,6 +92,8 @@ def together_refusal(cases: Sequence[Case], tolerance_paise: int, *, write_off_r
     """Return why cases do not belong together; empty when they do: the same payee and leg, and sums that agree."""
     if len(cases) < 2:
         return "one case alone matches nothing"
+    if all(case.line is None for case in cases):
+        return "none of them is a line: nothing was paid that could be what is owed"
     if alone := sorted({case.kind for case in cases} & _ALONE):
         return f"{', '.join(alone)} cannot be settled together with others"
     if len({(case.payee, case.leg) for case in cases}) > 1:
@@ -113,6 +115,11 @@ def amount_of(kind: ResolutionKind, cases: Sequence[Case], tolerance_paise: int)
         rest = abs(rest_of(cases))
         return rest if rest > tolerance_paise else 0
     return total(abs(case.rest_paise) for case in cases)
+
+
+def gives_up(kind: ResolutionKind, amount_paise: int) -> bool:
+    """Whether something is written off, of what is at stake."""
+    return kind in (ResolutionKind.WRITE_OFF, ResolutionKind.MATCH) and amount_paise > 0
 
 
 def is_checked(kind: ResolutionKind) -> bool:

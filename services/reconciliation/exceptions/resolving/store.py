@@ -54,7 +54,7 @@ WITH settled AS (
   USING unnest($1::uuid[], $2::text[], $3::text[]) AS w (delivery_id, leg, outcome)
   WHERE o.delivery_id = w.delivery_id AND o.leg = w.leg
     AND NOT EXISTS (SELECT FROM reconciliation.entries u WHERE u.delivery_id = o.delivery_id AND u.kind = 'reversal')
-    AND (w.outcome <> 'missing_payout' OR NOT $9 OR NOT EXISTS (
+    AND (w.leg <> 'payout' OR NOT $9 OR NOT EXISTS (
       SELECT FROM reconciliation.entries e
       JOIN reconciliation.settlement_lines l ON l.entry_id = e.id AND l.party = o.payee
       JOIN reconciliation.settlement_cycles c ON c.cycle_no = l.cycle_no
@@ -109,10 +109,13 @@ async def decide(
     return _resolution_from(row) if row else None
 
 
-async def resolve(connection: asyncpg.Connection, cases: Sequence[Case], kind: ResolutionKind) -> int:
+async def resolve(
+    connection: asyncpg.Connection, cases: Sequence[Case], kind: ResolutionKind, *, gives_up: bool
+) -> int:
     """Settle what of the cases is open, for good; return of how many that cannot be, which must be none.
 
-    Runs have settled these meanwhile, or the ledger has undone them, or a settlement pays them out.
+    Runs have settled these meanwhile, or the ledger has undone them, or a settlement pays them out: that matters where
+    `gives_up`, which is that some of it is written off.
     """
     matched = kind is ResolutionKind.MATCH
     await connection.execute(_RESOLVE, [case.id for case in cases])
@@ -127,11 +130,8 @@ async def resolve(connection: asyncpg.Connection, cases: Sequence[Case], kind: R
         deliveries = ([case.delivery_id for case in legs], [case.leg for case in legs])
         outcomes = ["matched" if matched else case.kind for case in legs]
         payer = next((case for case in cases if case.line is not None), None) if matched else None
-        is_write_off = kind is ResolutionKind.WRITE_OFF
         paid_by = (payer.statement_id, payer.line) if payer else (None, None)
-        tag = await connection.execute(
-            _SETTLE_LEGS, *deliveries, outcomes, RULE, NO_RUN, NO_CHUNK, *paid_by, is_write_off
-        )
+        tag = await connection.execute(_SETTLE_LEGS, *deliveries, outcomes, RULE, NO_RUN, NO_CHUNK, *paid_by, gives_up)
         settled += _count(tag)
     return len(lines) + len(legs) - settled
 

@@ -59,7 +59,7 @@ class _ResolutionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Resolu
     DESCRIPTOR: _descriptor.EnumDescriptor
     RESOLUTION_KIND_UNSPECIFIED: _ResolutionKind.ValueType  # 0
     RESOLUTION_KIND_MATCH: _ResolutionKind.ValueType  # 1
-    """Several cases of one payee belong together: what one has too much the others have too little."""
+    """Several cases of one payee belong together, a line among them: what one has too much the others have too little."""
     RESOLUTION_KIND_WRITE_OFF: _ResolutionKind.ValueType  # 2
     """Nobody gets it: what was paid too much is lost, what was paid too little is kept."""
     RESOLUTION_KIND_RECOVER: _ResolutionKind.ValueType  # 3
@@ -76,7 +76,7 @@ class ResolutionKind(_ResolutionKind, metaclass=_ResolutionKindEnumTypeWrapper):
 
 RESOLUTION_KIND_UNSPECIFIED: ResolutionKind.ValueType  # 0
 RESOLUTION_KIND_MATCH: ResolutionKind.ValueType  # 1
-"""Several cases of one payee belong together: what one has too much the others have too little."""
+"""Several cases of one payee belong together, a line among them: what one has too much the others have too little."""
 RESOLUTION_KIND_WRITE_OFF: ResolutionKind.ValueType  # 2
 """Nobody gets it: what was paid too much is lost, what was paid too little is kept."""
 RESOLUTION_KIND_RECOVER: ResolutionKind.ValueType  # 3

@@ -13,6 +13,7 @@ from services.reconciliation.exceptions.resolutions import (
     UNDONE,
     ResolutionKind,
     amount_of,
+    gives_up,
     is_checked,
     postings_of,
     refusal_of,
@@ -114,11 +115,18 @@ def test_several_lines_that_are_together_what_is_missing_match_it() -> None:
     assert together_refusal([missing, first], 0, write_off_rest=False)
     assert together_refusal([missing, first], 3_000, write_off_rest=False) == ""
     assert together_refusal([missing], 0, write_off_rest=True)
+    # Nothing was paid that could be what is owed.
+    assert together_refusal([missing, missing], 10_000, write_off_rest=True)
     other = replace(first, payee=f"partner:{UUID(int=9)}")
     assert together_refusal([missing, other, second], 0, write_off_rest=False)
     assert together_refusal([missing, case("wrong_partner", 0, 5_000)], 0, write_off_rest=False)
     assert amount_of(ResolutionKind.MATCH, [missing, first, second], 0) == 0
     assert amount_of(ResolutionKind.MATCH, [missing, first], 0) == 3_000
+
+
+def test_a_match_gives_up_what_is_left_of_it() -> None:
+    assert [kind for kind in ResolutionKind if gives_up(kind, 5)] == [ResolutionKind.MATCH, ResolutionKind.WRITE_OFF]
+    assert not any(gives_up(kind, 0) for kind in ResolutionKind)
 
 
 def test_whatever_gives_money_up_or_takes_it_back_is_checked() -> None:
