@@ -73,7 +73,8 @@ async def serve_api(settings: ApiSettings, stop: asyncio.Event) -> None:
         )
         database = Database(primary, queries)
         exception_pb2_grpc.add_ExceptionServiceServicer_to_server(
-            ExceptionServicer(database, settings.reconciliation_desk), server.server
+            ExceptionServicer(database, settings.reconciliation_desk, settings.reconciliation_settlements.own_cities),
+            server.server,
         )
         ledger_pb2_grpc.add_LedgerServiceServicer_to_server(LedgerServicer(database), server.server)
         rate_card_pb2_grpc.add_RateCardServiceServicer_to_server(

@@ -26,7 +26,7 @@ from services.reconciliation.exceptions.auditing import store as audit
 from services.reconciliation.exceptions.case import Case, Outcome, Resolution
 from services.reconciliation.exceptions.lifecycle import CaseState, Command, after, may_decide
 from services.reconciliation.exceptions.limits import DeskLimits
-from services.reconciliation.exceptions.resolutions import ResolutionKind
+from services.reconciliation.exceptions.resolutions import ResolutionKind, Worth
 from services.reconciliation.exceptions.resolving import store as resolving
 from services.reconciliation.ledger import store as ledger
 from services.reconciliation.settlements import store as settlements
@@ -49,8 +49,11 @@ class Decision:
 class Desk:
     """The desk in one transaction: who is at it, and when."""
 
-    def __init__(self, connection: asyncpg.Connection, limits: DeskLimits, by: str, now: datetime) -> None:
+    def __init__(
+        self, connection: asyncpg.Connection, limits: DeskLimits, own_cities: Sequence[str], by: str, now: datetime
+    ) -> None:
         self._connection, self._limits, self._by, self._now = connection, limits, by, now
+        self._own_cities = own_cities
 
     async def assign(self, case_ids: Sequence[UUID], assignee: str, note: str) -> list[Case]:
         """Give cases to somebody, or to nobody for an empty name; those that are so already are left alone."""
@@ -78,11 +81,12 @@ class Desk:
         made = Resolution(new_id(), decided.kind.value, len(cases), amount, limit, decided.note, self._by, self._now)
         moved = self._moved(cases, Command.PROPOSE if made.needs_approval else Command.RESOLVE)
         self._judge(cases, decided)
+        worth = await self._worth(made, moved)
         if not made.needs_approval:
             made = replace(made, outcome=Outcome.APPROVED, decided_by=self._by, decided_at=self._now)
         await resolving.add(self._connection, made)
         changed = [replace(case, resolution_id=made.id) for case in moved]
-        entry_id = None if made.needs_approval else await self._take_effect(made, changed)
+        entry_id = None if made.needs_approval else await self._take_effect(made, changed, worth)
         await self._save(changed, "propose" if made.needs_approval else "resolve", _told(made, decided.note, entry_id))
         return made, changed
 
@@ -108,27 +112,34 @@ class Desk:
         done = await resolving.decide(self._connection, resolution_id, outcome, self._by, self._now, note)
         if done is None:
             raise ResolutionDecidedError(f"resolution {resolution_id} was decided meanwhile")
-        entry_id = await self._take_effect(done, moved) if is_approval else None
+        entry_id = await self._take_effect(done, moved, await self._worth(done, moved)) if is_approval else None
         changed = moved if is_approval else [_given_back(case, made.proposed_by) for case in moved]
         await self._save(changed, "approve" if is_approval else "decline", _told(done, note, entry_id))
         return done, changed if is_approval else _merged(cases, changed)
 
-    async def _take_effect(self, made: Resolution, cases: Sequence[Case]) -> UUID | None:
-        kind, tolerance = ResolutionKind(made.kind), self._limits.tolerance_paise
+    async def _worth(self, made: Resolution, cases: Sequence[Case]) -> Worth:
+        # Of what was at stake: the tolerance may be another one since.
+        tolerance = self._limits.tolerance_paise if made.amount_paise == 0 else 0
+        postings = resolutions.postings_of(ResolutionKind(made.kind), cases, tolerance)
+        cities = await resolving.cities(self._connection, resolutions.partners_of(postings))
+        calendars = resolutions.calendars_of(postings, cities, self._own_cities)
+        if len(calendars) > 1:
+            # They are booked as one entry, and that is in the cycles of one calendar.
+            raise CasesRefusedError("their payees are in cities whose cycles differ: resolve them city by city")
+        return Worth(postings, next(iter(calendars), ""))
+
+    async def _take_effect(self, made: Resolution, cases: Sequence[Case], worth: Worth) -> UUID | None:
+        kind = ResolutionKind(made.kind)
         # Payouts are made under the same lock: what is given up is in a batch, or known to whoever makes it.
         await settlements.lock(self._connection)
-        if await resolving.resolve(
-            self._connection, cases, kind, gives_up=resolutions.gives_up(kind, made.amount_paise)
-        ):
+        gives_up = resolutions.gives_up(kind, made.amount_paise)
+        if await resolving.resolve(self._connection, cases, kind, gives_up=gives_up):
             raise SettledMeanwhileError("some of it was settled, undone or paid out meanwhile; look again")
-        # Of what was at stake: the tolerance may be another one since.
-        tolerance = tolerance if made.amount_paise == 0 else 0
-        postings = resolutions.postings_of(kind, cases, tolerance)
-        if not postings:
+        if not worth.postings:
             return None
         entry_id = new_id()
-        await resolving.book(self._connection, entry_id, made, cases, len(postings))
-        await ledger.add_postings(self._connection, entry_id, postings, self._now)
+        await resolving.book(self._connection, entry_id, made, [case.id for case in cases], worth)
+        await ledger.add_postings(self._connection, entry_id, worth.postings, self._now)
         return entry_id
 
     def _judge(self, cases: Sequence[Case], decided: Decision) -> None:

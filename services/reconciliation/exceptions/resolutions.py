@@ -18,7 +18,7 @@ be taken back or paid. A line that no run has settled was never booked: the desk
 A payment of an open line is: payee, bank; of cash: bank, cash in hand.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
@@ -62,6 +62,15 @@ class Rule:
     cash_sign: int | None
     is_checked: bool
     of_undone: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What a resolution posts, and in whose cycles that is to be."""
+
+    postings: tuple[Posting, ...]
+    # A city with cycles of its own, or empty for all others.
+    calendar: str
 
 
 RULES = {
@@ -145,6 +154,23 @@ def postings_of_case(kind: ResolutionKind, case: Case) -> tuple[Posting, ...] | 
         case ResolutionKind.RECOVER | ResolutionKind.PAY:
             return _payment(case)
     return ()
+
+
+def calendars_of(postings: Sequence[Posting], cities: Mapping[UUID, str], own_cities: Sequence[str]) -> set[str]:
+    """Return in whose cycles some postings are to be: those of cities that have their own, or empty for all others.
+
+    `cities` says where partners work. Postings that are no party's own are in nobody's.
+    """
+    cities_of = [cities.get(partner_id, "") for partner_id in partners_of(postings)]
+    # Networks work in many.
+    cities_of += [""] * any(posting.account.kind is AccountKind.NETWORK for posting in postings)
+    return {city if city in own_cities else "" for city in cities_of}
+
+
+def partners_of(postings: Sequence[Posting]) -> list[UUID]:
+    """Return the partners whose accounts are posted to, of what they are owed and of cash, in order."""
+    kinds = (AccountKind.PARTNER, AccountKind.CASH)
+    return sorted({UUID(posting.account.owner) for posting in postings if posting.account.kind in kinds})
 
 
 def _payment(case: Case) -> tuple[Posting, ...] | None:

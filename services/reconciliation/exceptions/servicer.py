@@ -1,7 +1,7 @@
 """ExceptionService: translates between the calls and the desk."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -40,8 +40,8 @@ _ID_MAX = UUID(int=(1 << 128) - 1)
 class ExceptionServicer(exception_pb2_grpc.ExceptionServiceServicer):
     """Answers ExceptionService."""
 
-    def __init__(self, database: Database, limits: DeskLimits) -> None:
-        self._database, self._limits = database, limits
+    def __init__(self, database: Database, limits: DeskLimits, own_cities: Sequence[str]) -> None:
+        self._database, self._limits, self._own_cities = database, limits, own_cities
 
     async def ListCases(  # noqa: N802 - named by the proto
         self, request: exception_pb2.ListCasesRequest, context: Any
@@ -171,7 +171,7 @@ class ExceptionServicer(exception_pb2_grpc.ExceptionServiceServicer):
     ) -> repeats.Answer:
         call, now = current_call(), datetime.now(UTC)
         async with self._database.command(call) as connection:
-            desk = Desk(connection, self._limits, call.principal.subject, now)
+            desk = Desk(connection, self._limits, self._own_cities, call.principal.subject, now)
             return await repeats.once(connection, call, request, now, kind, lambda: effect(desk))
 
     def _sent(self, cases: Iterable[Case]) -> list[exception_pb2.Case]:

@@ -57,7 +57,10 @@ DESK = [
     Case(f"{_RESOLVE}.SETTLE_LEGS", lambda w: [
         [known("open delivery 7")], ["payout"], ["matched"], "desk", 0, -1, None, None, False], 10, BOOKS_OPERATOR),
     Case(f"{_RESOLVE}.ADD_ENTRY", lambda w: [
-        _ENTRY, known("resolution 7"), some(), w.now, 0], 1, BOOKS_OPERATOR),
+        _ENTRY, known("resolution 7"), some(), w.now, 0, ""], 1, BOOKS_OPERATOR),
+    # The last of four versions of each.
+    Case(f"{_RESOLVE}.CITIES", lambda w: [
+        [known(f"partner {number}") for number in range(MANY)]], 2 * MANY, BOOKS_OPERATOR),
     Case(f"{_RESOLVE}.ENTRY_OF", lambda w: [known("resolution 7")], 1, BOOKS_READER),
     Case(f"{_REPEATS}.FIND", lambda w: ["ops:fill", "7"], 1, BOOKS_OPERATOR),
     Case(f"{_REPEATS}.STORE", lambda w: ["ops:fill", "new", b"x" * 32, b"", w.now], 0, BOOKS_OPERATOR),

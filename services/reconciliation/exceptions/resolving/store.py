@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from services.reconciliation.exceptions.case import Case, Outcome, Resolution
-from services.reconciliation.exceptions.resolutions import ResolutionKind
+from services.reconciliation.exceptions.resolutions import ResolutionKind, Worth
 
 # What the desk settles, no run does: nothing that looks at the results of a run sees it.
 NO_RUN, NO_CHUNK = 0, -1
@@ -71,8 +71,16 @@ FROM settled
 """
 # Served by entry_once: a resolution is booked once.
 _ADD_ENTRY = """
-INSERT INTO reconciliation.entries (id, kind, cause_event_id, event_ids, occurred_at, booked_at, postings_count)
-VALUES ($1, 'resolution', $2, $3, $4, $4, $5)
+INSERT INTO reconciliation.entries (id, kind, cause_event_id, event_ids, calendar, occurred_at, booked_at,
+  postings_count)
+VALUES ($1, 'resolution', $2, $3, $6, $4, $4, $5)
+"""
+# Served by partner_versions_pkey: where partners work now.
+_CITIES = """
+SELECT p.partner_id, coalesce(v.city_code, '') AS city_code
+FROM unnest($1::uuid[]) AS p (partner_id) CROSS JOIN LATERAL (
+  SELECT city_code FROM reconciliation.partner_versions WHERE partner_id = p.partner_id ORDER BY version DESC LIMIT 1
+) v
 """
 # Served by entry_once.
 _ENTRY_OF = "SELECT id FROM reconciliation.entries WHERE cause_event_id = $1 AND kind = 'resolution'"
@@ -136,12 +144,18 @@ async def resolve(
     return len(lines) + len(legs) - settled
 
 
+async def cities(connection: asyncpg.Connection, partner_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Return where partners work, of those that are known."""
+    return {row["partner_id"]: row["city_code"] for row in await connection.fetch(_CITIES, partner_ids)}
+
+
 async def book(
-    connection: asyncpg.Connection, entry_id: UUID, made: Resolution, cases: Sequence[Case], postings_count: int
+    connection: asyncpg.Connection, entry_id: UUID, made: Resolution, case_ids: Sequence[UUID], worth: Worth
 ) -> None:
     """Book a resolution that is approved; its postings follow."""
-    case_ids = [case.id for case in cases]
-    await connection.execute(_ADD_ENTRY, entry_id, made.id, case_ids, made.decided_at, postings_count)
+    await connection.execute(
+        _ADD_ENTRY, entry_id, made.id, case_ids, made.decided_at, len(worth.postings), worth.calendar
+    )
 
 
 async def entry_of(connection: asyncpg.Connection, resolution_id: UUID) -> UUID | None:

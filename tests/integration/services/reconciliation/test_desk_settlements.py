@@ -1,20 +1,30 @@
-"""The desk and settlements: what is given up is not paid out too."""
+"""The desk and settlements: what is given up is not paid out too, and what is booked is in the payee's own cycles."""
 
 from datetime import UTC, datetime
 
 import asyncpg
+import pytest
 from lastmile.reconciliation.v1 import exception_pb2
+from lastmile.reconciliation.v1 import settlement_pb2 as pb
 
 from libs.ids import new_id
 from tests.desk_api import KIND, DeskApi, balance, follow, refused
-from tests.integration.services.reconciliation.conftest import LedgerApi
-from tests.integration.services.reconciliation.settling import PAID_PAISE, closed, paid_out
+from tests.integration.services.reconciliation.conftest import OWN_CYCLES, LedgerApi, add_card
+from tests.integration.services.reconciliation.settling import PAID_PAISE, closed, first_line, line_of, paid_out
 from tests.integration.services.reconciliation.test_settled_legs import Runs
 from tests.recon import Day, Paid
 from tests.recon_runs import taken_in
 from tests.settlements import City
 
 MATCH, WRITE_OFF = KIND.RESOLUTION_KIND_MATCH, KIND.RESOLUTION_KIND_WRITE_OFF
+RECOVER = KIND.RESOLUTION_KIND_RECOVER
+
+
+@pytest.fixture
+async def own(clean: asyncpg.Connection, books: asyncpg.Pool, worker: asyncpg.Pool) -> City:
+    """A city of which the api, too, knows that it has cycles of its own."""
+    await add_card(clean, OWN_CYCLES)
+    return City(books, worker, OWN_CYCLES)
 
 
 async def found(runs: Runs, desk: DeskApi, owner: asyncpg.Connection) -> list[exception_pb2.Case]:
@@ -47,3 +57,41 @@ async def test_what_a_settlement_pays_is_not_given_up_as_the_rest_of_a_match(
     await desk.resolve([*missing, paid], MATCH)
     assert await balance(clean, "platform:write_offs") == 0
     assert await balance(clean, f"partner:{partner_id}") == 0
+
+
+async def test_what_the_desk_takes_back_is_set_off_in_the_cycles_of_the_payee(
+    clean: asyncpg.Connection, api: LedgerApi, own: City, pool: asyncpg.Pool
+) -> None:
+    desk, runs = DeskApi(api), Runs(pool, clean)
+    (told,) = await own.hand_over(cash_paise=0)
+    cycle_no, party = await closed(api, own), f"partner:{told.partner_id}"
+    lines = [Paid(str(new_id()), payee, 150, datetime.now(UTC)) for payee in (told.partner_id, new_id())]
+    await taken_in(pool, Day(paid=lines).file())
+    unknown = [case for case in await found(runs, desk, clean) if case.rest_paise == 150]
+    # One entry is in the cycles of one calendar, and the other payee is of no city that has its own.
+    assert await refused(desk.resolve(unknown, RECOVER)) == "CASES_REFUSED"
+    assert await balance(clean, "platform:bank") == 0
+    await desk.resolve([case for case in unknown if case.discrepancy.payee == party], RECOVER)
+    await desk.resolve([case for case in unknown if case.discrepancy.payee != party], RECOVER)
+    assert (await paid_out(api, cycle_no)).amount_paise == PAID_PAISE - 150
+    totals = (await own.statements(await closed(api, own)))[party].totals
+    assert (totals.paid_paise, totals.closing_paise) == (-150, PAID_PAISE - 150)
+    calendars = await clean.fetch("SELECT calendar FROM reconciliation.entries WHERE kind = 'resolution' ORDER BY id")
+    assert [row["calendar"] for row in calendars] == [OWN_CYCLES, ""]
+
+
+async def test_a_hold_ends_with_what_the_desk_has_given_up(
+    clean: asyncpg.Connection, api: LedgerApi, own: City, pool: asyncpg.Pool
+) -> None:
+    desk, runs = DeskApi(api), Runs(pool, clean)
+    (held,) = await own.hand_over(cash_paise=0)
+    await own.hand_over(cash_paise=0, partner_id=held.partner_id)
+    missing = await found(runs, desk, clean)
+    cycle_no, party = await closed(api, own), f"partner:{held.partner_id}"
+    hold = line_of(held, await first_line(own, cycle_no, held), reason="wrong parcel")
+    await api.ask(api.settlements.HoldLine, pb.HoldLineRequest(**hold))
+    of_held = [case for case in missing if case.discrepancy.delivery_id == str(held.delivery_id)]
+    await desk.resolve(of_held, WRITE_OFF)
+    assert (await paid_out(api, cycle_no)).amount_paise == PAID_PAISE
+    totals = (await own.statements(await closed(api, own)))[party].totals
+    assert (totals.closing_paise, totals.held_paise, totals.unsettled_paise) == (PAID_PAISE, 0, PAID_PAISE)

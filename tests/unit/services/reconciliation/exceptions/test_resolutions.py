@@ -13,6 +13,7 @@ from services.reconciliation.exceptions.resolutions import (
     UNDONE,
     ResolutionKind,
     amount_of,
+    calendars_of,
     gives_up,
     is_checked,
     postings_of,
@@ -122,6 +123,20 @@ def test_several_lines_that_are_together_what_is_missing_match_it() -> None:
     assert together_refusal([missing, case("wrong_partner", 0, 5_000)], 0, write_off_rest=False)
     assert amount_of(ResolutionKind.MATCH, [missing, first, second], 0) == 0
     assert amount_of(ResolutionKind.MATCH, [missing, first], 0) == 3_000
+
+
+def test_postings_are_in_the_cycles_of_the_city_that_their_party_works_in() -> None:
+    def calendars(*cases: Case) -> set[str]:
+        return calendars_of(postings_of(ResolutionKind.WRITE_OFF, cases, 0), {PARTNER: "BLR"}, ["BLR"])
+
+    cash, other = case("cash_mismatch", 150, 0, leg="cash"), case(payee=f"partner:{UUID(int=9)}")
+    network = case(payee="network:fleet")
+    assert calendars(case(), cash) == {"BLR"}
+    assert calendars(other, network) == {""}
+    assert calendars(case(), other) == calendars(case(), network) == {"BLR", ""}
+    # What is of no party is in nobody's cycles.
+    assert calendars(UNKNOWN) == set()
+    assert calendars_of(postings_of(ResolutionKind.WRITE_OFF, [case()], 0), {PARTNER: "BLR"}, ["MYS"]) == {""}
 
 
 def test_a_match_gives_up_what_is_left_of_it() -> None:
