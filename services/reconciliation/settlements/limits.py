@@ -32,6 +32,7 @@ class SettlementLimits(BaseModel):
         description="How far back a cycle looks for entries that were being written when the last one ended",
     )
     poll_s: float = Field(1.0, gt=0, description="How often is looked for a cycle to close where there is none")
+    retry_s: float = Field(30.0, gt=0, description="How long what failed is left alone, while others go on")
 
     @field_validator("cycle")
     @classmethod

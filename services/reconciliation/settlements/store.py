@@ -28,15 +28,16 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 # Served by one_open_cycle. Whoever closes it holds it, and others leave it alone.
 _HOLD_OPEN = """
 SELECT cycle_no, calendar, previous_no, from_at, until_at, entries_from, entries_until, own_cities, state, position
-FROM reconciliation.settlement_cycles WHERE closed_at IS NULL ORDER BY cycle_no LIMIT 1 FOR UPDATE SKIP LOCKED
+FROM reconciliation.settlement_cycles WHERE closed_at IS NULL AND cycle_no <> ALL ($1::integer[])
+ORDER BY cycle_no LIMIT 1 FOR UPDATE SKIP LOCKED
 """
 # Served by settlement_cycles_pkey.
 _MOVE_ON = """
 UPDATE reconciliation.settlement_cycles SET state = $2, position = $3, closed_at = $4, last_error = NULL
 WHERE cycle_no = $1
 """
-# Served by one_open_cycle.
-_FAILED = "UPDATE reconciliation.settlement_cycles SET last_error = $1 WHERE closed_at IS NULL"
+# Served by settlement_cycles_pkey.
+_FAILED = "UPDATE reconciliation.settlement_cycles SET last_error = $2 WHERE cycle_no = $1 AND closed_at IS NULL"
 # Served by entry_once: whoever books the same cause again, books nothing.
 _ADD_ENTRIES = """
 INSERT INTO reconciliation.entries (id, kind, cause_event_id, event_ids, calendar, partner_id, partner_version,
@@ -114,9 +115,9 @@ async def add_cycle(connection: asyncpg.Connection, made: NewCycle) -> None:
     )  # fmt: skip
 
 
-async def hold_open(connection: asyncpg.Connection) -> OpenCycle | None:
-    """Lock a cycle that is being closed and that nobody else works on."""
-    row = await connection.fetchrow(_HOLD_OPEN)
+async def hold_open(connection: asyncpg.Connection, left_alone: Sequence[int]) -> OpenCycle | None:
+    """Lock a cycle that is being closed, that nobody else works on, and that is none of those that are left alone."""
+    row = await connection.fetchrow(_HOLD_OPEN, left_alone)
     return OpenCycle(**{**row, "state": State(row["state"])}) if row else None
 
 
@@ -127,9 +128,9 @@ async def move_on(
     await connection.execute(_MOVE_ON, cycle_no, state, position, closed_at)
 
 
-async def note_failure(connection: asyncpg.Connection, said: str) -> None:
-    """Note what keeps the open cycles, for people."""
-    await connection.execute(_FAILED, said)
+async def note_failure(connection: asyncpg.Connection, cycle_no: int, said: str) -> None:
+    """Note what keeps an open cycle, for people."""
+    await connection.execute(_FAILED, cycle_no, said)
 
 
 async def book(connection: asyncpg.Connection, bookings: Sequence[Booking], now: datetime) -> set[UUID]:

@@ -23,9 +23,9 @@ SETTLEMENTS = [
     Case(f"{_MAIN}.LAST_NO", lambda w: [], 1, BOOKS_WORKER),
     Case(f"{_MAIN}.ADD_CYCLE", lambda w: [
         99, "X", None, w.now - timedelta(days=1), w.now, FROM, TO, ["X"], "gather", w.now, "test"], 1, BOOKS_WORKER),
-    Case(f"{_MAIN}.HOLD_OPEN", lambda w: [], FEW, BOOKS_WORKER),
+    Case(f"{_MAIN}.HOLD_OPEN", lambda w: [[0, 99]], FEW, BOOKS_WORKER),
     Case(f"{_MAIN}.MOVE_ON", lambda w: [OPEN, "top_up", "", None], FEW, BOOKS_WORKER),
-    Case(f"{_MAIN}.FAILED", lambda w: ["why"], FEW, BOOKS_WORKER),
+    Case(f"{_MAIN}.FAILED", lambda w: [OPEN, "why"], FEW, BOOKS_WORKER),
     Case(f"{_MAIN}.ADD_ENTRIES", lambda w: [
         [new_id()], ["guarantee"], [new_id()], ["{" + str(new_id()) + "}"], [""], [None], [None], [None], [None],
         [w.now], w.now, [0]], 1, BOOKS_WORKER),

@@ -5,6 +5,7 @@ import asyncio
 import logging
 from contextlib import suppress
 from datetime import UTC, datetime
+from time import monotonic
 from uuid import UUID
 
 import asyncpg
@@ -29,11 +30,20 @@ log = logging.getLogger("settlements")
 _SAID_CHARS_MAX = 500
 
 
+# What is left alone beside cycles, which count from 1.
+_BOOKING = 0
+# A statement that takes too long does so again.
+_TOO_SLOW = (TimeoutError, asyncpg.QueryCanceledError)
+
+
 class Closer:
-    """Works on whatever cycle is open, and opens those that are due."""
+    """Works on whatever cycle is open, and opens those that are due. What has failed is left alone for a while: others
+    go on meanwhile."""
 
     def __init__(self, primary: asyncpg.Pool, limits: SettlementLimits) -> None:
         self._primary, self._limits = primary, limits
+        # Until when, by the monotonic clock. There is one open cycle of each calendar.
+        self._left_alone: dict[int, float] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; a piece that was begun is finished."""
@@ -42,12 +52,10 @@ class Closer:
             try:
                 found_work = await self.work_once()
             except UNREACHABLE as error:
-                log.warning("the database is away", extra={"error": error_text(error)})
-            except Exception as error:
-                # The piece is rolled back and tried again; what keeps it is shown with the cycle.
+                log.warning("the database is away, or too slow", extra={"error": error_text(error)})
+            except Exception:
+                # The piece is rolled back and tried again.
                 log.exception("closing a cycle failed")
-                metrics.FAILURES.inc()
-                await self._note(error)
             if not found_work:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), self._limits.poll_s)
@@ -55,21 +63,43 @@ class Closer:
     async def work_once(self) -> bool:
         """Do the next piece there is to do; return whether there was any."""
         now = datetime.now(UTC)
+        self._left_alone = {what: until for what, until in self._left_alone.items() if until > monotonic()}
         async with self._primary.acquire() as connection:
-            if await book_next_run(connection, self._limits.own_cities, now):
+            if await self._book(connection, now) or await self._close_piece(connection, now):
                 return True
-            async with connection.transaction():
-                cycle = await store.hold_open(connection)
-                if cycle is not None:
-                    await self._do(connection, cycle, now)
-                    return True
             async with connection.transaction():
                 return await open_due(connection, self._limits, now)
 
-    async def _note(self, error: Exception) -> None:
-        with suppress(*UNREACHABLE):
-            async with self._primary.acquire() as connection:
-                await store.note_failure(connection, repr(error)[:_SAID_CHARS_MAX])
+    async def _book(self, connection: asyncpg.Connection, now: datetime) -> bool:
+        if _BOOKING in self._left_alone:
+            return False
+        try:
+            return await book_next_run(connection, self._limits.own_cities, now)
+        except Exception as error:
+            self._leave_alone(_BOOKING, error)
+            raise
+
+    async def _close_piece(self, connection: asyncpg.Connection, now: datetime) -> bool:
+        cycle = None
+        try:
+            async with connection.transaction():
+                cycle = await store.hold_open(connection, list(self._left_alone))
+                if cycle is not None:
+                    await self._do(connection, cycle, now)
+        except Exception as error:
+            if cycle is not None and self._leave_alone(cycle.cycle_no, error):
+                with suppress(*UNREACHABLE):
+                    await store.note_failure(connection, cycle.cycle_no, repr(error)[:_SAID_CHARS_MAX])
+            raise
+        return cycle is not None
+
+    def _leave_alone(self, what: int, error: Exception) -> bool:
+        """Leave alone what fails by itself, and not since the database is away; return whether that is so."""
+        if isinstance(error, UNREACHABLE) and not isinstance(error, _TOO_SLOW):
+            return False
+        metrics.FAILURES.inc()
+        self._left_alone[what] = monotonic() + self._limits.retry_s
+        return True
 
     async def _do(self, connection: asyncpg.Connection, cycle: OpenCycle, now: datetime) -> None:
         match cycle.state:

@@ -1,8 +1,10 @@
 """Cycles on a real database: every entry is in one statement of each party, once, and what is closed never changes."""
 
+import asyncio
 import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -10,12 +12,16 @@ import pytest
 from libs.embedded.stack import EmbeddedServers
 from services.reconciliation.handlers.ledger import Ledger
 from services.reconciliation.ledger.guarantee import guaranteed_paise
+from services.reconciliation.settlements.closing import closer as closer_module
+from services.reconciliation.settlements.closing import store as closing
 from services.reconciliation.settlements.closing.closer import Closer
+from services.reconciliation.settlements.store import OpenCycle
 from tests.invariants import broken_invariants
 from tests.ledger import STORY, TERMS, version_of
 from tests.ledger_events import Told, partner_event
 from tests.settlements import City, balances, kinds
 
+CLOSED_S_MAX = 20
 CANCELLED_LATE = (*STORY, "cancelled")
 # See test_ledger_handler.py: earned, less 1 %; and the cash that its partner holds.
 EARNED_PAISE, TDS_PAISE, CASH_PAISE = 10_779, -108, 49_900
@@ -176,6 +182,57 @@ async def test_what_is_closed_never_changes_whoever_tries(
             " cash_paise, paid_paise, paise) VALUES ($1, $2, gen_random_uuid(), 'delivery', 1, 0, 0, 0, 1)",
             cycle_no, partner(told),
         )  # fmt: skip
+
+
+async def closed_by(closer: Closer, owner: asyncpg.Connection, cycle_no: int) -> None:
+    """Have a worker work until a cycle is closed."""
+    stop = asyncio.Event()
+    working = asyncio.create_task(closer.run(stop))
+    closed = "SELECT closed_at IS NOT NULL FROM reconciliation.settlement_cycles WHERE cycle_no = $1"
+    try:
+        async with asyncio.timeout(CLOSED_S_MAX):
+            while not await owner.fetchval(closed, cycle_no):
+                await asyncio.sleep(0.01)
+    finally:
+        stop.set()
+        await working
+
+
+# Of a statement that takes too long, too.
+@pytest.mark.parametrize("error", [ValueError, asyncpg.QueryCanceledError])
+async def test_a_cycle_that_fails_is_noted_and_keeps_no_other_from_being_closed(
+    city: City, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    other = City(city.books, city.worker, f"{city.city_code}2")
+    failing, whole = await city.open(), await other.open()
+    gather = closing.gather
+
+    async def fails(connection: asyncpg.Connection, cycle: OpenCycle, after: UUID, entries_max: int) -> UUID | None:
+        if cycle.cycle_no == failing.cycle_no:
+            raise error("this one always fails")
+        return await gather(connection, cycle, after, entries_max)
+
+    monkeypatch.setattr(closing, "gather", fails)
+    closer = Closer(city.worker, city.limits.model_copy(update={"poll_s": 0.01, "retry_s": 0.05}))
+    await closed_by(closer, owner, whole.cycle_no)
+    said = "SELECT last_error FROM reconciliation.settlement_cycles WHERE cycle_no = $1"
+    assert "always fails" in await owner.fetchval(said, failing.cycle_no)
+    assert await owner.fetchval(said, whole.cycle_no) is None
+    # It is tried again.
+    monkeypatch.setattr(closing, "gather", gather)
+    await closed_by(closer, owner, failing.cycle_no)
+    assert await owner.fetchval(said, failing.cycle_no) is None
+
+
+async def test_a_run_that_cannot_be_booked_keeps_no_cycle_from_being_closed(
+    city: City, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object) -> bool:
+        raise ValueError("this one always fails")
+
+    monkeypatch.setattr(closer_module, "book_next_run", fails)
+    cycle = await city.open()
+    await closed_by(Closer(city.worker, city.limits.model_copy(update={"poll_s": 0.01})), owner, cycle.cycle_no)
 
 
 async def test_pieces_by_many_workers_make_what_one_would(
