@@ -198,7 +198,7 @@ async def test_a_run_waits_for_a_write_off_of_what_it_would_settle(
         async with pool.acquire() as watching:
             case_id = await watching.fetchval("SELECT id FROM reconciliation.discrepancies")
             async with clean.transaction():
-                desk = Desk(clean, DeskLimits(), "asha", NOW)
+                desk = Desk(clean, DeskLimits(), (), "asha", NOW)
                 await desk.resolve([case_id], Decision(ResolutionKind.WRITE_OFF, False, "why"))
                 running = asyncio.create_task(paying.run())
                 while not await watching.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
