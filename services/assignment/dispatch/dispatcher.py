@@ -55,7 +55,7 @@ async def run_dispatcher(settings: DispatcherSettings, stop: asyncio.Event) -> N
             dependency = Dependency(dependency_name(code), networks[code].limits, adapter.verdict)
             board.add(dependency)
             await health.add(code, dependency)
-            works += _works(networks[code], adapter, dependency, primary, updates, limits, stop)
+            works += _works(networks[code], adapter, dependency, primary, updates, health, limits, stop)
         log.info("dispatcher started", extra={"networks": sorted(networks)})
         async with asyncio.TaskGroup() as group:
             group.create_task(server.serve(stop))
@@ -80,11 +80,12 @@ def _works(
     dependency: Dependency,
     primary: asyncpg.Pool,
     updates: NetworkUpdates,
+    health: HealthKeeper,
     limits: DispatchLimits,
     stop: asyncio.Event,
 ) -> list[Coroutine[Any, Any, None]]:
     sender = NetworkSender(config.code, adapter, dependency, primary, updates, limits)
-    watch = NetworkWatch(config.code, adapter, dependency, primary, limits)
+    watch = NetworkWatch(config.code, adapter, dependency, primary, limits, health)
     works: list[Coroutine[Any, Any, None]] = [
         sender.run(stop),
         repeat(stop, config.health_ms, watch.look, "watch", watch.changed),

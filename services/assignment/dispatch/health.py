@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from math import floor
 
@@ -70,6 +70,7 @@ class HealthKeeper:
         self._dependencies: dict[str, Dependency] = {}
         self._told: dict[str, float] = {}
         self._causes: dict[str, str] = {}
+        self._when_down: dict[str, Callable[[], None]] = {}
         self.changed = asyncio.Event()
 
     async def add(self, network_code: str, dependency: Dependency) -> None:
@@ -80,6 +81,14 @@ class HealthKeeper:
             dependency.open_as_told(known.circuit_note)
         self._dependencies[network_code] = dependency
         dependency.on_change(lambda change: self._note(network_code, f"{change.state}: {change.cause}"))
+
+    def when_down(self, network_code: str, listener: Callable[[], None]) -> None:
+        """Have `listener` told when no dispatcher's circuit lets anything through any more; it must not wait."""
+        self._when_down[network_code] = listener
+
+    async def share(self, network_code: str) -> float:
+        """Return the share of a network's calls that the circuits of all dispatchers let through by now."""
+        return share_of_all(self._dependencies[network_code], self._process, await self._reports())
 
     async def look(self) -> None:
         """Tell what has changed. Raises what the database raises."""
@@ -95,6 +104,8 @@ class HealthKeeper:
                     await networks_store.tell(connection, [changed_event(network, "")])
                     log.info("a network's health", extra={"network": code, "share": share, "cause": note})
             self._told[code] = share
+            if share == 0 and code in self._when_down:
+                self._when_down[code]()
 
     def _note(self, network_code: str, cause: str) -> None:
         self._causes[network_code] = cause
@@ -115,21 +126,31 @@ class NetworkWatch:
     """Probes one network while it is down, and takes its unanswered offers back."""
 
     def __init__(
-        self, code: str, adapter: NetworkAdapter, dependency: Dependency, primary: asyncpg.Pool, limits: DispatchLimits
+        self,
+        code: str,
+        adapter: NetworkAdapter,
+        dependency: Dependency,
+        primary: asyncpg.Pool,
+        limits: DispatchLimits,
+        keeper: HealthKeeper,
     ) -> None:
         self._code = code
         self._adapter = adapter
         self._dependency = dependency
         self._primary = primary
         self._limits = limits
+        self._keeper = keeper
         self.changed = asyncio.Event()
         dependency.on_change(lambda _: self.changed.set())
+        keeper.when_down(code, self.changed.set)
 
     async def look(self) -> None:
         """Do what a network that is down needs. Raises what the database raises."""
         if self._dependency.share:
             return
-        await self._withdraw()
+        # Where another dispatcher reaches it, its offers hold: what is down is the way from here.
+        if await self._keeper.share(self._code) == 0:
+            await self._withdraw()
         if self._dependency.is_probe_due:
             try:
                 await self._dependency.call(self._adapter.ping)
