@@ -20,7 +20,13 @@ from libs.telemetry.metrics import serve_metrics
 from services.assignment.deliveries.writer import DeliveryWriter
 from services.assignment.dispatch import store
 from services.assignment.dispatch.adapters.base import NetworkAdapter, adapters_of
-from services.assignment.dispatch.health import PROCESS_PREFIX, HealthKeeper, NetworkWatch, dependency_name
+from services.assignment.dispatch.health import (
+    PROCESS_PREFIX,
+    HealthKeeper,
+    NetworkWatch,
+    dependency_name,
+    updates_name,
+)
 from services.assignment.dispatch.network import NetworkConfig, load_networks
 from services.assignment.dispatch.poller import NetworkPoller
 from services.assignment.dispatch.sender import NetworkSender, repeat
@@ -52,10 +58,16 @@ async def run_dispatcher(settings: DispatcherSettings, stop: asyncio.Event) -> N
             await stack.enter_async_context(adapter)
             if not adapter.sends:
                 continue
-            dependency = Dependency(dependency_name(code), networks[code].limits, adapter.verdict)
+            config = networks[code]
+            dependency = Dependency(dependency_name(code), config.limits, adapter.verdict)
             board.add(dependency)
             await health.add(code, dependency)
-            works += _works(networks[code], adapter, dependency, primary, updates, health, limits, stop)
+            works += _works(config, adapter, dependency, primary, updates, health, limits, stop)
+            if config.poll_ms is not None:
+                polled = Dependency(updates_name(code), config.limits, adapter.verdict)
+                board.add(polled)
+                poller = NetworkPoller(config, adapter, polled, primary, updates)
+                works.append(repeat(stop, config.poll_ms, poller.look, "polling"))
         log.info("dispatcher started", extra={"networks": sorted(networks)})
         async with asyncio.TaskGroup() as group:
             group.create_task(server.serve(stop))
@@ -86,14 +98,7 @@ def _works(
 ) -> list[Coroutine[Any, Any, None]]:
     sender = NetworkSender(config.code, adapter, dependency, primary, updates, limits)
     watch = NetworkWatch(config.code, adapter, dependency, primary, limits, health)
-    works: list[Coroutine[Any, Any, None]] = [
-        sender.run(stop),
-        repeat(stop, config.health_ms, watch.look, "watch", watch.changed),
-    ]
-    if config.poll_ms is not None:
-        poller = NetworkPoller(config, adapter, dependency, primary, updates)
-        works.append(repeat(stop, config.poll_ms, poller.look, "polling"))
-    return works
+    return [sender.run(stop), repeat(stop, config.health_ms, watch.look, "watch", watch.changed)]
 
 
 async def _forget_old(primary: asyncpg.Pool, limits: DispatchLimits, stop: asyncio.Event) -> None:

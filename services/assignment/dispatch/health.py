@@ -39,6 +39,11 @@ def dependency_name(network_code: str) -> str:
     return f"network:{network_code}"
 
 
+def updates_name(network_code: str) -> str:
+    """Return what the polling of a network is called: its answers say nothing of whether offers are taken."""
+    return f"{dependency_name(network_code)}/updates"
+
+
 def share_of_all(own: Dependency, process: str, reports: Sequence[Report]) -> float:
     """Return the share of calls that the circuits of all dispatchers let through, in whole steps, rounded down.
 

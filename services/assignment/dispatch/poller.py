@@ -23,7 +23,10 @@ PATIENCE_LOOKS = 10
 
 
 class NetworkPoller:
-    """Polls one network. Pages may come again, and change nothing then: each update has one right outcome."""
+    """Polls one network. Pages may come again, and change nothing then: each update has one right outcome.
+
+    `dependency` is of its own: polls that work would hide that the network takes no offers.
+    """
 
     def __init__(
         self,
@@ -42,7 +45,8 @@ class NetworkPoller:
 
     async def look(self) -> None:
         """Take in what there is. Raises what the database raises."""
-        if not self._dependency.share:
+        # While it is down, nobody else asks for updates: whether it is back only a poll can tell.
+        if not self._dependency.share and not self._dependency.is_probe_due:
             return
         code = self._config.code
         while True:

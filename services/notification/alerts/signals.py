@@ -13,6 +13,8 @@ from services.notification.alerts.alert import Key, Kind, Symptom
 
 # What dependencies are called by the services that call them.
 NETWORK_PREFIX, PROVIDER_PREFIX = "network:", "notification."
+# What a network that is polled is called besides: it takes offers all the same.
+UPDATES_SUFFIX = "/updates"
 _DOWN = (CircuitState.OPEN, CircuitState.HALF_OPEN)
 
 
@@ -89,17 +91,20 @@ def of_circuits(reports: Iterable[Report], limits: SignalLimits) -> Iterator[Sig
     ordered = sorted(watched, key=lambda report: report.dependency)
     for name, same in groupby(ordered, key=lambda report: report.dependency):
         kind = Kind.NETWORK if name.startswith(NETWORK_PREFIX) else Kind.PROVIDER
-        yield from _of_dependency(Key(kind, name), list(same), limits)
+        yield from _of_dependency(Key(kind, name.removesuffix(UPDATES_SUFFIX)), list(same), limits)
 
 
 def _of_dependency(key: Key, reports: Sequence[Report], limits: SignalLimits) -> Iterator[Signal]:
+    is_polling = reports[0].dependency != key.subject
     down = [report for report in reports if report.state in _DOWN]
     probe_ms = max(report.probe_every_ms for report in reports)
     if down:
         # The cause of one that is being probed is the probe.
         cause = next((r.cause for r in down if r.cause and r.state is CircuitState.OPEN), "it is being probed")[:200]
-        said = f"{len(down)} of {len(reports)} processes have stopped calling it: {cause}"
-        yield Signal(key, Level.ILL, Symptom.CIRCUIT_OPEN, said, at_once=True, probe_every_ms=probe_ms)
+        stopped = "asking it for updates" if is_polling else "calling it"
+        said = f"{len(down)} of {len(reports)} processes have stopped {stopped}: {cause}"
+        symptom = Symptom.FAILING if is_polling else Symptom.CIRCUIT_OPEN
+        yield Signal(key, Level.ILL, symptom, said, at_once=True, probe_every_ms=probe_ms)
     elif any(report.state is CircuitState.RETURNING for report in reports):
         yield Signal(key, Level.UNSURE, probe_every_ms=probe_ms)
     else:

@@ -48,6 +48,17 @@ def test_what_belongs_to_merchants_is_no_outage_of_ours() -> None:
     assert circuits(down) == []
 
 
+def test_a_network_that_cannot_be_polled_fails_and_keeps_its_partners() -> None:
+    offers = Report("a", "network:lent", CircuitState.CLOSED, 1.0, "", False)
+    polled = Report("a", "network:lent/updates", CircuitState.OPEN, 0.0, "no answer", True, probe_every_ms=5_000)
+    told = circuits(offers, polled)
+    assert {signal.key for signal in told} == {Key(Kind.NETWORK, "network:lent")}
+    failing = ill(told)
+    assert failing.keys() == {Symptom.FAILING}
+    assert failing[Symptom.FAILING].at_once
+    assert failing[Symptom.FAILING].said == "1 of 1 processes have stopped asking it for updates: no answer"
+
+
 def test_silence_needs_calls_under_way() -> None:
     silent = ill(circuits(report(recent=RecentCalls(under_way=3, silent_ms=2_100))))[Symptom.SILENT]
     assert (silent.at_once, silent.ms_ago) == (True, 2_100)
