@@ -205,6 +205,30 @@ async def test_messages_that_wait_too_long_are_an_alert(
         await until(lambda: is_state("recovered"))
 
 
+@pytest.mark.parametrize(
+    ("channel", "rounds", "due_in_s", "waits_s"),
+    [("webhook", 2, 30, 0), ("webhook", 2, -90, 90), ("webhook", 0, 30, 600), ("sms", 2, 30, 600)],
+)
+async def test_a_webhook_that_its_receiver_did_not_take_waits_since_it_is_due_again(
+    notifications: Notifications, channel: str, rounds: int, due_in_s: int, waits_s: int
+) -> None:
+    story, now = notifications.story(), datetime.now(UTC)
+    await notifications.plan(*story.prologue(), story.created(phone_number()), story.became("out_for_delivery"))
+    (message,) = await notifications.messages(story)
+    async with notifications.primary.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute("UPDATE notification.messages SET state = 'sent' WHERE id <> $1", message["id"])
+        await connection.execute(
+            "UPDATE notification.messages SET channel = $2, rounds = $3, planned_at = $4, send_after = $5"
+            " WHERE id = $1",
+            message["id"], channel, rounds, now - timedelta(minutes=10), now + timedelta(seconds=due_in_s),
+        )  # fmt: skip
+        (queue,) = await observing.queues(connection, [channel], now)
+        await transaction.rollback()
+    assert (queue.channel, queue.oldest_s) == (channel, waits_s)
+
+
 async def test_receipts_are_compared_with_those_of_before(notifications: Notifications) -> None:
     primary, now = notifications.primary, datetime.now(UTC)
     story = notifications.story()
