@@ -52,7 +52,7 @@ async def run_dispatcher(settings: DispatcherSettings, stop: asyncio.Event) -> N
         writer = DeliveryWriter(primary, settings.dispatcher_writer, moved_event)
         updates = NetworkUpdates(primary, writer)
         board = CircuitBoard(str(settings.redis_url), process, settings.dispatcher_circuits)
-        health = HealthKeeper(primary, known, process, settings.dispatcher_circuits)
+        health = HealthKeeper(primary, known, process, settings.dispatcher_circuits, limits.health_again_s)
         works: list[Coroutine[Any, Any, None]] = []
         for code, adapter in adapters_of(networks, limits.secrets_reread_s).items():
             await stack.enter_async_context(adapter)

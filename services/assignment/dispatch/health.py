@@ -67,11 +67,14 @@ class HealthKeeper:
         board: redis.Redis,
         process: str,
         limits: BoardLimits,
+        again_s: float,
     ) -> None:
         self._primary = primary
         self._board = board
         self._process = process
         self._limits = limits
+        self._again_s = again_s
+        self._again_at_s = float("-inf")
         self._dependencies: dict[str, Dependency] = {}
         self._told: dict[str, float] = {}
         self._causes: dict[str, str] = {}
@@ -93,14 +96,20 @@ class HealthKeeper:
 
     async def share(self, network_code: str) -> float:
         """Return the share of a network's calls that the circuits of all dispatchers let through by now."""
-        return share_of_all(self._dependencies[network_code], self._process, await self._reports())
+        return share_of_all(self._dependencies[network_code], self._process, await self._reports() or ())
 
     async def look(self) -> None:
-        """Tell what has changed. Raises what the database raises."""
+        """Tell what has changed, and now and then all: another may have written what is not so, and died.
+
+        Raises what the database raises.
+        """
         reports = await self._reports()
+        now_s = asyncio.get_running_loop().time()
+        # Without Redis dispatchers need not agree, and would write over each other for ever.
+        is_again = reports is not None and now_s >= self._again_at_s
         for code, dependency in self._dependencies.items():
-            share = share_of_all(dependency, self._process, reports)
-            if self._told.get(code) == share:
+            share = share_of_all(dependency, self._process, reports or ())
+            if self._told.get(code) == share and not is_again:
                 continue
             async with self._primary.acquire() as connection, visible(connection, OPERATOR):
                 note = self._causes.get(code, "")[:500]
@@ -111,6 +120,8 @@ class HealthKeeper:
             self._told[code] = share
             if share == 0 and code in self._when_down:
                 self._when_down[code]()
+        if is_again:
+            self._again_at_s = now_s + self._again_s
 
     def _note(self, network_code: str, cause: str) -> None:
         self._causes[network_code] = cause
@@ -118,13 +129,13 @@ class HealthKeeper:
         self._told.pop(network_code, None)
         self.changed.set()
 
-    async def _reports(self) -> list[Report]:
+    async def _reports(self) -> list[Report] | None:
+        """Return what all processes say; None where that is not known, and what this process finds out counts."""
         try:
             async with asyncio.timeout(self._limits.redis_timeout_ms / 1000):
                 return await read_board(self._board, self._limits)
         except (RedisError, OSError, TimeoutError):
-            # Whether others reach it is not known: what this process finds out counts.
-            return []
+            return None
 
 
 class NetworkWatch:

@@ -27,6 +27,9 @@ class DispatchLimits(BaseModel):
         200, gt=0, description="Unanswered offers of a network that is down, taken back in one transaction"
     )
     health_look_ms: int = Field(250, gt=0, description="Time between looks at the circuits of all dispatchers")
+    health_again_s: float = Field(
+        5.0, gt=0, description="A network's health is written again after this, changed or not"
+    )
     outage_wait_ms: int = Field(1_000, gt=0, description="Wait after PostgreSQL has not answered")
     secrets_reread_s: float = Field(30.0, gt=0, description="A secret is read again after this")
     kept_days: int = Field(30, gt=0, description="What networks were told is remembered for this long")

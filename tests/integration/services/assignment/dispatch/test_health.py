@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 
 import redis.asyncio as redis
 
-from libs.embedded.stack import EmbeddedServers
+from libs.embedded.stack import EmbeddedServers, free_ports
 from libs.ids import new_id_text
+from libs.postgres.tenancy import visible
 from libs.resilience.board import BoardLimits, CircuitBoard
 from libs.resilience.dependency import Dependency
 from libs.resilience.limits import DependencyLimits
@@ -15,11 +17,14 @@ from services.assignment.dispatch.adapters.app import PartnerApp
 from services.assignment.dispatch.health import PROCESS_PREFIX, HealthKeeper, NetworkWatch, dependency_name
 from services.assignment.dispatch.network import NetworkConfig
 from services.assignment.dispatch.settings import DispatchLimits
+from services.assignment.networks import store as networks_store
+from services.assignment.visibility import OPERATOR
 from tests.consumers import until
 from tests.lending import Lending
 
 BOARD = BoardLimits(beat_ms=20, retry_ms=20, block_ms=200)
 LIMITS = DispatchLimits()
+AGAIN_S = 0.05
 
 
 class Dispatcher:
@@ -31,7 +36,7 @@ class Dispatcher:
         # Nothing is due a probe, but what the test makes.
         limits = DependencyLimits(open_ms=3_600_000)
         self.dependency = Dependency(dependency_name(lending.code), limits, lambda _: None)
-        self.keeper = HealthKeeper(lending.primary, client, self.process, BOARD)
+        self.keeper = HealthKeeper(lending.primary, client, self.process, BOARD, AGAIN_S)
         adapter = PartnerApp(NetworkConfig(code=lending.code), 1.0)
         self.watch = NetworkWatch(lending.code, adapter, self.dependency, lending.primary, LIMITS, self.keeper)
 
@@ -76,6 +81,44 @@ async def test_a_dispatcher_that_alone_cannot_reach_a_network_takes_none_of_its_
         await alone.watch.look()
         delivery = await lending.delivery(lent)
     assert (delivery["state"], delivery["unassigned_reason"]) == ("pending", "NETWORK_DOWN")
+
+
+async def set_share(lending: Lending, share: float) -> None:
+    """Write a health as a dispatcher does that dies right after."""
+    async with lending.primary.acquire() as connection, visible(connection, OPERATOR):
+        await networks_store.set_circuit(connection, lending.code, share, "", datetime.now(UTC))
+
+
+async def share_of(lending: Lending) -> float | None:
+    """What matching goes by."""
+    async with lending.primary.acquire() as connection, visible(connection, OPERATOR):
+        network = await networks_store.get(connection, lending.code)
+    return None if network is None else network.circuit_share
+
+
+async def test_what_a_dispatcher_wrote_last_before_it_died_is_put_right_by_another(
+    embedded_servers: EmbeddedServers, lending: Lending
+) -> None:
+    async with dispatching(embedded_servers, lending) as first:
+        await first.keeper.look()
+        await set_share(lending, 0.0)
+
+        async def is_right() -> bool:
+            await first.keeper.look()
+            return await share_of(lending) == 1.0
+
+        await until(is_right)
+
+
+async def test_without_redis_no_dispatcher_writes_over_what_another_found_out(lending: Lending) -> None:
+    async with redis.from_url(f"redis://127.0.0.1:{free_ports(1)[0]}") as nobody:
+        first = Dispatcher(lending, nobody)
+        await first.keeper.add(lending.code, first.dependency)
+        await first.keeper.look()
+        await set_share(lending, 0.0)
+        await asyncio.sleep(2 * AGAIN_S)
+        await first.keeper.look()
+    assert await share_of(lending) == 0.0
 
 
 async def test_a_watch_is_woken_when_the_last_dispatcher_finds_its_network_down(
