@@ -14,6 +14,7 @@ No call waits for any of this; without Redis every process goes by what it finds
 import asyncio
 import json
 import logging
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -36,23 +37,25 @@ log = logging.getLogger("resilience")
 
 _NOW, _CHANGES = "lastmile:{circuits}:now", "lastmile:{circuits}:changes"
 _FAILURES = (RedisError, OSError, TimeoutError)
-# KEYS: now, changes. ARGV: life in ms, length of the stream, number of reports, then each report's field and text,
-# then each change's text. The time is that of Redis, so that no process's clock matters.
+# KEYS: now, changes. ARGV: life in ms, length of the stream, until when this is so in ms (0 for any time), number of
+# reports, then each report's field and text, then each change's text. The time is that of Redis, so that no process's
+# clock matters. A Redis that was frozen takes up what was sent to it long before: that comes to nothing.
 _TELL = """
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
-local reports = tonumber(ARGV[3])
+local until_ms, reports = tonumber(ARGV[3]), tonumber(ARGV[4])
+if until_ms > 0 and now_ms > until_ms then return {0, now_ms} end
 for i = 0, reports - 1 do
-  redis.call('HSET', KEYS[1], ARGV[4 + 2 * i], string.format('%.0f ', now_ms) .. ARGV[5 + 2 * i])
+  redis.call('HSET', KEYS[1], ARGV[5 + 2 * i], string.format('%.0f ', now_ms) .. ARGV[6 + 2 * i])
 end
-for i = 4 + 2 * reports, #ARGV do
+for i = 5 + 2 * reports, #ARGV do
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*', 'change', ARGV[i])
 end
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
   if tonumber(string.match(all[i + 1], '^%d+')) < now_ms - ARGV[1] then redis.call('HDEL', KEYS[1], all[i]) end
 end
-return 1
+return {1, now_ms}
 """
 # What is known, and the place in the stream up to which it is. KEYS: now, changes. ARGV: life in ms.
 _READ = """
@@ -134,6 +137,8 @@ class CircuitBoard:
         self._untold: deque[Change] = deque(maxlen=limits.changes_untold_max)
         self._changed = asyncio.Event()
         self._is_up = True
+        # How far Redis's clock is ahead of the one that only ticks here.
+        self._ahead_ms: int | None = None
 
     def add(self, dependency: Dependency) -> None:
         """Share a dependency's circuit from now on."""
@@ -179,10 +184,17 @@ class CircuitBoard:
         for name, dependency in self._dependencies.items():
             reports += (f"{self._process}/{name}", self._report_text(name, dependency))
         changes = list(self._untold)
-        head = (self._limits.life_ms, self._limits.changes_kept_max, len(self._dependencies))
+        until_ms = 0 if self._ahead_ms is None else _ticks_ms() + self._ahead_ms + self._limits.redis_timeout_ms
+        head = (self._limits.life_ms, self._limits.changes_kept_max, until_ms, len(self._dependencies))
         texts = [self._change_text(change) for change in changes]
         async with asyncio.timeout(self._timeout_s):
-            await self._redis.execute_command("EVAL", _TELL, 2, _NOW, _CHANGES, *head, *reports, *texts)
+            is_told, now_ms = await self._redis.execute_command(
+                "EVAL", _TELL, 2, _NOW, _CHANGES, *head, *reports, *texts
+            )
+        self._ahead_ms = now_ms - _ticks_ms()
+        if not is_told:
+            # Its clock was set: the next beat tells.
+            return
         # What came meanwhile may have pushed some of them out already, and may be equal to them.
         told = {id(change) for change in changes}
         while self._untold and id(self._untold[0]) in told:
@@ -218,7 +230,10 @@ class CircuitBoard:
 
     def _change_text(self, change: Change) -> str:
         share = 1.0 if change.state is CircuitState.CLOSED else 0.0
-        report = Report(self._process, change.dependency, change.state, share, change.cause, change.spreads)
+        # What waited for Redis may be over long since: nobody is to open a circuit for it any more.
+        is_down = self._dependencies[change.dependency].state in (CircuitState.OPEN, CircuitState.HALF_OPEN)
+        spreads = change.spreads and is_down
+        report = Report(self._process, change.dependency, change.state, share, change.cause, spreads)
         return json.dumps(asdict(report))
 
 
@@ -226,6 +241,10 @@ async def _read(client: Any, limits: BoardLimits) -> tuple[bytes, list[Report]]:
     """Return the place in the stream, and what is known up to there."""
     place, *told = await client.execute_command("EVAL", _READ, 2, _NOW, _CHANGES, limits.life_ms)
     return place, [_report_of(json.loads(text.partition(b" ")[2])) for text in told]
+
+
+def _ticks_ms() -> int:
+    return round(time.monotonic() * 1000)
 
 
 def _report_of(said: dict[str, Any]) -> Report:

@@ -1,6 +1,7 @@
 """Circuits shared by processes through a real Redis: each board here stands for a process."""
 
 import asyncio
+import json
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -27,9 +28,9 @@ def dependency(name: str) -> Dependency:
     return Dependency(name, limits, lambda error: DOWN if isinstance(error, OSError) else None)
 
 
-async def fail(peer: Dependency) -> None:
+async def fail(peer: Dependency, why: str = "refused") -> None:
     async def refuse() -> None:
-        raise OSError("refused")
+        raise OSError(why)
 
     with pytest.raises(CallFailedError):
         await peer.call(refuse)
@@ -124,6 +125,39 @@ async def test_without_redis_circuits_go_by_what_their_process_finds_out_and_are
         finally:
             embedded_servers.kill("valkey", signal.SIGCONT)
         await until(lambda: second.state is not CircuitState.CLOSED)
+
+
+async def test_an_opening_that_was_over_before_it_could_be_told_opens_no_other_circuit(
+    embedded_servers: EmbeddedServers,
+) -> None:
+    url, name = embedded_servers.redis_url, f"peer-{uuid4().hex}"
+    first, second = dependency(name), dependency(name)
+    slow = LIMITS.model_copy(update={"redis_timeout_ms": 100})
+    async with redis.from_url(url) as client, process(url, first, limits=slow), process(url, second, limits=slow):
+        await until(lambda: _equal(lambda: _known(client, name), 2))
+        causes: list[str] = []
+        second.on_change(lambda change: causes.append(change.cause))
+        embedded_servers.kill("valkey", signal.SIGSTOP)
+        try:
+            await fail(first)
+            await until(lambda: first.is_probe_due)
+            assert await first.call(answer) == "yes"
+            # What it has sent so far, Redis has yet to read.
+            await asyncio.sleep(3 * slow.redis_timeout_ms / 1000)
+        finally:
+            embedded_servers.kill("valkey", signal.SIGCONT)
+        await until(lambda: first.state is CircuitState.CLOSED)
+        await until(lambda: _ends_with(client, name, "closed"))
+        # Whoever hears of this has heard of what was told before.
+        await fail(first, "refused again")
+        await until(lambda: second.state is not CircuitState.CLOSED)
+    assert causes == ["OSError: refused again"]
+
+
+async def _ends_with(client: redis.Redis, name: str, state: str) -> bool:
+    """Whether that is the last change of a dependency that all were told."""
+    changes = [json.loads(fields[b"change"]) for _, fields in await client.xrange("lastmile:{circuits}:changes")]
+    return [change["state"] for change in changes if change["dependency"] == name][-1:] == [state]
 
 
 async def _known(client: redis.Redis, name: str) -> int:
