@@ -16,9 +16,9 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import redis.asyncio as redis
@@ -209,8 +209,8 @@ class CircuitBoard:
             async with asyncio.timeout(self._timeout_s + self._limits.block_ms / 1000):
                 read = await self._redis.xread({_CHANGES: place}, block=self._limits.block_ms)
             for _, entries in read:
-                for entry_id, fields in entries:
-                    self._hear(_report_of(json.loads(fields[b"change"])))
+                for entry_id, entry in entries:
+                    self._hear(_report_of(json.loads(entry[b"change"])))
                     place = entry_id
 
     def _hear(self, report: Report) -> None:
@@ -248,5 +248,11 @@ def _ticks_ms() -> int:
 
 
 def _report_of(said: dict[str, Any]) -> Report:
-    recent = RecentCalls(**said.get("recent", {}))
-    return Report(**{**said, "state": CircuitState(said["state"]), "recent": recent})
+    recent = RecentCalls(**_known(RecentCalls, said.get("recent", {})))
+    return Report(**{**_known(Report, said), "state": CircuitState(said["state"]), "recent": recent})
+
+
+def _known(kind: type, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that a kind has: a newer process, during a deploy, may say more."""
+    names = {one.name for one in fields(kind)}
+    return {name: value for name, value in said.items() if name in names}

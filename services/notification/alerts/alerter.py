@@ -98,8 +98,9 @@ class Alerter:
     async def _look(self, connection: asyncpg.Connection) -> None:
         """Do what one look calls for. What cannot be written is decided again by the next."""
         now = datetime.now(UTC)
-        self._findings = rules.found(await self._observer.look(connection, now), now)
-        tracks, decisions = rules.step(self._tracks, self._findings, now, self._rule_limits)
+        seen = await self._observer.look(connection, now)
+        self._findings = rules.found(seen.signals, now)
+        tracks, decisions = rules.step(self._tracks, self._findings, seen.unseen, now, self._rule_limits)
         for decision in decisions:
             if isinstance(decision, Raise):
                 await self._raise(connection, decision, now)

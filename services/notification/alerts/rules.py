@@ -4,13 +4,13 @@ Invariants, whatever comes in whatever order: of a key, `Raise` and `Recover` ta
 is only between them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.notification.alerts.alert import Key, Symptom
+from services.notification.alerts.alert import Key, Kind, Symptom
 from services.notification.alerts.signals import Level, Signal
 
 
@@ -104,13 +104,23 @@ def _together(key: Key, signals: list[Signal], now: datetime) -> Finding:
 
 
 def step(
-    tracks: Mapping[Key, Track], findings: Mapping[Key, Finding], now: datetime, limits: RuleLimits
+    tracks: Mapping[Key, Track],
+    findings: Mapping[Key, Finding],
+    unseen: Collection[Kind],
+    now: datetime,
+    limits: RuleLimits,
 ) -> tuple[dict[Key, Track], list[Decision]]:
-    """Return what is remembered after a look, and what becomes of alerts, in the order of their keys."""
+    """Return what is remembered after a look, and what becomes of alerts, in the order of their keys.
+
+    Of the kinds that are `unseen` not all could be known: no alert of them is over.
+    """
     after: dict[Key, Track] = {}
     decisions: list[Decision] = []
     for key in sorted(tracks.keys() | findings.keys()):
         track, finding = tracks.get(key, Track()), findings.get(key)
+        if track.is_raised and key.kind in unseen and (finding is None or finding.level is not Level.ILL):
+            after[key] = replace(track, unseen_since=None, well_since=None)
+            continue
         move = _raised if track.is_raised else _not_raised
         kept, decision = move(key, track, finding, now, limits)
         if kept is not None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -29,6 +30,8 @@ from services.notification.alerts.signals import (
 
 log = logging.getLogger("alerts")
 _REDIS_AWAY = (RedisError, OSError, TimeoutError)
+# What Redis alone knows of.
+_CIRCUITS, _STREAMS = frozenset({Kind.NETWORK, Kind.PROVIDER}), frozenset({Kind.STREAM})
 # A network's first offers are taken back before its circuit is seen to be open.
 _SLACK = timedelta(seconds=5)
 
@@ -44,6 +47,14 @@ class ObserverLimits(BaseModel):
     receipts_wait_s: float = Field(300, gt=0, description="A message may take this long to get its receipt")
     receipts_window_s: float = Field(600, gt=0, description="Receipts of messages from such a time are compared")
     receipts_before_s: float = Field(21_600, gt=0, description="With those of messages from this long ago on")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look has found, and the kinds of which not all could be known."""
+
+    signals: Sequence[Signal]
+    unseen: frozenset[Kind]
 
 
 class Observer:
@@ -63,7 +74,7 @@ class Observer:
         self._signal_limits = signal_limits
         self._board_limits = board_limits
         self._last_change: Any = b"$"
-        self._slow: list[Signal] = []
+        self._slow = Seen((), frozenset())
         self._slow_due_s = float("-inf")
         self._redis_is_up = True
 
@@ -78,16 +89,17 @@ class Observer:
             left_s = self._limits.look_ms / 1000 - (asyncio.get_running_loop().time() - started_s)
             await asyncio.sleep(max(0.0, left_s))
 
-    async def look(self, connection: asyncpg.Connection, now: datetime) -> list[Signal]:
-        """Return all that can be known now; what cannot is not spoken of. Raises what the database raises."""
-        signals = list(await self._circuits())
-        queues = await store.queues(connection, self._routes, now)
-        signals += of_queues(queues, self._signal_limits)
+    async def look(self, connection: asyncpg.Connection, now: datetime) -> Seen:
+        """Return all that can be known now. Raises what the database raises."""
+        circuits = await self._circuits()
+        queues = of_queues(await store.queues(connection, self._routes, now), self._signal_limits)
         time_s = asyncio.get_running_loop().time()
         if time_s >= self._slow_due_s:
-            self._slow = [*await self._receipts(connection, now), *await self._streams()]
+            receipts, streams = await self._receipts(connection, now), await self._streams()
+            self._slow = Seen([*receipts, *(streams or ())], _STREAMS if streams is None else frozenset())
             self._slow_due_s = time_s + self._limits.slow_look_s
-        return [*signals, *self._slow]
+        unseen = _CIRCUITS if circuits is None else frozenset()
+        return Seen([*(circuits or ()), *queues, *self._slow.signals], unseen | self._slow.unseen)
 
     async def impact(self, connection: asyncpg.Connection, key: Key, since: datetime, now: datetime) -> Impact:
         """Return whom an outage affects. Raises what the database raises."""
@@ -123,13 +135,13 @@ class Observer:
     def _provider_of(key: Key) -> str:
         return key.subject.removeprefix(PROVIDER_PREFIX) if key.kind is Kind.PROVIDER else ""
 
-    async def _circuits(self) -> Iterator[Signal]:
+    async def _circuits(self) -> Iterator[Signal] | None:
         try:
             async with asyncio.timeout(self._limits.redis_timeout_ms / 1000):
                 reports = await read_board(self._client, self._board_limits)
         except _REDIS_AWAY as error:
             self._redis_failed(error)
-            return iter(())
+            return None
         self._redis_is_up = True
         return of_circuits(reports, self._signal_limits)
 
@@ -139,7 +151,7 @@ class Observer:
         receipts = await store.receipts(connection, now, *(timedelta(seconds=span_s) for span_s in spans))
         return of_receipts(receipts, self._signal_limits)
 
-    async def _streams(self) -> Iterator[Signal]:
+    async def _streams(self) -> Iterator[Signal] | None:
         unread: dict[str, int] = {}
         try:
             async with asyncio.timeout(self._limits.redis_timeout_ms / 1000):
@@ -149,7 +161,7 @@ class Observer:
                             unread[group] = unread.get(group, 0) + (state["unread"] or 0)
         except _REDIS_AWAY as error:
             self._redis_failed(error)
-            return iter(())
+            return None
         return of_streams(unread.items(), self._signal_limits)
 
     def _redis_failed(self, error: Exception) -> None:

@@ -5,6 +5,7 @@ import json
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
 from uuid import uuid4
 
 import pytest
@@ -125,6 +126,22 @@ async def test_without_redis_circuits_go_by_what_their_process_finds_out_and_are
         finally:
             embedded_servers.kill("valkey", signal.SIGCONT)
         await until(lambda: second.state is not CircuitState.CLOSED)
+
+
+async def test_what_a_newer_process_says_besides_is_passed_over(embedded_servers: EmbeddedServers) -> None:
+    url, name = embedded_servers.redis_url, f"peer-{uuid4().hex}"
+    peer = dependency(name)
+    async with redis.from_url(url) as client, process(url, peer) as own:
+        await until(lambda: _equal(lambda: _known(client, name), 1))
+        (known,) = [report for report in await read_board(client, LIMITS) if report.dependency == name]
+        newer = asdict(known) | {"process": "newer", "state": "open", "spreads": True, "mood": "bad"}
+        newer["recent"] |= {"best_ms": 1}
+        told_ms = (await client.time())[0] * 1000
+        await client.hset("lastmile:{circuits}:now", f"newer/{name}", f"{told_ms} {json.dumps(newer)}")
+        await client.xadd("lastmile:{circuits}:changes", {"change": json.dumps(newer)})
+        await until(lambda: peer.state is CircuitState.OPEN)
+        told = {report.process: report.state for report in await read_board(client, LIMITS)}
+    assert (told["newer"], own in told) == (CircuitState.OPEN, True)
 
 
 async def test_an_opening_that_was_over_before_it_could_be_told_opens_no_other_circuit(

@@ -7,14 +7,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import redis.asyncio as redis
 
-from libs.embedded.stack import EmbeddedServers
+from libs.embedded.stack import EmbeddedServers, free_ports
 from libs.ids import new_id
-from libs.resilience.board import read_board
+from libs.resilience.board import BoardLimits, read_board
 from libs.resilience.circuit import CircuitState
+from services.notification.alerts.alert import Key, Kind
 from services.notification.alerts.observing import store as observing
+from services.notification.alerts.observing.observer import Observer, ObserverLimits
+from services.notification.alerts.rules import Recover, RuleLimits, Track, found, step
 from services.notification.alerts.signals import SignalLimits
 from services.notification.handlers.outage_facts import OutageFacts
 from services.notification.providers.inbox import InboxProvider, InboxSettings
+from services.notification.routes import default_routes
 from services.notification.sending.carriers import Carrier
 from tests.alerters import (
     Peer,
@@ -203,6 +207,23 @@ async def test_messages_that_wait_too_long_are_an_alert(
         assert '"messages_waiting": 1' in alert["impact"]
         await primary.execute("UPDATE notification.messages SET state = 'sent'")
         await until(lambda: is_state("recovered"))
+
+
+async def test_while_redis_is_away_no_alert_that_it_tells_of_is_over(notifications: Notifications) -> None:
+    limits, now = RuleLimits(), datetime.now(UTC)
+    keys = [Key(Kind.NETWORK, "network:lent"), Key(Kind.PROVIDER, "notification.twilio"), Key(Kind.STREAM, "planner")]
+    tracks = {key: Track(is_raised=True, was_ill=True) for key in keys}
+    async with (
+        redis.from_url(f"redis://127.0.0.1:{free_ports(1)[0]}") as nobody,
+        notifications.primary.acquire() as connection,
+    ):
+        observer = Observer(nobody, default_routes(), ObserverLimits(), SignalLimits(), BoardLimits())
+        for _ in range(4):
+            now += timedelta(seconds=limits.gone_s)
+            seen = await observer.look(connection, now)
+            tracks, decisions = step(tracks, found(seen.signals, now), seen.unseen, now, limits)
+            assert [one for one in decisions if isinstance(one, Recover)] == []
+    assert tracks.keys() >= set(keys)
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -27,11 +28,16 @@ class Story:
         self.tracks: dict[Key, Track] = {}
 
     def look(
-        self, level: Level | None, *symptoms: Symptom, after_s: float = 1.0, at_once: bool = True
+        self,
+        level: Level | None,
+        *symptoms: Symptom,
+        after_s: float = 1.0,
+        at_once: bool = True,
+        unseen: Collection[Kind] = (),
     ) -> list[Decision]:
         self.now += timedelta(seconds=after_s)
         findings = {} if level is None else {KEY: finding(level, self.now, KEY, *symptoms, at_once=at_once)}
-        self.tracks, decisions = step(self.tracks, findings, self.now, LIMITS)
+        self.tracks, decisions = step(self.tracks, findings, unseen, self.now, LIMITS)
         return decisions
 
 
@@ -135,7 +141,7 @@ def test_any_order_of_changes_raises_and_ends_each_alert_in_turn(
         findings = {
             key: finding(level, now, key, symptom, at_once=sure) for key, (level, sure, symptom) in seen.items()
         }
-        tracks, decisions = step(tracks, findings, now, LIMITS)
+        tracks, decisions = step(tracks, findings, (), now, LIMITS)
         told = set[Key]()
         for decision in decisions:
             key = decision.key if isinstance(decision, Recover) else decision.finding.key
@@ -151,7 +157,7 @@ def test_any_order_of_changes_raises_and_ends_each_alert_in_turn(
     # Whatever happened: when all is well for long, all alerts end.
     for _ in range(4):
         now += timedelta(seconds=40)
-        tracks, decisions = step(tracks, {key: finding(Level.WELL, now, key) for key in KEYS}, now, LIMITS)
+        tracks, decisions = step(tracks, {key: finding(Level.WELL, now, key) for key in KEYS}, (), now, LIMITS)
         for decision in decisions:
             assert isinstance(decision, Recover)
             is_open[decision.key] = False
@@ -164,3 +170,24 @@ def test_nothing_is_remembered_of_what_is_not_ill(level: Level) -> None:
     story = Story()
     assert story.look(level) == []
     assert story.tracks == {}
+
+
+def test_what_cannot_be_seen_is_left_alone_however_long_that_lasts() -> None:
+    story = Story()
+    story.look(Level.ILL)
+    story.look(Level.WELL)
+    for _ in range(3):
+        assert story.look(None, after_s=LIMITS.gone_s, unseen={KEY.kind}) == []
+    # What others say of it meanwhile does not end it either, and joins it.
+    assert story.look(Level.WELL, after_s=LIMITS.healed_s, unseen={KEY.kind}) == []
+    assert [type(one) for one in story.look(Level.ILL, FAILING, unseen={KEY.kind})] == [Join]
+    assert story.look(None) == []
+    assert story.look(None, after_s=59) == []
+    assert story.look(None, after_s=1) == [Recover(KEY, gone=True)]
+
+
+def test_blindness_to_one_kind_keeps_no_other_alert_open() -> None:
+    story = Story()
+    story.look(Level.ILL)
+    story.look(Level.WELL, unseen={Kind.STREAM})
+    assert story.look(Level.WELL, after_s=LIMITS.healed_s, unseen={Kind.STREAM}) == [Recover(KEY)]
