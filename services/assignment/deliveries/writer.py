@@ -60,12 +60,16 @@ class Creation:
 
 @dataclass(frozen=True, slots=True)
 class StateMove:
-    """A move to make and how to answer it. `merchant_id` limits what the move may see."""
+    """A move to make and how to answer it. `merchant_id` limits what the move may see.
+
+    `also` writes, in the move's transaction and only if it is made, what must not come apart from it.
+    """
 
     move: Move
     respond: Callable[[Moved], bytes]
     command: IdempotentCommand | None
     merchant_id: str | None
+    also: Callable[[asyncpg.Connection], Awaitable[None]] | None = None
 
 
 class DeliveryWriter:
@@ -151,6 +155,9 @@ class DeliveryWriter:
     async def _move(self, items: Sequence[StateMove], visibility: Visibility) -> Sequence[Written | Exception]:
         async def effect(connection: asyncpg.Connection, new: Sequence[StateMove]) -> list[bytes | Exception]:
             moved = await transition(connection, [item.move for item in new], datetime.now(UTC), self._event_of)
+            for item, result in zip(new, moved, strict=True):
+                if item.also is not None and isinstance(result, Moved):
+                    await item.also(connection)
             return [
                 item.respond(result) if isinstance(result, Moved) else result
                 for item, result in zip(new, moved, strict=True)

@@ -1,5 +1,6 @@
 """Takes in what networks tell, by webhook or by polling: each update has one right outcome, however often it comes."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -47,7 +48,7 @@ class NetworkUpdates:
             return self._counted(network_code, _UNKNOWN)
         if is_stale(update, before):
             return self._counted(network_code, Answer(Outcome.ALREADY, "", before.offer_state.value))
-        move = StateMove(move_of(update, before, datetime.now(UTC)), lambda _: _DONE, command, None)
+        move = StateMove(move_of(update, before, datetime.now(UTC)), lambda _: _DONE, command, None, _told_at(update))
         try:
             written = await self._writer.move(SERVICE, move)
         except VersionConflictError:
@@ -56,9 +57,6 @@ class NetworkUpdates:
             return self._counted(network_code, await self._judged(network_code, update, error))
         if written.replayed:
             metrics.REPLAYED.labels(network_code).inc()
-        if update.occurred_at is not None:
-            async with self._primary.acquire() as connection, visible(connection, OPERATOR):
-                await store.told_at(connection, update.offer_id, update.occurred_at)
         return self._counted(network_code, Answer(Outcome.DONE))
 
     async def _judged(self, network_code: str, update: NetworkUpdate, error: ServiceError) -> Answer:
@@ -82,6 +80,12 @@ class NetworkUpdates:
     def _counted(self, network_code: str, answer: Answer) -> Answer:
         metrics.UPDATES.labels(network_code, answer.outcome.value).inc()
         return answer
+
+
+def _told_at(update: NetworkUpdate) -> Callable[[asyncpg.Connection], Awaitable[None]] | None:
+    """Return what keeps the time of an update: without it, what comes again would be taken for what comes next."""
+    at = update.occurred_at
+    return None if at is None else lambda connection: store.told_at(connection, update.offer_id, at)
 
 
 def move_of(update: NetworkUpdate, standing: Standing, now: datetime) -> Move:
