@@ -66,7 +66,7 @@ async def run_dispatcher(settings: DispatcherSettings, stop: asyncio.Event) -> N
             if config.poll_ms is not None:
                 polled = Dependency(updates_name(code), config.limits, adapter.verdict)
                 board.add(polled)
-                poller = NetworkPoller(config, adapter, polled, primary, updates)
+                poller = NetworkPoller(config, adapter, polled, primary, updates, limits, stop)
                 works.append(repeat(stop, config.poll_ms, poller.look, "polling"))
         log.info("dispatcher started", extra={"networks": sorted(networks)})
         async with asyncio.TaskGroup() as group:

@@ -26,6 +26,9 @@ class DispatchLimits(BaseModel):
     withdrawn_at_once_max: int = Field(
         200, gt=0, description="Unanswered offers of a network that is down, taken back in one transaction"
     )
+    pages_at_once_max: int = Field(
+        20, gt=0, description="Pages of a network's updates taken in before it is left alone for its poll_ms"
+    )
     health_look_ms: int = Field(250, gt=0, description="Time between looks at the circuits of all dispatchers")
     health_again_s: float = Field(
         5.0, gt=0, description="A network's health is written again after this, changed or not"

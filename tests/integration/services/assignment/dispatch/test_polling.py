@@ -1,5 +1,6 @@
 """What a network that is polled tells, page by page, and dispatchers that die in between."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,8 +14,11 @@ from services.assignment.dispatch.adapters.app import PartnerApp
 from services.assignment.dispatch.adapters.base import Page
 from services.assignment.dispatch.network import NetworkConfig
 from services.assignment.dispatch.poller import NetworkPoller
+from services.assignment.dispatch.settings import DispatchLimits
 from services.assignment.dispatch.updates import NetworkUpdates
 from tests.lending import Lending, Lent
+
+LIMITS = DispatchLimits(pages_at_once_max=3)
 
 
 class Pages(PartnerApp):
@@ -31,11 +35,12 @@ class Pages(PartnerApp):
         return Page(self.pages[read], str(read + 1)) if read < len(self.pages) else Page((), cursor)
 
 
-def poller(lending: Lending, adapter: PartnerApp) -> NetworkPoller:
+def poller(lending: Lending, adapter: PartnerApp, stop: asyncio.Event | None = None) -> NetworkPoller:
     """A poller as each dispatcher has it."""
     dependency = Dependency(f"network:{lending.code}/updates", DependencyLimits(), lambda _: None)
     config = NetworkConfig(code=lending.code, poll_ms=10)
-    return NetworkPoller(config, adapter, dependency, lending.primary, NetworkUpdates(lending.primary, lending.writer))
+    updates = NetworkUpdates(lending.primary, lending.writer)
+    return NetworkPoller(config, adapter, dependency, lending.primary, updates, LIMITS, stop or asyncio.Event())
 
 
 def told(kind: str, lent: Lent, at: datetime) -> dict[str, Any]:
@@ -65,3 +70,27 @@ async def test_a_page_that_comes_again_after_a_dispatcher_died_in_it_happens_onc
     assert await lending.history(lent) == [
         "pending", "offered", "assigned", "picked_up", "out_for_delivery", "attempt_failed",
     ]  # fmt: skip
+
+
+async def test_a_look_takes_so_many_pages_in_and_the_next_goes_on_from_there(lending: Lending) -> None:
+    network = Pages([[]] * 5)
+    made = poller(lending, network)
+    asked = []
+    for _ in range(3):
+        await made.look()
+        asked.append(network.asked)
+    # The third look finds nothing new.
+    assert asked == [3, 6, 7]
+
+
+async def test_a_dispatcher_that_is_to_end_asks_for_no_further_page(lending: Lending) -> None:
+    stop = asyncio.Event()
+
+    class Ending(Pages):
+        async def poll(self, cursor: str) -> Page:
+            stop.set()
+            return await super().poll(cursor)
+
+    network = Ending([[]] * 5)
+    await poller(lending, network, stop).look()
+    assert network.asked == 1
