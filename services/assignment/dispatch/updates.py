@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
-from libs.grpc_server.errors import ServiceError
+from libs.grpc_server.errors import InvalidArgumentError, ServiceError
 from libs.postgres.tenancy import visible
 from services.assignment.database import SERVICE
 from services.assignment.deliveries.lifecycle import Actor, OfferState
@@ -52,6 +52,11 @@ class NetworkUpdates:
         try:
             written = await self._writer.move(SERVICE, move)
         except VersionConflictError:
+            return self._counted(network_code, _CONCURRENT)
+        except InvalidArgumentError as error:
+            # An answer to an offer is tied to no version of its delivery, and another one may have come meanwhile.
+            if "occurred_at.order" not in {violation.rule for violation in error.violations}:
+                raise
             return self._counted(network_code, _CONCURRENT)
         except (OfferEndedError, IllegalTransitionError, DeliveryNotFoundError) as error:
             return self._counted(network_code, await self._judged(network_code, update, error))
