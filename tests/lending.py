@@ -10,11 +10,13 @@ import asyncpg
 from libs.grpc_server.identity import Principal, Role
 from libs.ids import new_id
 from libs.postgres.tenancy import visible
+from libs.streams.codec import decode
 from services.assignment.deliveries.lifecycle import Actor, DeliveryState
 from services.assignment.deliveries.store import NewDelivery
-from services.assignment.deliveries.writer import Creation, DeliveryWriter, StateMove
-from services.assignment.dispatch import store
-from services.assignment.offers.offer import Move, NewOffer
+from services.assignment.deliveries.writer import Creation, DeliveryWriter, StateMove, WriterLimits
+from services.assignment.handlers.network_offers import NetworkOffers
+from services.assignment.offers.codec import moved_event
+from services.assignment.offers.offer import Move, Moved, NewOffer
 from services.assignment.visibility import OPERATOR
 from tests.factories import CITY, delivery
 
@@ -46,10 +48,11 @@ class Lent:
 class Lending:
     """A network of the test's own, and offers to its partners."""
 
-    def __init__(self, primary: asyncpg.Pool, writer: DeliveryWriter) -> None:
+    def __init__(self, primary: asyncpg.Pool) -> None:
         self.primary = primary
-        self.writer = writer
         self.code = f"n{uuid4().hex[:12]}"
+        self.writer = DeliveryWriter(primary, WriterLimits(), self._noted)
+        self._events: list[str] = []
 
     async def offer(self, *, is_automatic: bool = False) -> Lent:
         """Offer a new delivery to a new partner; `is_automatic` needs no answer."""
@@ -66,13 +69,21 @@ class Lending:
         to_state = DeliveryState.ASSIGNED if is_automatic else DeliveryState.OFFERED
         new = NewOffer(lent.offer_id, lent.partner_id, new_id(), 1.0, expires_at)
         await self.move(Move(lent.delivery_id, to_state, Actor.MATCHER, new_offer=new))
-        async with self.primary.acquire() as connection, visible(connection, OPERATOR):
-            await store.wish_offers(connection, [(lent.offer_id, lent.delivery_id, lent.partner_id)], [self.code])
+        await self.hear()
         return lent
 
     async def move(self, move: Move) -> None:
         """Make a move."""
         await self.writer.move(_OPS, StateMove(move, lambda _: b"", None, None))
+
+    async def hear(self) -> None:
+        """Have the consumer take in all that was moved so far."""
+        events = [decode("test", f"{place}-0", text.encode()) for place, text in enumerate(self._events, 1)]
+        await NetworkOffers(self.primary, [self.code]).handle(events)
+
+    def _noted(self, moved: Moved, traceparent: str) -> str:
+        self._events.append(moved_event(moved, traceparent))
+        return self._events[-1]
 
     async def delivery(self, lent: Lent) -> Any:
         """The delivery's row."""

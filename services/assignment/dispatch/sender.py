@@ -23,7 +23,7 @@ from services.assignment.dispatch import metrics, store
 from services.assignment.dispatch.adapters.base import NetworkAdapter, NetworkRefusedError, Reply
 from services.assignment.dispatch.settings import DispatchLimits
 from services.assignment.dispatch.store import Errand
-from services.assignment.dispatch.update import NetworkUpdate
+from services.assignment.dispatch.update import REFUSED_REASON, NetworkUpdate
 from services.assignment.dispatch.updates import NetworkUpdates
 from services.assignment.visibility import OPERATOR
 
@@ -31,7 +31,7 @@ log = logging.getLogger("dispatcher")
 
 _OUTAGES = (*UNREACHABLE, asyncpg.PostgresError)
 _ERROR_CHARS_MAX = 500
-_OFFER, _END, _NOTHING, _MAYBE = "offer", "end", "nothing", "maybe"
+_OFFER, _END, _MAYBE = "offer", "end", "maybe"
 
 
 class NetworkSender:
@@ -129,8 +129,9 @@ class NetworkSender:
             reply = await self._dependency.call(self._adapter.offer, _values(errand), f"{errand.offer_id}:{_OFFER}")
         except NetworkRefusedError as error:
             log.info("a network refuses an offer", extra={"network": self._code, "error": error_text(error)})
-            await self._answer(errand, DeliveryState.PENDING, "NETWORK_REFUSED")
-            return _NOTHING
+            await self._answer(errand, DeliveryState.PENDING, REFUSED_REASON)
+            # What it refuses may be the second time: where an earlier call may have worked, it is told the end.
+            return errand.told_before
         if reply is Reply.ACCEPTED:
             await self._answer(errand, DeliveryState.ASSIGNED, "")
         if reply is Reply.REJECTED:

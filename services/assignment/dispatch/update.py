@@ -11,6 +11,8 @@ from services.assignment.deliveries.lifecycle import TRANSITIONS, Actor, Deliver
 from services.assignment.dispatch.mapping import CallbackMapping, picked
 
 REASON_CHARS_MAX = 200
+# An offer ended because its network answered to the call that it takes no such offer.
+REFUSED_REASON = "NETWORK_REFUSED"
 # The reasons that a network need not give itself.
 _REASONS = {"reject": "OFFER_REJECTED", "attempt_failed": "NETWORK_REPORTED", "returning": "NETWORK_REPORTED"}
 

@@ -10,6 +10,7 @@ from lastmile.assignment.v1 import assignment_pb2, delivery_pb2
 from libs.postgres.tenancy import visible
 from libs.streams.codec import Event
 from services.assignment.dispatch import store
+from services.assignment.dispatch.update import REFUSED_REASON
 from services.assignment.visibility import OPERATOR
 
 _HELD = frozenset({assignment_pb2.OFFER_STATE_OPEN, assignment_pb2.OFFER_STATE_ACCEPTED})
@@ -38,8 +39,9 @@ class NetworkOffers:
             if changed.offer.state in _HELD:
                 begun[offer_id] = (offer_id, delivery_id, UUID(changed.offer.partner_id))
             else:
-                by_partner = changed.change.actor == _ACTOR_PARTNER
-                ended[offer_id] = (offer_id, changed.change.reason or _became(changed.change), by_partner)
+                # Whether a network has what it refused, is known by what it was told.
+                is_known = changed.change.actor == _ACTOR_PARTNER and changed.change.reason != REFUSED_REASON
+                ended[offer_id] = (offer_id, changed.change.reason or _became(changed.change), is_known)
         if not self._networks or not (begun or ended):
             return
         async with self._primary.acquire() as connection, visible(connection, OPERATOR):

@@ -7,8 +7,6 @@ import pytest
 
 from libs.embedded.stack import EmbeddedServers
 from libs.postgres.pool import PoolLimits, create_pool
-from services.assignment.deliveries.writer import DeliveryWriter, WriterLimits
-from services.assignment.offers.codec import moved_event
 from tests.lending import Lending
 
 
@@ -17,10 +15,10 @@ async def lending(embedded_servers: EmbeddedServers) -> AsyncIterator[Lending]:
     """A network of the test's own."""
     pool = await create_pool(embedded_servers.dsn("assignment_api"), PoolLimits(connections_max=8), "test")
     async with pool:
-        writer = DeliveryWriter(pool, WriterLimits(), moved_event)
-        running = asyncio.create_task(writer.run())
+        made = Lending(pool)
+        running = asyncio.create_task(made.writer.run())
         try:
-            yield Lending(pool, writer)
+            yield made
         finally:
-            await writer.close()
+            await made.writer.close()
             await running
