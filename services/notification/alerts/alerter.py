@@ -98,7 +98,7 @@ class Alerter:
     async def _look(self, connection: asyncpg.Connection) -> None:
         """Do what one look calls for. What cannot be written is decided again by the next."""
         now = datetime.now(UTC)
-        seen = await self._observer.look(connection, now)
+        seen = await self._observer.look(connection, now, rules.receipts_missing_since(self._tracks))
         self._findings = rules.found(seen.signals, now)
         tracks, decisions = rules.step(self._tracks, self._findings, seen.unseen, now, self._rule_limits)
         for decision in decisions:
@@ -193,7 +193,7 @@ class Alerter:
 
 
 def _track_of(alert: Alert) -> Track:
-    return Track(is_raised=True, was_ill=True, symptoms=alert.symptoms, relapses=alert.relapses)
+    return Track(is_raised=True, was_ill=True, symptoms=alert.symptoms, relapses=alert.relapses, since=alert.since)
 
 
 def _count(key: Key, change: str, planned: list[tuple[str, str]]) -> None:

@@ -51,6 +51,8 @@ class Track:
     unseen_since: datetime | None = None
     symptoms: frozenset[Symptom] = frozenset()
     relapses: int = 0
+    # Of an alert: since when its subject is ill.
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,12 @@ class Recover:
 
 
 Decision = Raise | Join | Recover
+
+
+def receipts_missing_since(tracks: Mapping[Key, Track]) -> datetime | None:
+    """Return since when receipts are missing of some provider; None where they are of none."""
+    raised = (track for track in tracks.values() if track.is_raised and Symptom.RECEIPTS_MISSING in track.symptoms)
+    return min((track.since for track in raised if track.since is not None), default=None)
 
 
 def found(signals: Iterable[Signal], now: datetime) -> dict[Key, Finding]:
@@ -141,7 +149,7 @@ def _not_raised(key: Key, track: Track, finding: Finding | None, now: datetime, 
     since = min(track.ill_since or finding.since, finding.since)
     if not finding.at_once and now - since < timedelta(seconds=limits.confirm_s):
         return replace(track, ill_since=since), None
-    return Track(is_raised=True, was_ill=True, symptoms=finding.symptoms), Raise(finding, since)
+    return Track(is_raised=True, was_ill=True, symptoms=finding.symptoms, since=since), Raise(finding, since)
 
 
 def _raised(key: Key, track: Track, finding: Finding | None, now: datetime, limits: RuleLimits) -> _Moved:

@@ -47,7 +47,7 @@ OBSERVED = [
         ["email", "sms"], w.now, w.now + timedelta(minutes=1), _LOOKED_AT], 6 * _LOOKED_AT),
     _case("observing.store.RECEIPTS", lambda w: [
         floor_at(w.now - timedelta(minutes=10)), floor_at(w.now + timedelta(minutes=10)),
-        floor_at(w.now - timedelta(hours=6)), _SAMPLED], 3 * _SAMPLED),
+        floor_at(w.now - timedelta(hours=6)), floor_at(w.now - timedelta(minutes=10)), _SAMPLED], 3 * _SAMPLED),
     _case("observing.store.PARTNERS", lambda w: [_NETWORK, _COUNTED], 2_500),
     _case("observing.store.WITHDRAWN", lambda w: [_NETWORK, w.now - timedelta(hours=1), _COUNTED], 20),
     # The few merchants who asked may be read whole.

@@ -89,13 +89,18 @@ class Observer:
             left_s = self._limits.look_ms / 1000 - (asyncio.get_running_loop().time() - started_s)
             await asyncio.sleep(max(0.0, left_s))
 
-    async def look(self, connection: asyncpg.Connection, now: datetime) -> Seen:
-        """Return all that can be known now. Raises what the database raises."""
+    async def look(
+        self, connection: asyncpg.Connection, now: datetime, receipts_missing_since: datetime | None
+    ) -> Seen:
+        """Return all that can be known now. While receipts are missing, those of before then are what is usual.
+
+        Raises what the database raises.
+        """
         circuits = await self._circuits()
         queues = of_queues(await store.queues(connection, self._routes, now), self._signal_limits)
         time_s = asyncio.get_running_loop().time()
         if time_s >= self._slow_due_s:
-            receipts, streams = await self._receipts(connection, now), await self._streams()
+            receipts, streams = await self._receipts(connection, now, receipts_missing_since), await self._streams()
             self._slow = Seen([*receipts, *(streams or ())], _STREAMS if streams is None else frozenset())
             self._slow_due_s = time_s + self._limits.slow_look_s
         unseen = _CIRCUITS if circuits is None else frozenset()
@@ -145,11 +150,15 @@ class Observer:
         self._redis_is_up = True
         return of_circuits(reports, self._signal_limits)
 
-    async def _receipts(self, connection: asyncpg.Connection, now: datetime) -> Iterator[Signal]:
+    async def _receipts(
+        self, connection: asyncpg.Connection, now: datetime, missing_since: datetime | None
+    ) -> Iterator[Signal]:
         limits = self._limits
         spans = (limits.receipts_wait_s, limits.receipts_window_s, limits.receipts_before_s)
-        receipts = await store.receipts(connection, now, *(timedelta(seconds=span_s) for span_s in spans))
-        return of_receipts(receipts, self._signal_limits)
+        known = await store.receipts(
+            connection, now, missing_since or now, *(timedelta(seconds=span_s) for span_s in spans)
+        )
+        return of_receipts(known, self._signal_limits)
 
     async def _streams(self) -> Iterator[Signal] | None:
         unread: dict[str, int] = {}

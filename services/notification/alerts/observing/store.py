@@ -30,11 +30,11 @@ SELECT provider, count(*) FILTER (WHERE late) AS taken, count(*) FILTER (WHERE l
 FROM (
   (SELECT true AS late, provider, state <> 'sent' AS told FROM notification.attempts
     WHERE id >= $1 AND id < $2 AND state IN ('sent', 'delivered', 'failed') AND provider_message_id <> ''
-    ORDER BY id DESC LIMIT $4)
+    ORDER BY id DESC LIMIT $5)
   UNION ALL
   (SELECT false, provider, state <> 'sent' FROM notification.attempts
-    WHERE id >= $3 AND id < $1 AND state IN ('sent', 'delivered', 'failed') AND provider_message_id <> ''
-    ORDER BY id LIMIT $4)
+    WHERE id >= $3 AND id < $4 AND state IN ('sent', 'delivered', 'failed') AND provider_message_id <> ''
+    ORDER BY id LIMIT $5)
 ) AS a GROUP BY provider
 """
 # Served by network_partners_by_network.
@@ -89,11 +89,20 @@ async def queues(connection: asyncpg.Connection, channels: Collection[str], now:
 
 
 async def receipts(
-    connection: asyncpg.Connection, now: datetime, wait: timedelta, window: timedelta, before: timedelta
+    connection: asyncpg.Connection,
+    now: datetime,
+    well_at: datetime,
+    wait: timedelta,
+    window: timedelta,
+    before: timedelta,
 ) -> list[Receipts]:
-    """Return what providers say of messages: of a `window` that ended `wait` ago, and of some since `before`."""
-    bounds = (floor_at(now - wait - window), floor_at(now - wait), floor_at(now - before))
-    return [Receipts(**row) for row in await connection.fetch(_RECEIPTS, *bounds, _SAMPLED_MAX)]
+    """Return what providers say of messages: of a `window` that ended `wait` ago, and of some from before that.
+
+    Those are from `before` `well_at` on, as they would have been looked at then.
+    """
+    late = (floor_at(now - wait - window), floor_at(now - wait))
+    early = (floor_at(well_at - before), floor_at(well_at - wait - window))
+    return [Receipts(**row) for row in await connection.fetch(_RECEIPTS, *late, *early, _SAMPLED_MAX)]
 
 
 async def partners(connection: asyncpg.Connection, network_code: str) -> int:

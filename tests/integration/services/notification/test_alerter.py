@@ -2,23 +2,17 @@
 
 import uuid
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
 
 import pytest
 import redis.asyncio as redis
 
-from libs.embedded.stack import EmbeddedServers, free_ports
+from libs.embedded.stack import EmbeddedServers
 from libs.ids import new_id
-from libs.resilience.board import BoardLimits, read_board
+from libs.resilience.board import read_board
 from libs.resilience.circuit import CircuitState
-from services.notification.alerts.alert import Key, Kind
-from services.notification.alerts.observing import store as observing
-from services.notification.alerts.observing.observer import Observer, ObserverLimits
-from services.notification.alerts.rules import Recover, RuleLimits, Track, found, step
 from services.notification.alerts.signals import SignalLimits
 from services.notification.handlers.outage_facts import OutageFacts
 from services.notification.providers.inbox import InboxProvider, InboxSettings
-from services.notification.routes import default_routes
 from services.notification.sending.carriers import Carrier
 from tests.alerters import (
     Peer,
@@ -207,68 +201,3 @@ async def test_messages_that_wait_too_long_are_an_alert(
         assert '"messages_waiting": 1' in alert["impact"]
         await primary.execute("UPDATE notification.messages SET state = 'sent'")
         await until(lambda: is_state("recovered"))
-
-
-async def test_while_redis_is_away_no_alert_that_it_tells_of_is_over(notifications: Notifications) -> None:
-    limits, now = RuleLimits(), datetime.now(UTC)
-    keys = [Key(Kind.NETWORK, "network:lent"), Key(Kind.PROVIDER, "notification.twilio"), Key(Kind.STREAM, "planner")]
-    tracks = {key: Track(is_raised=True, was_ill=True) for key in keys}
-    async with (
-        redis.from_url(f"redis://127.0.0.1:{free_ports(1)[0]}") as nobody,
-        notifications.primary.acquire() as connection,
-    ):
-        observer = Observer(nobody, default_routes(), ObserverLimits(), SignalLimits(), BoardLimits())
-        for _ in range(4):
-            now += timedelta(seconds=limits.gone_s)
-            seen = await observer.look(connection, now)
-            tracks, decisions = step(tracks, found(seen.signals, now), seen.unseen, now, limits)
-            assert [one for one in decisions if isinstance(one, Recover)] == []
-    assert tracks.keys() >= set(keys)
-
-
-@pytest.mark.parametrize(
-    ("channel", "rounds", "due_in_s", "waits_s"),
-    [("webhook", 2, 30, 0), ("webhook", 2, -90, 90), ("webhook", 0, 30, 600), ("sms", 2, 30, 600)],
-)
-async def test_a_webhook_that_its_receiver_did_not_take_waits_since_it_is_due_again(
-    notifications: Notifications, channel: str, rounds: int, due_in_s: int, waits_s: int
-) -> None:
-    story, now = notifications.story(), datetime.now(UTC)
-    await notifications.plan(*story.prologue(), story.created(phone_number()), story.became("out_for_delivery"))
-    (message,) = await notifications.messages(story)
-    async with notifications.primary.acquire() as connection:
-        transaction = connection.transaction()
-        await transaction.start()
-        await connection.execute("UPDATE notification.messages SET state = 'sent' WHERE id <> $1", message["id"])
-        await connection.execute(
-            "UPDATE notification.messages SET channel = $2, rounds = $3, planned_at = $4, send_after = $5"
-            " WHERE id = $1",
-            message["id"], channel, rounds, now - timedelta(minutes=10), now + timedelta(seconds=due_in_s),
-        )  # fmt: skip
-        (queue,) = await observing.queues(connection, [channel], now)
-        await transaction.rollback()
-    assert (queue.channel, queue.oldest_s) == (channel, waits_s)
-
-
-async def test_receipts_are_compared_with_those_of_before(notifications: Notifications) -> None:
-    primary, now = notifications.primary, datetime.now(UTC)
-    story = notifications.story()
-    await notifications.plan(*story.prologue(), story.created(phone_number()), story.became("delivered"))
-    (message,) = await notifications.messages(story)
-    for minutes_ago, state, count in ((60, "delivered", 9), (60, "sent", 1), (8, "sent", 5), (1, "sent", 7)):
-        ids = [
-            uuid.UUID(
-                int=((round((now - timedelta(minutes=minutes_ago)).timestamp() * 1000)) << 80)
-                + uuid.uuid4().int % (1 << 60)
-            )
-            for _ in range(count)
-        ]
-        await primary.executemany(
-            "INSERT INTO notification.attempts (id, message_id, channel, provider, provider_message_id, state, "
-            "requested_by, content_sealed, started_at, lease_until) "
-            "VALUES ($1, $2, 'sms', 'twilio', 'SM1', $3, '', '', now(), now())",
-            [(one, message["id"], state) for one in ids],
-        )
-    spans = (timedelta(minutes=5), timedelta(minutes=10), timedelta(hours=6))
-    (known,) = await observing.receipts(primary, now, *spans)
-    assert (known.taken, known.told, known.taken_before, known.told_before) == (5, 0, 10, 9)
