@@ -88,7 +88,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(_S.OFFERED, _S.PENDING, _CARRIER | _MATCHER, _O.REJECTED, needs_reason=True),
     Transition(_S.OFFERED, _S.CANCELLED, _SENDER, _O.WITHDRAWN),
     Transition(_S.ASSIGNED, _S.PICKED_UP, _CARRIER),
-    Transition(_S.ASSIGNED, _S.PENDING, _CARRIER, _O.WITHDRAWN, needs_reason=True),
+    Transition(_S.ASSIGNED, _S.PENDING, _CARRIER | _MATCHER, _O.WITHDRAWN, needs_reason=True),
     Transition(_S.ASSIGNED, _S.CANCELLED, _SENDER, _O.WITHDRAWN),
     Transition(_S.PICKED_UP, _S.OUT_FOR_DELIVERY, _CARRIER),
     Transition(_S.PICKED_UP, _S.RETURNING, _CARRIER, needs_reason=True),

@@ -15,21 +15,17 @@ from libs.resilience.board import BoardLimits, Report, read_board
 from libs.resilience.dependency import Dependency
 from libs.resilience.errors import DependencyError
 from libs.telemetry import error_text
-from services.assignment.deliveries.lifecycle import Actor, DeliveryState, OfferState
 from services.assignment.dispatch import metrics, store
 from services.assignment.dispatch.adapters.base import NetworkAdapter
 from services.assignment.dispatch.settings import DispatchLimits
+from services.assignment.dispatch.taking_back import take_back
 from services.assignment.networks import store as networks_store
 from services.assignment.networks.codec import changed_event
-from services.assignment.offers.codec import moved_event
-from services.assignment.offers.offer import Move, Moved
-from services.assignment.offers.store import transition
 from services.assignment.visibility import OPERATOR
 
 log = logging.getLogger("dispatcher")
 
 PROCESS_PREFIX = "dispatcher-"
-REASON = "NETWORK_DOWN"
 # Each step of a network's return is an event to every matcher.
 _STEPS = 10
 
@@ -139,7 +135,7 @@ class HealthKeeper:
 
 
 class NetworkWatch:
-    """Probes one network while it is down, and takes its unanswered offers back."""
+    """Probes one network while it is down, and takes back what it has not answered or not heard of."""
 
     def __init__(
         self,
@@ -178,21 +174,8 @@ class NetworkWatch:
     async def _withdraw(self) -> None:
         while True:
             async with self._primary.acquire() as connection, visible(connection, OPERATOR):
-                found = await store.open_offers(connection, self._code, self._limits.withdrawn_at_once_max)
-                moves = [
-                    Move(
-                        delivery_id=delivery_id,
-                        to_state=DeliveryState.PENDING,
-                        actor=Actor.MATCHER,
-                        reason=REASON,
-                        offer_id=offer_id,
-                        offer_becomes=OfferState.WITHDRAWN,
-                    )
-                    for offer_id, delivery_id in found
-                ]
-                # One that was answered a moment ago is refused, and that is its answer.
-                outcomes = await transition(connection, moves, datetime.now(UTC), moved_event) if moves else []
-            moved = sum(isinstance(outcome, Moved) for outcome in outcomes)
+                found = await store.offers_to_take_back(connection, self._code, self._limits.withdrawn_at_once_max)
+                moved = await take_back(connection, found)
             metrics.WITHDRAWN.labels(self._code).inc(moved)
             if len(found) < self._limits.withdrawn_at_once_max or not moved:
                 return

@@ -23,6 +23,7 @@ from services.assignment.dispatch import metrics, store
 from services.assignment.dispatch.adapters.base import NetworkAdapter, NetworkRefusedError, Reply
 from services.assignment.dispatch.settings import DispatchLimits
 from services.assignment.dispatch.store import Errand
+from services.assignment.dispatch.taking_back import take_back
 from services.assignment.dispatch.update import REFUSED_REASON, NetworkUpdate
 from services.assignment.dispatch.updates import NetworkUpdates
 from services.assignment.visibility import OPERATOR
@@ -31,7 +32,7 @@ log = logging.getLogger("dispatcher")
 
 _OUTAGES = (*UNREACHABLE, asyncpg.PostgresError)
 _ERROR_CHARS_MAX = 500
-_OFFER, _END, _MAYBE = "offer", "end", "maybe"
+_OFFER, _END, _NOTHING, _MAYBE = "offer", "end", "nothing", "maybe"
 
 
 class NetworkSender:
@@ -115,7 +116,11 @@ class NetworkSender:
             told = await (self._offer if is_offer else self._end)(errand)
         except DependencyError as error:
             certain = error.certainly_did_not_happen and is_offer
-            return self._later(errand, errand.told_before if certain else _maybe(errand), error, error.retry_after_ms)
+            later = self._later(errand, errand.told_before if certain else _maybe(errand), error, error.retry_after_ms)
+            if _is_unheard(errand, later):
+                async with self._primary.acquire() as connection, visible(connection, OPERATOR):
+                    await take_back(connection, [(errand.offer_id, errand.delivery_id)])
+            return later
         except _OUTAGES:
             raise
         except Exception as error:  # a bug, or an answer that nothing is known about: the others go on
@@ -171,6 +176,13 @@ class NetworkSender:
 
 def _maybe(errand: Errand) -> str:
     return _MAYBE if errand.wish == _OFFER else errand.told_before
+
+
+def _is_unheard(errand: Errand, later: tuple[str, str, datetime | None]) -> bool:
+    """Whether a network was given up that has never heard of an assignment of its partner's."""
+    told, _, due_at = later
+    needs_none = errand.details is not None and errand.details["expires_at"] is None
+    return errand.wish == _OFFER and told == _NOTHING and due_at is None and needs_none
 
 
 def _is_live(errand: Errand) -> bool:

@@ -65,12 +65,15 @@ SET leased_until = NULL, told = $3, last_error = $4, updated_at = now(),
   due_at = CASE WHEN wish = $2 THEN $5 WHEN $3 IN ('nothing'::assignment.network_told, 'end') THEN NULL ELSE now() END
 WHERE offer_id = $1
 """
-# Served by network_offers_open, and offers_pkey, each pruned to one week.
-_OPEN = """
+# Served by network_offers_open, and offers_pkey, each pruned to one week. What needs no answer is accepted at once, and
+# holds as soon as the network may have heard of it.
+_TO_TAKE_BACK = """
 SELECT n.offer_id, n.delivery_id FROM assignment.network_offers n
 CROSS JOIN LATERAL (
-  SELECT state FROM assignment.offers WHERE delivery_id = n.delivery_id AND id = n.offer_id OFFSET 0) AS o
-WHERE n.network_code = $1 AND n.wish = 'offer' AND o.state = 'open' LIMIT $2
+  SELECT state, expires_at FROM assignment.offers
+  WHERE delivery_id = n.delivery_id AND id = n.offer_id OFFSET 0) AS o
+WHERE n.network_code = $1 AND n.wish = 'offer'
+  AND (o.state = 'open' OR (o.state = 'accepted' AND o.expires_at IS NULL AND n.told = 'nothing')) LIMIT $2
 """
 # Served by network_offers_pkey, then by offers_pkey and deliveries_pkey, each pruned to one week.
 _STANDING = """
@@ -163,9 +166,12 @@ async def settle(
     await connection.execute(_SETTLE, errand.offer_id, errand.wish, told, error, due_at)
 
 
-async def open_offers(connection: asyncpg.Connection, network_code: str, rows_max: int) -> list[tuple[UUID, UUID]]:
-    """Return (offer, delivery) of a network's offers that nobody has answered."""
-    return [(row["offer_id"], row["delivery_id"]) for row in await connection.fetch(_OPEN, network_code, rows_max)]
+async def offers_to_take_back(
+    connection: asyncpg.Connection, network_code: str, rows_max: int
+) -> list[tuple[UUID, UUID]]:
+    """Return (offer, delivery) of what a network has not answered, or needs no answer and it has not heard of."""
+    found = await connection.fetch(_TO_TAKE_BACK, network_code, rows_max)
+    return [(row["offer_id"], row["delivery_id"]) for row in found]
 
 
 async def standing(connection: asyncpg.Connection, offer_id: UUID, network_code: str) -> Standing | None:

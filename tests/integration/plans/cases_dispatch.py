@@ -31,7 +31,7 @@ DISPATCH = [
     Case("assignment.dispatch.store.DETAILS", lambda w: [_offer_ids(w, AT_ONCE), _delivery_ids(w, AT_ONCE)],
          3 * AT_ONCE, weeks_max=4),
     Case("assignment.dispatch.store.SETTLE", lambda w: [_offer_ids(w, 1)[0], "offer", "offer", "", None], 1),
-    Case("assignment.dispatch.store.OPEN", lambda w: [NETWORK, 200], 2 * LIVE_MAX),
+    Case("assignment.dispatch.store.TO_TAKE_BACK", lambda w: [NETWORK, 200], 2 * LIVE_MAX),
     Case("assignment.dispatch.store.STANDING", lambda w: [_offer_ids(w, 1)[0], NETWORK], 3),
     Case("assignment.dispatch.store.TOLD_AT", lambda w: [_offer_ids(w, 1)[0], w.now], 1),
     Case("assignment.dispatch.store.CURSOR", lambda w: [NETWORK], 1),

@@ -121,6 +121,22 @@ async def test_without_redis_no_dispatcher_writes_over_what_another_found_out(le
     assert await share_of(lending) == 0.0
 
 
+async def test_an_assignment_that_a_network_down_has_not_heard_of_is_taken_back(
+    embedded_servers: EmbeddedServers, lending: Lending
+) -> None:
+    unheard, heard = await lending.offer(is_automatic=True), await lending.offer(is_automatic=True)
+    async with lending.primary.acquire() as connection, visible(connection, OPERATOR):
+        await connection.execute(
+            "UPDATE assignment.network_offers SET told = 'maybe', due_at = NULL WHERE offer_id = $1", heard.offer_id
+        )
+    async with dispatching(embedded_servers, lending) as alone:
+        alone.dependency.open_as_told("no answer")
+        await alone.watch.look()
+    delivery = await lending.delivery(unheard)
+    assert (delivery["state"], delivery["unassigned_reason"]) == ("pending", "NETWORK_DOWN")
+    assert (await lending.delivery(heard))["state"] == "assigned"
+
+
 async def test_a_watch_is_woken_when_the_last_dispatcher_finds_its_network_down(
     embedded_servers: EmbeddedServers, lending: Lending
 ) -> None:

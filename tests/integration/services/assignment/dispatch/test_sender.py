@@ -21,6 +21,7 @@ from tests.lending import Lending, Lent
 
 LIMITS = DispatchLimits(look_ms=20, retry_ms_min=20, retry_ms_max=20)
 REFUSED = Verdict(counts=False, retryable=False, outcome=Outcome.CERTAINLY_NOT)
+NOT_SENT = Verdict(counts=False, retryable=True, outcome=Outcome.CERTAINLY_NOT)
 LOST = Verdict(counts=False, retryable=False, outcome=Outcome.UNKNOWN)
 
 
@@ -33,7 +34,9 @@ class Network(PartnerApp):
 
     def verdict(self, error: Exception) -> Verdict | None:
         """Say what an error of a call means."""
-        return REFUSED if isinstance(error, NetworkRefusedError) else LOST
+        if isinstance(error, NetworkRefusedError):
+            return REFUSED
+        return NOT_SENT if isinstance(error, BlockingIOError) else LOST
 
     async def offer(self, values: Mapping[str, Any], key: str) -> Reply:
         """Answer as the test says."""
@@ -74,6 +77,21 @@ async def test_a_network_that_refuses_what_it_may_have_taken_before_is_told_that
         await lending.hear()
         await until(lambda: _is_settled(lending, lent))
     assert network.ended == ([str(lent.offer_id)] if is_lost else [])
+
+
+async def test_an_assignment_that_a_network_could_never_be_told_of_is_taken_back(lending: Lending) -> None:
+    lent = await lending.offer(is_automatic=True)
+    impatient = LIMITS.model_copy(update={"give_up_s": 0.001})
+    async with sending(lending, Network(BlockingIOError()), impatient):
+        await until(lambda: _is(lending, lent, "pending"))
+        await lending.hear()
+        await until(lambda: _is_given_up(lending, lent))
+    assert (await lending.network_offer(lent))["told"] == "nothing"
+
+
+async def _is_given_up(lending: Lending, lent: Lent) -> bool:
+    known = await lending.network_offer(lent)
+    return known["due_at"] is None and known["leased_until"] is None
 
 
 async def _is(lending: Lending, lent: Lent, state: str) -> bool:
