@@ -19,6 +19,7 @@ from libs.telemetry import error_text
 from services.notification import metrics as service_metrics
 from services.notification.alerts import metrics, news, rules, store, wording
 from services.notification.alerts.alert import Alert, Impact, Key
+from services.notification.alerts.clock import Clock
 from services.notification.alerts.codec import changed_event
 from services.notification.alerts.learning import store as learning_store
 from services.notification.alerts.lifecycle import AlertState
@@ -81,8 +82,9 @@ class Alerter:
         refresh_at_s = forget_at_s = loop.time()
         try:
             self._tracks = {alert.key: _track_of(alert) for alert in await store.open_alerts(connection)}
+            clock = Clock()
             while not stop.is_set():
-                await self._look(connection)
+                await self._look(connection, clock)
                 if loop.time() >= refresh_at_s:
                     await self._refresh(connection)
                     refresh_at_s = loop.time() + self._limits.refresh_s
@@ -95,9 +97,10 @@ class Alerter:
             with suppress(*UNREACHABLE):
                 await store.stop_leading(connection)
 
-    async def _look(self, connection: asyncpg.Connection) -> None:
+    async def _look(self, connection: asyncpg.Connection, clock: Clock) -> None:
         """Do what one look calls for. What cannot be written is decided again by the next."""
-        now = datetime.now(UTC)
+        now, set_by = clock.look()
+        self._tracks = rules.shifted(self._tracks, set_by)
         seen = await self._observer.look(connection, now, rules.receipts_missing_since(self._tracks))
         self._findings = rules.found(seen.signals, now)
         tracks, decisions = rules.step(self._tracks, self._findings, seen.unseen, now, self._rule_limits)

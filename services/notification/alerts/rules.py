@@ -111,6 +111,19 @@ def _together(key: Key, signals: list[Signal], now: datetime) -> Finding:
     )
 
 
+def shifted(tracks: Mapping[Key, Track], by: timedelta) -> dict[Key, Track]:
+    """Return what is remembered by a clock that was set forward by so much: what lasts has lasted as long as before."""
+    return {
+        key: replace(
+            track,
+            ill_since=track.ill_since and track.ill_since + by,
+            well_since=track.well_since and track.well_since + by,
+            unseen_since=track.unseen_since and track.unseen_since + by,
+        )
+        for key, track in tracks.items()
+    }
+
+
 def step(
     tracks: Mapping[Key, Track],
     findings: Mapping[Key, Finding],

@@ -6,7 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.notification.alerts.alert import Key, Kind, Symptom
-from services.notification.alerts.rules import Decision, Finding, Join, Raise, Recover, RuleLimits, Track, found, step
+from services.notification.alerts.rules import (
+    Decision,
+    Finding,
+    Join,
+    Raise,
+    Recover,
+    RuleLimits,
+    Track,
+    found,
+    shifted,
+    step,
+)
 from services.notification.alerts.signals import Level, Signal
 
 START = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -191,3 +202,15 @@ def test_blindness_to_one_kind_keeps_no_other_alert_open() -> None:
     story.look(Level.ILL)
     story.look(Level.WELL, unseen={Kind.STREAM})
     assert story.look(Level.WELL, after_s=LIMITS.healed_s, unseen={Kind.STREAM}) == [Recover(KEY)]
+
+
+def test_a_clock_that_is_set_ends_no_alert_and_confirms_none() -> None:
+    story, step_s = Story(), 3_600.0
+    story.look(Level.ILL)
+    story.look(Level.WELL)
+    story.tracks = shifted(story.tracks, timedelta(seconds=step_s))
+    assert story.look(Level.WELL, after_s=step_s + 1) == []
+    assert story.look(Level.WELL, after_s=LIMITS.healed_s - 1) == [Recover(KEY)]
+    story.look(Level.ILL, FAILING, at_once=False)
+    story.tracks = shifted(story.tracks, timedelta(seconds=step_s))
+    assert story.look(Level.ILL, FAILING, after_s=step_s + 1, at_once=False) == []
