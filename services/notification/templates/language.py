@@ -54,9 +54,9 @@ def environment() -> SandboxedEnvironment:
     return made
 
 
-def _words(code: str) -> str:
+def _words(code: object) -> str:
     """A code as it is said: CUSTOMER_UNREACHABLE is customer unreachable."""
-    return code.replace("_", " ").lower()
+    return str(code).replace("_", " ").lower()
 
 
 _ENVIRONMENT = environment()

@@ -2,13 +2,14 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
-from jinja2 import TemplateError
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.notification.templates.language import DIGEST, Compiled, TemplateTextError, compiled
+from services.notification.planning.rules import RULES
+from services.notification.templates.language import DIGEST, ITEM_VARIABLES, Compiled, TemplateTextError, compiled
 
 Values = Mapping[str, object]
 # 3GPP TS 23.038: the characters that a text message of 160 may hold, and those that count twice.
@@ -40,27 +41,27 @@ class Words:
     body: str
 
 
-SAMPLE: Values = {
+_SAMPLE: Values = {
     "recipient_name": "Asha Rao",
     "merchant_name": "Chai & Co",
     "city_name": "Bengaluru",
     "reference": "ORDER-1042",
-    "status": "out_for_delivery",
     "reason": "CUSTOMER_UNREACHABLE",
     "drop_date": "25 Nov",
     "drop_from": "16:00",
     "drop_until": "18:00",
     "time": "15:42",
 }
-_ITEM = {name: SAMPLE[name] for name in ("reference", "status", "reason", "time")}
-DIGEST_SAMPLE: Values = {"recipient_name": "Asha Rao", "count": 2, "items": [_ITEM, _ITEM]}
+# What a message may lack: a customer without a name, a city that nobody has told of, a delivery without a reference.
+_SOMETIMES = ("recipient_name", "city_name", "reference", "reason")
+_DIGESTED = sorted({rule.status for rule in RULES if rule.digestible})
 
 
 def checked(status: str, channel: str, subject: str, body: str, limits: RenderLimits) -> Words:
     """Return what the texts say with made-up values.
 
-    Raises TemplateTextError for texts that are too long, are no templates, or say nothing, also where all is empty that
-    can be.
+    Raises TemplateTextError for texts that are too long, are no templates, or say nothing where something is lacking
+    that may be.
     """
     for part, text in (("subject", subject), ("body", body)):
         if len(text) > limits.template_chars_max:
@@ -69,11 +70,9 @@ def checked(status: str, channel: str, subject: str, body: str, limits: RenderLi
         raise TemplateTextError("subject: a text message has none")
     if channel == "email" and not subject.strip():
         raise TemplateTextError("subject: an e-mail needs one")
-    digest = status == DIGEST
-    texts = compiled(subject, body, digest=digest)
-    sample = DIGEST_SAMPLE if digest else SAMPLE
-    render(texts, channel, _bare(sample), limits)
-    return render(texts, channel, sample, limits)
+    texts = compiled(subject, body, digest=status == DIGEST)
+    words = [render(texts, channel, sample, limits) for sample in _samples(status)]
+    return words[0]
 
 
 def render(texts: Compiled, channel: str, values: Values, limits: RenderLimits) -> Words:
@@ -82,7 +81,7 @@ def render(texts: Compiled, channel: str, values: Values, limits: RenderLimits) 
         # A text message has none. A line break in a subject would be a header of its own.
         subject = "" if channel == "sms" else _SPACES.sub(" ", texts.subject.render(values)).strip()
         body = texts.body.render(values).strip()
-    except (TemplateError, TypeError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - a merchant's text must not break who sends everybody's
         raise TemplateTextError(f"body: does not render: {error}") from None
     longest = limits.sms_chars_max if channel == "sms" else limits.email_chars_max
     if not body or (channel == "email" and not subject):
@@ -101,7 +100,13 @@ def sms_segments(body: str) -> int:
     return 1 if units <= 70 else math.ceil(units / 67)
 
 
-def _bare(sample: Values) -> Values:
-    """The sample with everything empty that can be: a customer without a name, a delivery without a reference."""
-    sometimes = {"recipient_name", "reference", "reason"}
-    return {name: "" if name in sometimes else value for name, value in sample.items()}
+def _samples(status: str) -> Iterator[Values]:
+    """Made-up values of a message: first with everything, then lacking each choice of what it may lack."""
+    for count in range(len(_SOMETIMES) + 1):
+        for lacked in combinations(_SOMETIMES, count):
+            known = {**_SAMPLE, "status": status, **dict.fromkeys(lacked, "")}
+            if status != DIGEST:
+                yield known
+                continue
+            items = [{**{name: known[name] for name in ITEM_VARIABLES}, "status": told} for told in _DIGESTED]
+            yield {"recipient_name": known["recipient_name"], "count": len(items), "items": items}
