@@ -26,12 +26,12 @@ from services.notification.providers.registry import named, settings_of
 from services.notification.providers.webhook import WebhookProvider
 from services.notification.retention.keeper import Keeper, RetentionLimits
 from services.notification.routes import Routes, default_routes
-from services.notification.sending import store
 from services.notification.sending.carriers import Carrier
 from services.notification.sending.outcomes import RetryLimits
 from services.notification.sending.sender import Sender, SendLimits
 from services.notification.sending.sweeper import Sweeper, SweepLimits
 from services.notification.sending.waiting import Writer
+from services.notification.templates import store
 from services.notification.templates.book import TemplateBook
 from services.notification.templates.rendering import RenderLimits
 from services.notification.webhooks.ops import keep_ops_webhook
@@ -152,7 +152,7 @@ async def _keep_reading(primary: asyncpg.Pool, book: TemplateBook, settings: Sen
 async def _read_templates(primary: asyncpg.Pool, book: TemplateBook, settings: SenderSettings) -> None:
     try:
         async with primary.acquire() as connection:
-            book.replace(await store.templates_in_use(connection, settings.notification_templates_rows_max))
+            book.replace(await store.in_use(connection, settings.notification_templates_rows_max))
     except UNREACHABLE as error:
         log.warning("templates were not read", extra={"error": error_text(error)})
         raise

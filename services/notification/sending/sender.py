@@ -182,6 +182,7 @@ class Sender:
         now = taking.now
         await store.end_unsent(connection, taking.ended, now)
         await store.postpone(connection, taking.postponed)
+        await store.keep_quiet(connection, taking.quiet, now)
         if taking.digested:
             later = now + timedelta(seconds=self._limits.digest_every_s)
             await store.digested(connection, channel.name, taking.digested, later)

@@ -12,11 +12,10 @@ from services.notification.messages.lifecycle import MessageState, Mover, source
 from services.notification.providers.outgoing import Receipt
 from services.notification.sending.outcomes import Next
 from services.notification.sending.waiting import Unsent, Waiting
-from services.notification.templates.book import StoredTemplate, owner_of
-from services.notification.templates.builtin import Use
 
 _WAITING = """m.id, m.recipient_id, m.delivery_id, m.merchant_id, m.status, m.audience, m.channel, m.language,
   m.variables, m.priority, m.planned_at, m.expires_at, m.rounds, m.refused_by, m.requested_by, r.time_zone,
+  r.quiet_from_min, r.quiet_until_min,
   m.channel = ANY (r.opted_out) AS opted_out, s.reason AS suppressed_reason,
   w.name AS merchant_name, c.name AS city_name, r.name_sealed, a.address_sealed,
   h.disabled_at IS NOT NULL AS is_disabled, h.secret_sealed,
@@ -83,6 +82,11 @@ WHERE m.id = u.id AND m.state = 'planned'
 _POSTPONE = """
 UPDATE notification.messages m SET send_after = p.until, refused_by = '{}'
 FROM unnest($1::uuid[], $2::timestamptz[]) AS p (id, until) WHERE m.id = p.id AND m.state = 'planned'
+"""
+# Served by messages_pkey. The time that a message is of use stands still: what waits for the morning is of use then.
+_KEEP_QUIET = """
+UPDATE notification.messages m SET send_after = u.until, expires_at = m.expires_at + (u.until - $3), refused_by = '{}'
+FROM unnest($1::uuid[], $2::timestamptz[]) AS u (id, until) WHERE m.id = u.id AND m.state = 'planned'
 """
 # Served by attempts_pkey and messages_pkey. A receipt that was faster stays; what the provider calls it is kept anyway.
 _FINISH = """
@@ -151,11 +155,6 @@ _RECEIVE_BY_ATTEMPT = "WITH " + _RECEIVE.format(
     "(SELECT FROM notification.attempts o WHERE o.provider_message_id = $3 AND o.id <> $1)"
 )
 _RECEIVE_BY_PROVIDER_ID = "WITH " + _RECEIVE.format(which="$1::uuid IS NULL AND a.provider_message_id = $3")
-# Served by templates_in_use.
-_TEMPLATES = """
-SELECT id, merchant_id, status, audience, channel, language, version, subject, body FROM notification.templates
-WHERE retired_at IS NULL AND id > $1 ORDER BY id LIMIT $2
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +218,12 @@ async def postpone(connection: asyncpg.Connection, until: Mapping[UUID, datetime
         await connection.execute(_POSTPONE, list(until), list(until.values()))
 
 
+async def keep_quiet(connection: asyncpg.Connection, until: Mapping[UUID, datetime], now: datetime) -> None:
+    """Have messages wait for the end of their recipients' quiet hours."""
+    if until:
+        await connection.execute(_KEEP_QUIET, list(until), list(until.values()), now)
+
+
 async def finish(
     connection: asyncpg.Connection, finished: Sequence[Finished], now: datetime, look_at: datetime
 ) -> None:
@@ -263,23 +268,6 @@ async def receive(
         states,
     )  # fmt: skip
     return [(row["recipient_id"], row["channel"]) for row in rows]
-
-
-async def templates_in_use(connection: asyncpg.Connection, rows_max: int) -> list[StoredTemplate]:
-    """Return every stored template in use, read so many at a time."""
-    found: list[StoredTemplate] = []
-    after_id = UUID(int=0)
-    while rows := await connection.fetch(_TEMPLATES, after_id, rows_max):
-        found += [
-            StoredTemplate(
-                row["id"], owner_of(row["merchant_id"]),
-                Use(row["status"], row["audience"], row["channel"], row["language"]),
-                row["version"], row["subject"], row["body"],
-            )
-            for row in rows
-        ]  # fmt: skip
-        after_id = rows[-1]["id"]
-    return found
 
 
 def _waiting(row: asyncpg.Record) -> Waiting:

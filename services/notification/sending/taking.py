@@ -14,7 +14,7 @@ from services.notification.providers.outgoing import Outgoing
 from services.notification.sending.carriers import Carrier, Places
 from services.notification.sending.outcomes import RetryLimits, put_off_s
 from services.notification.sending.store import Begun
-from services.notification.sending.waiting import Unsent, Waiting, Writer, unsent
+from services.notification.sending.waiting import Unsent, Waiting, Writer, quiet_until, unsent
 from services.notification.templates.language import TemplateTextError
 
 log = logging.getLogger("notification")
@@ -48,6 +48,8 @@ class Taking:
     # Nobody can be asked to send them now: until when they are left alone.
     postponed: dict[UUID, datetime] = field(default_factory=dict)
     digested: list[UUID] = field(default_factory=list)
+    # When the quiet hours end that each waits for.
+    quiet: dict[UUID, datetime] = field(default_factory=dict)
     # Of a merchant's own receiver, how many are about to be given to it.
     _to: Counter[tuple[str, UUID | None]] = field(default_factory=Counter)
 
@@ -59,6 +61,9 @@ class Taking:
         if not good:
             return False
         try:
+            good = self._awake(good)
+            if not good:
+                return False
             written = self._written(good)
         except (VaultKeyError, TamperedError):
             # Whoever has the keys can mend that: nothing is lost meanwhile, and nobody else waits for it.
@@ -75,6 +80,12 @@ class Taking:
             return self._put_off(good)
         self.ready.append(Ready(good, carrier, *written))
         return True
+
+    def _awake(self, good: Sequence[Waiting]) -> tuple[Waiting, ...]:
+        """Return what need not wait for the end of quiet hours, and note of the rest until when it does."""
+        quiet = {waiting.id: until for waiting in good if (until := quiet_until(waiting, self.now)) is not None}
+        self.quiet |= quiet
+        return tuple(waiting for waiting in good if waiting.id not in quiet)
 
     def _written(self, good: Sequence[Waiting]) -> tuple[Outgoing, bytes]:
         first, words = good[0], self.writer.words_of(good)

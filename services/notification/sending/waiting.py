@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 
 from libs.privacy.vault import Vault
 from services.notification.messages.lifecycle import MessageState
-from services.notification.planning.rules import ALERT_OVER, ALERT_RAISED, OUTAGE_BEGAN, OUTAGE_OVER, WEBHOOK
+from services.notification.planning.quiet_hours import QuietHours
+from services.notification.planning.rules import ALERT_OVER, ALERT_RAISED, OUTAGE_BEGAN, OUTAGE_OVER, URGENT, WEBHOOK
 from services.notification.recipients import places
 from services.notification.templates.book import TemplateBook
 from services.notification.templates.builtin import Use
@@ -45,6 +46,8 @@ class Waiting:
     refused_by: frozenset[str]
     requested_by: str
     time_zone: str
+    quiet_from_min: int
+    quiet_until_min: int
     opted_out: bool
     suppressed_reason: str | None
     merchant_name: str | None
@@ -78,6 +81,17 @@ def unsent(waiting: Waiting, now: datetime) -> Unsent | None:
     if waiting.expires_at <= now:
         return Unsent(MessageState.FAILED, "TOO_LATE")
     return None
+
+
+def quiet_until(waiting: Waiting, now: datetime) -> datetime | None:
+    """Return when the quiet hours end that a message waits for, or None for one that does not wait.
+
+    Asked at the last moment too: what was planned for the day may have waited until the night.
+    """
+    if waiting.priority == URGENT or waiting.requested_by:
+        return None
+    until = QuietHours(waiting.time_zone, waiting.quiet_from_min, waiting.quiet_until_min).next_allowed(now)
+    return until if until > now else None
 
 
 @dataclass(frozen=True, slots=True)

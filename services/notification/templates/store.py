@@ -34,6 +34,10 @@ SELECT {_COLUMNS} FROM notification.templates WHERE merchant_id = $1 AND id < $2
 _RETIRE = f"""
 UPDATE notification.templates SET retired_at = coalesce(retired_at, $2) WHERE id = $1 RETURNING {_COLUMNS}
 """  # noqa: S608 - as above
+# Served by templates_in_use.
+_IN_USE = f"""
+SELECT {_COLUMNS} FROM notification.templates WHERE retired_at IS NULL AND id > $1 ORDER BY id LIMIT $2
+"""  # noqa: S608 - as above
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,16 @@ async def retire(connection: asyncpg.Connection, template_id: UUID, now: datetim
     """Use a version no more; None when there is none that the transaction may see."""
     row = await connection.fetchrow(_RETIRE, template_id, now)
     return _version(row) if row else None
+
+
+async def in_use(connection: asyncpg.Connection, rows_max: int) -> list[StoredTemplate]:
+    """Return every template in use, read so many at a time."""
+    found: list[StoredTemplate] = []
+    after_id = UUID(int=0)
+    while rows := await connection.fetch(_IN_USE, after_id, rows_max):
+        found += [_version(row).template for row in rows]
+        after_id = rows[-1]["id"]
+    return found
 
 
 def _version(row: asyncpg.Record) -> TemplateVersion:

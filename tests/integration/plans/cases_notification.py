@@ -78,6 +78,8 @@ SENDING = [
         w.notification.waiting, *many("failed", "TOO_LATE", times=len(w.notification.waiting)), w.now], 2 * TAKEN),
     _case("sending.store.POSTPONE", lambda w: [
         w.notification.waiting, *many(w.now, times=len(w.notification.waiting))], 2 * TAKEN),
+    _case("sending.store.KEEP_QUIET", lambda w: [
+        w.notification.waiting, *many(w.now, times=len(w.notification.waiting)), w.now], 2 * TAKEN),
     _case("sending.store.FINISH", _finished, 6 * TAKEN),
     _case("sending.store.SWEEP", lambda w: [w.now + timedelta(minutes=1), 200], 2_000),
     _case("sending.store.TAKE_UNKNOWN", lambda w: [w.now + timedelta(minutes=1), 200, w.now, w.now], 2_000),
@@ -86,7 +88,6 @@ SENDING = [
         w.notification.attempts[0], "twilio", "SM1", "delivered", "", w.now, STATES], 10),
     _case("sending.store.RECEIVE_BY_PROVIDER_ID", lambda w: [
         None, "twilio", str(w.notification.attempts[0]), "delivered", "", w.now, STATES], 10),
-    _case("sending.store.TEMPLATES", lambda w: [UUID(int=0), 1_000], 1_000),
     _case("status.store.DUE", lambda w: [["email", "sms"], w.now, 10_000], 2_000),
     _case("status.store.UNKNOWN", lambda w: [10_000], 2_000),
 ]  # fmt: skip
@@ -121,6 +122,7 @@ PEOPLE = [
     _case("messages.store.LOCK", lambda w: [w.notification.waiting[0]], 4),
     _case("messages.store.ATTEMPTS", lambda w: [w.notification.waiting[0], PAGE], 2),
     _case("messages.store.RESEND", lambda w: [w.notification.waiting[0], w.now, w.now, "ops:1", AGAIN], 2),
+    _case("templates.store.IN_USE", lambda w: [UUID(int=0), 1_000], 1_000),
     _case("templates.store.NEWEST", lambda w: [w.merchant, *_USE], 10),
     _case("templates.store.NEWEST", lambda w: [UUID(int=0), *_USE], 10, note="of the company"),
     _case("templates.store.REPLACE", lambda w: [w.notification.merchants[1], *_USE, w.now], 10),
