@@ -36,13 +36,23 @@ WITH due AS (
   ORDER BY priority, send_after LIMIT $3 FOR UPDATE SKIP LOCKED)
 SELECT {_WAITING} ORDER BY m.priority, m.send_after
 """  # noqa: S608 - our own text
-# Served by messages_to_digest and addresses_pkey. Who was told of something a moment ago waits.
+# Served by messages_to_digest, a step for each recipient of whom something is due, and addresses_pkey. Who was told of
+# something a moment ago waits, and costs the others its step alone, however much of its is due.
 _DIGESTS_DUE = """
-SELECT a.recipient_id FROM notification.addresses a
-WHERE a.channel = $1 AND a.next_digest_at <= $2 AND a.recipient_id IN (
-  SELECT m.recipient_id FROM notification.messages m
-  WHERE m.state = 'planned' AND m.digestible AND m.channel = $1 AND m.send_after <= $2 LIMIT $4)
-ORDER BY a.recipient_id LIMIT $3 FOR UPDATE OF a SKIP LOCKED
+WITH RECURSIVE due (recipient_id) AS (
+  (SELECT recipient_id FROM notification.messages
+    WHERE state = 'planned' AND digestible AND channel = $1 AND send_after <= $2 ORDER BY recipient_id LIMIT 1)
+  UNION ALL
+  SELECT n.recipient_id FROM due CROSS JOIN LATERAL (
+    SELECT m.recipient_id FROM notification.messages m
+    WHERE m.state = 'planned' AND m.digestible AND m.channel = $1 AND m.send_after <= $2
+      AND m.recipient_id > due.recipient_id
+    ORDER BY m.recipient_id LIMIT 1) AS n)
+SELECT a.recipient_id FROM due CROSS JOIN LATERAL (
+  SELECT recipient_id FROM notification.addresses
+  WHERE recipient_id = due.recipient_id AND channel = $1 AND next_digest_at <= $2
+  LIMIT 1 FOR UPDATE SKIP LOCKED) AS a
+LIMIT $3
 """
 # Served by messages_to_digest, then as _TAKE.
 _TAKE_DIGESTS = f"""
@@ -185,8 +195,7 @@ async def take_digests(
     connection: asyncpg.Connection, channel: str, now: datetime, recipients_max: int, rows_max: int
 ) -> list[Waiting]:
     """Lock and return what recipients are to be told of together, each one's in a row and at most `rows_max` of it."""
-    looked_at = recipients_max * rows_max
-    due = await connection.fetch(_DIGESTS_DUE, channel, now, recipients_max, looked_at)
+    due = await connection.fetch(_DIGESTS_DUE, channel, now, recipients_max)
     ids = [row["recipient_id"] for row in due]
     return [_waiting(row) for row in await connection.fetch(_TAKE_DIGESTS, ids, channel, now, rows_max)] if ids else []
 

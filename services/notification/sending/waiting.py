@@ -119,7 +119,11 @@ class Writer:
             raise TemplateTextError(f"nobody has a template for {status} to {first.audience} by {first.channel}")
         recipient = {"recipient_name": self.vault.open(first.name_sealed, places.NAME)}
         if status == DIGEST:
-            values = {"count": len(together), "items": [_said(waiting) for waiting in together]}
+            listed = together[: self.limits.digest_items_max]
+            values = {
+                "count": len(together), "more": len(together) - len(listed),
+                "items": [_said(waiting) for waiting in listed],
+            }  # fmt: skip
             return render(texts, first.channel, recipient | values, self.limits)
         names = {"merchant_name": first.merchant_name or _SOMEBODY, "city_name": first.city_name or ""}
         return render(texts, first.channel, recipient | names | _said(first), self.limits)

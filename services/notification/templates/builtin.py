@@ -39,7 +39,8 @@ _DUE = "{{ drop_date }} between {{ drop_from }} and {{ drop_until }}"
 _LIST = (
     "{% for item in items %}\n- {{ item.time }} {{ item.reference or 'without a reference' }}: "
     "{{ item.status | words }}"
-    "{% if item.reason %} ({{ item.reason | words }}){% endif %}\n{% endfor %}"
+    "{% if item.reason %} ({{ item.reason | words }}){% endif +%}\n{% endfor %}"
+    "{% if more %}and {{ more }} more\n{% endif %}"
 )
 
 

@@ -26,7 +26,8 @@ VARIABLES = frozenset(
     {"recipient_name", "merchant_name", "city_name", "reference", "status", "reason", "drop_date", "drop_from",
      "drop_until", "time"}
 )  # fmt: skip
-DIGEST_VARIABLES = frozenset({"recipient_name", "count", "items"})
+# `items` are the first of `count`, and `more` says how many they leave out.
+DIGEST_VARIABLES = frozenset({"recipient_name", "count", "more", "items"})
 ITEM_VARIABLES = frozenset({"reference", "status", "reason", "time"})
 DIGEST = "digest"
 

@@ -31,6 +31,7 @@ class RenderLimits(BaseModel):
     subject_chars_max: int = Field(200, ge=1, description="Longest subject of an e-mail")
     sms_chars_max: int = Field(1_000, ge=1, le=1_600, description="Longest text message; it is billed by its segments")
     email_chars_max: int = Field(100_000, ge=1, description="Longest e-mail")
+    digest_items_max: int = Field(50, ge=1, description="Messages that a digest lists; it says how many more there are")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,4 +110,4 @@ def _samples(status: str) -> Iterator[Values]:
                 yield known
                 continue
             items = [{**{name: known[name] for name in ITEM_VARIABLES}, "status": told} for told in _DIGESTED]
-            yield {"recipient_name": known["recipient_name"], "count": len(items), "items": items}
+            yield {"recipient_name": known["recipient_name"], "count": len(items), "more": 0, "items": items}

@@ -68,7 +68,7 @@ PLANNING = [
 SENDING = [
     # Merchants are so few that they may be read whole.
     _case("sending.store.TAKE", lambda w: ["sms", w.now, TAKEN], 16 * TAKEN),
-    _case("sending.store.DIGESTS_DUE", lambda w: ["email", w.now, 20, 1_000], 1_500),
+    _case("sending.store.DIGESTS_DUE", lambda w: ["email", w.now, 20], 1_500),
     _case("sending.store.TAKE_DIGESTS", lambda w: [w.notification.digested, "email", w.now, 50], 2_000),
     _case("sending.store.DIGESTED", lambda w: [w.notification.customers[:20], "email", w.now], 40),
     _case("sending.store.BEGIN", lambda w: [

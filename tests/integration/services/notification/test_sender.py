@@ -6,12 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.notification.planning.rules import BULK, URGENT
-from services.notification.providers.inbox import InboxProvider, InboxSettings
 from services.notification.recipients import suppressing
-from services.notification.sending.carriers import Carrier
 from services.notification.sending.sender import SendLimits
 from tests.consumers import until
-from tests.notifications import QUICK, Notifications, Story, phone_number, sending
+from tests.notifications import Notifications, phone_number, sending
 from tests.peers.twilio import Fault, TwilioPeer, twilio_peer
 from tests.texts import LIMITS, ends_as, texted, twilio
 
@@ -20,11 +18,6 @@ from tests.texts import LIMITS, ends_as, texted, twilio
 async def peer() -> AsyncIterator[TwilioPeer]:
     async with twilio_peer() as made:
         yield made
-
-
-def inbox(notifications: Notifications) -> Carrier:
-    settings = InboxSettings()
-    return Carrier(InboxProvider(settings, notifications.primary, notifications.vault), settings)
 
 
 async def test_a_message_is_sent_once_in_its_words(notifications: Notifications, peer: TwilioPeer) -> None:
@@ -174,41 +167,6 @@ async def test_urgent_messages_overtake_a_campaign(notifications: Notifications,
         await ends_as(notifications, campaign[-1], "sent")
     (row,) = await notifications.attempts(urgent)
     assert peer.taken[0].sid == row["provider_message_id"]
-
-
-async def test_a_burst_is_told_of_together(notifications: Notifications) -> None:
-    story = notifications.story()
-    stories = [story, *(story.next_delivery() for _ in range(6))]
-    await _merchant_contact(notifications, story)
-    limits = QUICK.model_copy(update={"digest_messages_max": 4, "digest_every_s": 0.3})
-    for one in stories:
-        await notifications.plan(one.created(), one.became("attempt_failed", "CUSTOMER_UNREACHABLE"))
-    async with sending(notifications.sender({"email": [inbox(notifications)]}, limits)):
-        await until(lambda: _all(notifications, stories, "delivered"))
-    sizes: dict[str, int] = {}
-    for one in stories:
-        (attempt,) = await notifications.attempts(one)
-        sizes[attempt["id"]] = sizes.get(attempt["id"], 0) + 1
-    assert sorted(sizes.values()) == [3, 4]
-
-
-async def _all(notifications: Notifications, stories: list[Story], state: str) -> bool:
-    return all([set((await notifications.states(one)).values()) == {state} for one in stories])
-
-
-async def _merchant_contact(notifications: Notifications, story: Story) -> None:
-    sealed, hashed = (
-        notifications.vault.seal("ops@chai.example.com", b"address"),
-        notifications.vault.hash("ops@chai.example.com", b"address on email"),
-    )
-    await notifications.primary.execute(
-        "WITH r AS (INSERT INTO notification.recipients (id, audience, merchant_id, owner_id, name_sealed, language, "
-        "time_zone, quiet_from_min, quiet_until_min, created_at, updated_at) "
-        "VALUES (gen_random_uuid(), 'merchant', $1, $1, $2, 'en', 'Asia/Kolkata', 0, 0, now(), now()) RETURNING id) "
-        "INSERT INTO notification.addresses (recipient_id, channel, merchant_id, address_sealed, address_hash) "
-        "SELECT id, 'email', $1, $3, $4 FROM r",
-        story.merchant_id, notifications.vault.seal("Chai & Co", b"recipient name"), sealed, hashed,
-    )  # fmt: skip
 
 
 async def test_what_a_dead_sender_had_in_hand_is_called_unknown(notifications: Notifications, peer: TwilioPeer) -> None:
