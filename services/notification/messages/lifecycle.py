@@ -1,8 +1,8 @@
 """The lifecycle of a message: a table of states and transitions, with who makes each.
 
 Invariants: from SENDING no way leads back to PLANNED but by a sender who knows that nothing was sent; what may have
-been sent waits in OUTCOME_UNKNOWN until its provider says, or a person takes it on themselves to send it again. Only
-what its receiver drops by its id is repeated without.
+been sent waits in OUTCOME_UNKNOWN until its provider says, or the sender who made the attempt and was given up too
+soon, or a person takes it on themselves to send it again. Only what its receiver drops by its id is repeated without.
 """
 
 from collections.abc import Mapping
@@ -67,8 +67,8 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(
         _S.OUTCOME_UNKNOWN,
         _S.PLANNED,
-        _PERSON | {_M.REPEATER},
-        "sent again, and twice unless dropped",
+        _PERSON | _SENDER | {_M.REPEATER},
+        "sent again: certainly not sent, or twice unless dropped",
     ),
     Transition(_S.SENT, _S.PLANNED, _PERSON, "sent again"),
     Transition(_S.DELIVERED, _S.PLANNED, _PERSON, "sent again"),

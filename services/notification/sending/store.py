@@ -99,6 +99,7 @@ UPDATE notification.messages m SET send_after = u.until, expires_at = m.expires_
 FROM unnest($1::uuid[], $2::timestamptz[]) AS u (id, until) WHERE m.id = u.id AND m.state = 'planned'
 """
 # Served by attempts_pkey and messages_pkey. A receipt that was faster stays; what the provider calls it is kept anyway.
+# What the sweeper called unknown meanwhile is sought on, unless whoever made the attempt knows.
 _FINISH = """
 WITH said AS (
   SELECT attempt_id, provider_message_id, state, string_to_array(from_states, ',') AS from_states, reason, send_after,
@@ -111,7 +112,8 @@ WITH said AS (
     ended_at = $9,
     state = CASE WHEN a.state = ANY (s.from_states) THEN CASE s.state WHEN 'planned' THEN 'failed' ELSE s.state END
       ELSE a.state END,
-    next_look_at = CASE WHEN s.state = 'outcome_unknown' AND a.state = 'sending' THEN $10::timestamptz ELSE NULL END
+    next_look_at = CASE WHEN s.state <> 'outcome_unknown' THEN NULL WHEN a.state = 'sending' THEN $10::timestamptz
+      ELSE a.next_look_at END
   FROM said s WHERE a.id = s.attempt_id
   RETURNING a.message_id, s.*
 )
@@ -286,6 +288,6 @@ def _waiting(row: asyncpg.Record) -> Waiting:
     return Waiting(**values)
 
 
-# A message that may have been sent is moved by nobody here but its provider.
-if set(sources_of(MessageState.PLANNED, Mover.SENDER)) != {MessageState.SENDING}:
-    raise AssertionError("only what is being sent may be planned again by a sender")
+# A message that was sent is moved by nobody here but its provider; one that may have been, by who knows it was not.
+if set(sources_of(MessageState.PLANNED, Mover.SENDER)) != {MessageState.SENDING, MessageState.OUTCOME_UNKNOWN}:
+    raise AssertionError("only what was not sent may be planned again by a sender")

@@ -5,11 +5,12 @@ from services.notification.messages.lifecycle import ENDED, TRANSITIONS, Message
 S = MessageState
 
 
-def test_nothing_but_a_person_sends_again_what_may_have_been_sent() -> None:
+def test_nobody_but_a_person_sends_again_what_was_sent() -> None:
     for state in (S.SENT, S.DELIVERED):
         assert [m for m in Mover if may_move(state, S.PLANNED, m)] == [Mover.PERSON]
-    # What its receiver drops by its id may be repeated.
-    assert {m for m in Mover if may_move(S.OUTCOME_UNKNOWN, S.PLANNED, m)} == {Mover.PERSON, Mover.REPEATER}
+    # What its receiver drops by its id may be repeated; who made the attempt may know that it was not sent.
+    again = {m for m in Mover if may_move(S.OUTCOME_UNKNOWN, S.PLANNED, m)}
+    assert again == {Mover.PERSON, Mover.REPEATER, Mover.SENDER}
     assert sources_of(S.PLANNED, Mover.REPEATER) == (S.OUTCOME_UNKNOWN,)
     assert [m for m in Mover if may_move(S.SENDING, S.PLANNED, m)] == [Mover.SENDER]
 
