@@ -100,7 +100,7 @@ class RecipientServicer(recipient_pb2_grpc.RecipientServiceServicer):
     async def SuppressAddress(  # noqa: N802 - named by the proto
         self, request: recipient_pb2.SuppressAddressRequest, context: Any
     ) -> recipient_pb2.SuppressAddressResponse:
-        """Send nothing more to an address; one that is suppressed already keeps its reason."""
+        """Send nothing more to an address; one that is suppressed already is so by hand too, and answered as it is."""
         channel = CHANNELS[request.channel]
         try:
             address = spelled(channel, request.address)
@@ -116,7 +116,7 @@ class RecipientServicer(recipient_pb2_grpc.RecipientServiceServicer):
     async def LiftSuppression(  # noqa: N802 - named by the proto
         self, request: recipient_pb2.LiftSuppressionRequest, context: Any
     ) -> recipient_pb2.LiftSuppressionResponse:
-        """Let an address get messages again."""
+        """Let an address get messages again, unless it is suppressed for another reason too."""
         async with self._database.command(current_call()) as connection:
             if not await store.lift(connection, UUID(request.suppression_id)):
                 raise SuppressionNotFoundError(f"no suppression has the id {request.suppression_id}")

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
+from libs.ids import new_id
 from services.notification.errors import VersionConflictError
 from services.notification.recipients.recipient import KeptAddress, Preferences, Recipient, Suppression
 
@@ -48,10 +49,12 @@ UPDATE notification.recipients SET language = $2, time_zone = $3, quiet_from_min
   opted_out = $6, muted_statuses = $7, version = version + 1, updated_at = $8
 WHERE id = $1 AND ($9::bigint IS NULL OR version = $9) RETURNING {_COLUMNS}
 """  # noqa: S608 - our own text
-# Served by suppression_by_address.
+# Served by suppression_by_address. Each reason counts: who says stop is heard although the address bounces.
 _SUPPRESS = """
-INSERT INTO notification.suppressions (id, channel, address_hash, address_sealed, reason, created_at)
-VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (channel, address_hash) DO NOTHING RETURNING id
+INSERT INTO notification.suppressions AS s (id, channel, address_hash, address_sealed, reason, created_at)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (channel, address_hash) DO UPDATE SET also = array_append(s.also, excluded.reason)
+WHERE s.reason <> excluded.reason AND excluded.reason <> ALL (s.also) RETURNING id
 """
 # Served by suppression_by_address.
 _FIND_SUPPRESSION = """
@@ -63,10 +66,19 @@ _SUPPRESSIONS = """
 SELECT id, channel, address_sealed, reason, created_at FROM notification.suppressions WHERE id < $1
 ORDER BY id DESC LIMIT $2
 """
-# Served by suppressions_pkey.
-_LIFT = "DELETE FROM notification.suppressions WHERE id = $1 RETURNING id"
+# Served by suppressions_pkey. What is left has another id: whoever asks twice lifts one reason.
+_LIFT = """
+UPDATE notification.suppressions SET id = $2, reason = coalesce(also[1], ''), also = also[2:] WHERE id = $1 RETURNING id
+"""
 # Served by suppression_by_address.
-_LIFT_REASON = "DELETE FROM notification.suppressions WHERE channel = $1 AND address_hash = $2 AND reason = $3"
+_LIFT_REASON = """
+UPDATE notification.suppressions SET id = CASE WHEN reason = $3 THEN $4 ELSE id END,
+  reason = CASE WHEN reason = $3 THEN coalesce(also[1], '') ELSE reason END,
+  also = CASE WHEN reason = $3 THEN also[2:] ELSE array_remove(also, $3) END
+WHERE channel = $1 AND address_hash = $2 AND (reason = $3 OR $3 = ANY (also)) RETURNING id
+"""
+# Served by suppressions_pkey.
+_FORGET_LIFTED = "DELETE FROM notification.suppressions WHERE id = $1 AND reason = ''"
 
 
 async def get(connection: asyncpg.Connection, recipient_id: UUID) -> Recipient | None:
@@ -133,7 +145,7 @@ async def suppress(
     reason: str,
     now: datetime,
 ) -> bool:
-    """Store a suppression; whether there was none of the address."""
+    """Store why nothing is sent to an address; whether that was no reason yet."""
     return await connection.fetchval(_SUPPRESS, suppression_id, channel, hashed, sealed, reason, now) is not None
 
 
@@ -149,13 +161,19 @@ async def suppressions(connection: asyncpg.Connection, before_id: UUID, rows_max
 
 
 async def lift(connection: asyncpg.Connection, suppression_id: UUID) -> bool:
-    """Forget a suppression; whether there was one."""
-    return await connection.fetchval(_LIFT, suppression_id) is not None
+    """Lift a suppression, in a transaction; whether there was one. What the address is suppressed for besides stays."""
+    return await _forgotten(connection, await connection.fetchval(_LIFT, suppression_id, new_id()))
 
 
 async def lift_reason(connection: asyncpg.Connection, channel: str, hashed: bytes, reason: str) -> None:
-    """Forget an address's suppression if it is for this reason."""
-    await connection.execute(_LIFT_REASON, channel, hashed, reason)
+    """Have an address be suppressed for this reason no more, in a transaction."""
+    await _forgotten(connection, await connection.fetchval(_LIFT_REASON, channel, hashed, reason, new_id()))
+
+
+async def _forgotten(connection: asyncpg.Connection, lifted_id: UUID | None) -> bool:
+    if lifted_id is not None:
+        await connection.execute(_FORGET_LIFTED, lifted_id)
+    return lifted_id is not None
 
 
 def _recipient(row: asyncpg.Record) -> Recipient:

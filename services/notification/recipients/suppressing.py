@@ -15,13 +15,13 @@ log = logging.getLogger("notification")
 
 
 async def suppress(connection: asyncpg.Connection, vault: Vault, channel: str, address: str, reason: str) -> None:
-    """Send nothing more to an address; one that is suppressed already keeps its reason."""
+    """Send nothing more to an address; one that is suppressed already is so for this reason too."""
     sealed, hashed = kept(vault, channel, address)
     if await store.suppress(connection, new_id(), channel, sealed, hashed, reason, datetime.now(UTC)):
         log.info("an address is suppressed", extra={"channel": channel, "address": masked(address), "reason": reason})
 
 
 async def lift(connection: asyncpg.Connection, vault: Vault, channel: str, address: str, reason: str) -> None:
-    """Let an address that was suppressed for `reason` get messages again."""
+    """Let an address get messages again that was suppressed for `reason`, and for no other; in a transaction."""
     _, hashed = kept(vault, channel, address)
     await store.lift_reason(connection, channel, hashed, reason)

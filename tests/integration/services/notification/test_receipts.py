@@ -15,6 +15,9 @@ from libs.ids import floor_at
 from libs.postgres.pool import PoolLimits, create_pool
 from services.notification import metrics
 from services.notification.receipts.endpoint import ReceiptEndpoint, ReceiptLimits
+from services.notification.recipients import store as recipients
+from services.notification.recipients import suppressing
+from services.notification.recipients.servicer import ID_MAX
 from services.notification.sending.carriers import Carrier
 from tests.notifications import Notifications, Story, phone_number, sending
 from tests.peers.twilio import ACCOUNT, CALLBACK_URL, Fault, TwilioPeer, signature, twilio_peer
@@ -140,16 +143,51 @@ async def test_stop_suppresses_and_start_lifts_only_that(
 ) -> None:
     phone = phone_number()
 
-    async def reasons() -> list[str]:
-        return [r["reason"] for r in await notifications.primary.fetch("SELECT reason FROM notification.suppressions")]
-
     said = {"MessageSid": uuid.uuid4().hex, "From": phone, "Body": "Stop"}
     assert await call_back(client, None, said) == 204
-    assert await reasons() == ["STOP"]
+    assert await reasons(notifications) == [("STOP", [])]
     assert await call_back(client, None, said | {"MessageSid": uuid.uuid4().hex, "Body": "Thank you"}) == 204
-    assert await reasons() == ["STOP"]
+    assert await reasons(notifications) == [("STOP", [])]
     assert await call_back(client, None, said | {"MessageSid": uuid.uuid4().hex, "Body": "START"}) == 204
-    assert await reasons() == []
+    assert await reasons(notifications) == []
+
+
+async def reasons(notifications: Notifications) -> list[tuple[str, list[str]]]:
+    rows = await notifications.primary.fetch("SELECT reason, also FROM notification.suppressions")
+    return [(row["reason"], row["also"]) for row in rows]
+
+
+async def test_who_says_stop_is_heard_whatever_else_the_address_is_suppressed_for(
+    notifications: Notifications, client: httpx.AsyncClient
+) -> None:
+    phone = phone_number()
+    async with notifications.primary.acquire() as connection, connection.transaction():
+        await suppressing.suppress(connection, notifications.vault, "sms", phone, "BY_HAND")
+    stop = {"MessageSid": uuid.uuid4().hex, "From": phone, "Body": "Stop"}
+    assert await call_back(client, None, stop) == 204
+    assert await call_back(client, None, stop | {"MessageSid": uuid.uuid4().hex}) == 204
+    assert await reasons(notifications) == [("BY_HAND", ["STOP"])]
+    async with notifications.primary.acquire() as connection, connection.transaction():
+        (by_hand,) = await recipients.suppressions(connection, ID_MAX, 10)
+        assert await recipients.lift(connection, by_hand.id)
+        # Asked again, as by a caller that lost the answer, it lifts nothing more.
+        assert not await recipients.lift(connection, by_hand.id)
+    assert await reasons(notifications) == [("STOP", [])]
+    assert await call_back(client, None, stop | {"MessageSid": uuid.uuid4().hex, "Body": "START"}) == 204
+    assert await reasons(notifications) == []
+
+
+async def test_start_leaves_what_an_address_is_suppressed_for_besides(
+    notifications: Notifications, client: httpx.AsyncClient
+) -> None:
+    for first, second in (("STOP", "BY_HAND"), ("INVALID", "STOP")):
+        phone = phone_number()
+        async with notifications.primary.acquire() as connection, connection.transaction():
+            for reason in (first, second):
+                await suppressing.suppress(connection, notifications.vault, "sms", phone, reason)
+        start = {"MessageSid": uuid.uuid4().hex, "From": phone, "Body": "Start"}
+        assert await call_back(client, None, start) == 204
+    assert sorted(await reasons(notifications)) == [("BY_HAND", []), ("INVALID", [])]
 
 
 async def test_old_receipts_are_forgotten(

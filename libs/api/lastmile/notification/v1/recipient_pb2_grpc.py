@@ -119,7 +119,8 @@ class RecipientServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def LiftSuppression(self, request, context):
-        """Lets an address get messages again: only with its owner's consent.
+        """Lets an address get messages again: only with its owner's consent. One that is suppressed for another reason too stays
+        so, and is listed with that reason under another id.
 
         Errors: NOT_FOUND for an unknown id.
         """

@@ -61,7 +61,8 @@ class RecipientServiceStub:
     Errors: INVALID_ARGUMENT for an address that is none.
     """
     LiftSuppression: _grpc.UnaryUnaryMultiCallable[_recipient_pb2.LiftSuppressionRequest, _recipient_pb2.LiftSuppressionResponse]
-    """Lets an address get messages again: only with its owner's consent.
+    """Lets an address get messages again: only with its owner's consent. One that is suppressed for another reason too stays
+    so, and is listed with that reason under another id.
 
     Errors: NOT_FOUND for an unknown id.
     """
@@ -99,7 +100,8 @@ class RecipientServiceAsyncStub(RecipientServiceStub):
     Errors: INVALID_ARGUMENT for an address that is none.
     """
     LiftSuppression: _aio.UnaryUnaryMultiCallable[_recipient_pb2.LiftSuppressionRequest, _recipient_pb2.LiftSuppressionResponse]  # type: ignore[assignment]
-    """Lets an address get messages again: only with its owner's consent.
+    """Lets an address get messages again: only with its owner's consent. One that is suppressed for another reason too stays
+    so, and is listed with that reason under another id.
 
     Errors: NOT_FOUND for an unknown id.
     """
@@ -170,7 +172,8 @@ class RecipientServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recipient_pb2.LiftSuppressionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recipient_pb2.LiftSuppressionResponse, _abc.Awaitable[_recipient_pb2.LiftSuppressionResponse]]:
-        """Lets an address get messages again: only with its owner's consent.
+        """Lets an address get messages again: only with its owner's consent. One that is suppressed for another reason too stays
+        so, and is listed with that reason under another id.
 
         Errors: NOT_FOUND for an unknown id.
         """
