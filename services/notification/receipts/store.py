@@ -15,18 +15,19 @@ _FORGET = """
 DELETE FROM notification.receipts WHERE digest = ANY (ARRAY(
   SELECT digest FROM notification.receipts WHERE received_at < $1 ORDER BY received_at LIMIT $2))
 """
-# Served by attempts_pkey, then by messages_pkey and addresses_pkey.
+# Served by attempts_pkey, then by messages_pkey and addresses_pkey. Where it went, not where its recipient is now:
+# that is but the next best, for attempts from before addresses were kept with them.
 _ADDRESSES_BY_ATTEMPT = """
-SELECT DISTINCT d.channel, d.address_sealed FROM notification.attempts a
+SELECT DISTINCT a.channel, coalesce(a.address_sealed, d.address_sealed) AS address_sealed FROM notification.attempts a
 JOIN notification.messages m ON m.id = a.message_id
-JOIN notification.addresses d ON d.recipient_id = m.recipient_id AND d.channel = m.channel
+LEFT JOIN notification.addresses d ON d.recipient_id = m.recipient_id AND d.channel = m.channel
 WHERE a.provider = $1 AND a.id = $2
 """
 # Served by attempts_by_provider_id, then by messages_pkey and addresses_pkey.
 _ADDRESSES_BY_PROVIDER_ID = """
-SELECT DISTINCT d.channel, d.address_sealed FROM notification.attempts a
+SELECT DISTINCT a.channel, coalesce(a.address_sealed, d.address_sealed) AS address_sealed FROM notification.attempts a
 JOIN notification.messages m ON m.id = a.message_id
-JOIN notification.addresses d ON d.recipient_id = m.recipient_id AND d.channel = m.channel
+LEFT JOIN notification.addresses d ON d.recipient_id = m.recipient_id AND d.channel = m.channel
 WHERE a.provider = $1 AND a.provider_message_id = $2
 """
 
@@ -42,7 +43,7 @@ async def forget(connection: asyncpg.Connection, before: datetime, rows_max: int
 
 
 async def addresses_of(connection: asyncpg.Connection, provider: str, receipt: Receipt) -> list[tuple[str, bytes]]:
-    """Return the channel and address, as it is kept, of whom a receipt speaks of."""
+    """Return the channel and address, as it is kept, that a receipt speaks of."""
     statement = _ADDRESSES_BY_ATTEMPT if receipt.attempt_id else _ADDRESSES_BY_PROVIDER_ID
     rows = await connection.fetch(statement, provider, receipt.attempt_id or receipt.provider_message_id)
-    return [(row["channel"], row["address_sealed"]) for row in rows]
+    return [(row["channel"], row["address_sealed"]) for row in rows if row["address_sealed"] is not None]

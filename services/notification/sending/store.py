@@ -70,17 +70,18 @@ UPDATE notification.addresses SET next_digest_at = $3 WHERE channel = $2 AND rec
 # Served by messages_pkey.
 _BEGIN = """
 WITH begun AS (
-  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[])
-    AS b (message_id, attempt_id, provider, content_sealed)
+  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[], $5::bytea[])
+    AS b (message_id, attempt_id, provider, content_sealed, address_sealed)
 ), moved AS (
   UPDATE notification.messages m SET state = 'sending', attempts = m.attempts + 1, attempt_id = b.attempt_id,
-    provider = b.provider, reason = '', updated_at = $5
+    provider = b.provider, reason = '', updated_at = $6
   FROM begun b WHERE m.id = b.message_id AND m.state = 'planned'
-  RETURNING m.id, m.merchant_id, m.channel, m.requested_by, b.attempt_id, b.provider, b.content_sealed
+  RETURNING m.id, m.merchant_id, m.channel, m.requested_by, b.*
 )
 INSERT INTO notification.attempts (id, message_id, merchant_id, channel, provider, state, requested_by, content_sealed,
-  started_at, lease_until)
-SELECT attempt_id, id, merchant_id, channel, provider, 'sending', requested_by, content_sealed, $5, $6 FROM moved
+  address_sealed, started_at, lease_until)
+SELECT attempt_id, id, merchant_id, channel, provider, 'sending', requested_by, content_sealed, address_sealed, $6, $7
+FROM moved
 """
 # Served by messages_pkey.
 _END_UNSENT = """
@@ -142,7 +143,8 @@ LEFT JOIN notification.addresses d ON d.recipient_id = m.recipient_id AND d.chan
 WHERE m.id = a.message_id AND a.id = ANY (ARRAY(
   SELECT id FROM notification.attempts WHERE next_look_at <= $1 ORDER BY next_look_at LIMIT $2 FOR UPDATE SKIP LOCKED))
 RETURNING a.id, a.message_id, a.provider, a.channel, a.merchant_id,
-  coalesce(a.provider_message_id, '') AS provider_message_id, a.content_sealed, a.started_at, d.address_sealed
+  coalesce(a.provider_message_id, '') AS provider_message_id, a.content_sealed, a.started_at,
+  coalesce(a.address_sealed, d.address_sealed) AS address_sealed
 """
 # Served by attempts_pkey and messages_pkey.
 _REPEAT = """
@@ -177,6 +179,7 @@ class Begun:
     message_ids: tuple[UUID, ...]
     provider: str
     content_sealed: bytes
+    address_sealed: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +214,7 @@ async def digested(
 
 async def begin(connection: asyncpg.Connection, begun: Sequence[Begun], now: datetime, lease_until: datetime) -> None:
     """Write down that attempts are about to be made: once this commits, they may have been."""
-    rows = [(message_id, b.attempt_id, b.provider, b.content_sealed) for b in begun for message_id in b.message_ids]
+    rows = [(id_, b.attempt_id, b.provider, b.content_sealed, b.address_sealed) for b in begun for id_ in b.message_ids]
     if rows:
         await connection.execute(_BEGIN, *map(list, zip(*rows, strict=True)), now, lease_until)
 

@@ -32,7 +32,8 @@ class Ready:
     @property
     def begun(self) -> Begun:
         ids = tuple(waiting.id for waiting in self.together)
-        return Begun(self.outgoing.attempt_id, ids, self.carrier.name, self.content_sealed)
+        address = self.together[0].address_sealed
+        return Begun(self.outgoing.attempt_id, ids, self.carrier.name, self.content_sealed, address)
 
 
 @dataclass(slots=True)

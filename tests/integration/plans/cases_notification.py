@@ -73,7 +73,7 @@ SENDING = [
     _case("sending.store.DIGESTED", lambda w: [w.notification.customers[:20], "email", w.now], 40),
     _case("sending.store.BEGIN", lambda w: [
         w.notification.waiting, new_ids(len(w.notification.waiting)),
-        *many("twilio", b"\0", times=len(w.notification.waiting)), w.now, w.now], 3 * TAKEN),
+        *many("twilio", b"\0", b"\0", times=len(w.notification.waiting)), w.now, w.now], 3 * TAKEN),
     _case("sending.store.END_UNSENT", lambda w: [
         w.notification.waiting, *many("failed", "TOO_LATE", times=len(w.notification.waiting)), w.now], 2 * TAKEN),
     _case("sending.store.POSTPONE", lambda w: [

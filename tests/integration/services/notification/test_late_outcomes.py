@@ -17,7 +17,7 @@ async def swept(notifications: Notifications) -> tuple[Story, UUID]:
     story, attempt_id, now = await texted(notifications), new_id(), datetime.now(UTC)
     async with notifications.primary.acquire() as connection:
         (due,) = await store.take(connection, "sms", now, 10)
-        await store.begin(connection, [Begun(attempt_id, (due.id,), "twilio", b"")], now, now)
+        await store.begin(connection, [Begun(attempt_id, (due.id,), "twilio", b"", None)], now, now)
         assert await store.sweep(connection, now + timedelta(seconds=1), 10) == [("sms", "twilio")]
     return story, attempt_id
 

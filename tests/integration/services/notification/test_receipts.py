@@ -15,8 +15,9 @@ from libs.ids import floor_at
 from libs.postgres.pool import PoolLimits, create_pool
 from services.notification import metrics
 from services.notification.receipts.endpoint import ReceiptEndpoint, ReceiptLimits
+from services.notification.recipients import places, suppressing
 from services.notification.recipients import store as recipients
-from services.notification.recipients import suppressing
+from services.notification.recipients.addresses import kept
 from services.notification.recipients.servicer import ID_MAX
 from services.notification.sending.carriers import Carrier
 from tests.notifications import Notifications, Story, phone_number, sending
@@ -136,6 +137,22 @@ async def test_a_hard_bounce_suppresses_the_address(
     await notifications.plan(story.became("cancelled"))
     async with sending(notifications.sender({"sms": [carrier]})):
         await ends_as(notifications, story, "suppressed", "cancelled")
+
+
+async def test_what_comes_late_suppresses_the_address_that_the_message_went_to(
+    notifications: Notifications, client: httpx.AsyncClient, carrier: Carrier
+) -> None:
+    story, attempt_id = await sent(notifications, carrier)
+    (message,), (attempt,) = await notifications.messages(story), await notifications.attempts(story)
+    went_to = notifications.vault.open(attempt["address_sealed"], places.ADDRESS)
+    sealed, hashed = kept(notifications.vault, "sms", phone_number())
+    await notifications.primary.execute(
+        "UPDATE notification.addresses SET address_sealed = $2, address_hash = $3 WHERE recipient_id = $1",
+        message["recipient_id"], sealed, hashed,
+    )  # fmt: skip
+    assert await call_back(client, attempt_id, status("undelivered", ErrorCode="30005")) == 204
+    suppressed = await notifications.primary.fetch("SELECT address_hash FROM notification.suppressions")
+    assert [row["address_hash"] for row in suppressed] == [kept(notifications.vault, "sms", went_to)[1]]
 
 
 async def test_stop_suppresses_and_start_lifts_only_that(
