@@ -5,3 +5,7 @@ ALTER TABLE notification.suppressions
 GRANT UPDATE ON notification.suppressions TO notification_operator;
 -- Where an attempt went: its recipient may have another address when the provider tells of it. Attempts from before have none.
 ALTER TABLE notification.attempts ADD COLUMN address_sealed bytea;
+
+-- What recipients have told providers, such as stop and start, for good: an old start that comes again would lift a newer stop.
+CREATE TABLE notification.address_news (digest bytea PRIMARY KEY, received_at timestamptz NOT NULL);
+GRANT SELECT, INSERT ON notification.address_news TO notification_operator;

@@ -84,7 +84,8 @@ class ReceiptEndpoint:
         known_by = said.callback_id.encode() or request.url.query.encode() + b"\n" + body
         digest = hashlib.sha256(f"{name}\n".encode() + known_by).digest()
         async with self._primary.acquire() as connection, visible(connection, OPERATOR):
-            if not await store.take(connection, digest, datetime.now(UTC)):
+            take = store.take_news if isinstance(said, AddressNews) else store.take
+            if not await take(connection, digest, datetime.now(UTC)):
                 raise ReceiptError("replayed")
             if isinstance(said, AddressNews):
                 return await self._heard(connection, said)

@@ -10,6 +10,10 @@ from services.notification.providers.outgoing import Receipt
 _TAKE = """
 INSERT INTO notification.receipts (digest, received_at) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING digest
 """
+# Served by address_news_pkey. These are few, carry no time, and are never forgotten.
+_TAKE_NEWS = """
+INSERT INTO notification.address_news (digest, received_at) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING digest
+"""
 # Served by receipts_by_age.
 _FORGET = """
 DELETE FROM notification.receipts WHERE digest = ANY (ARRAY(
@@ -35,6 +39,11 @@ WHERE a.provider = $1 AND a.provider_message_id = $2
 async def take(connection: asyncpg.Connection, digest: bytes, now: datetime) -> bool:
     """Remember a receipt by its digest; whether it comes for the first time."""
     return await connection.fetchval(_TAKE, digest, now) is not None
+
+
+async def take_news(connection: asyncpg.Connection, digest: bytes, now: datetime) -> bool:
+    """Remember for good what a recipient has told a provider, by its digest; whether it comes for the first time."""
+    return await connection.fetchval(_TAKE_NEWS, digest, now) is not None
 
 
 async def forget(connection: asyncpg.Connection, before: datetime, rows_max: int) -> None:

@@ -133,6 +133,7 @@ PEOPLE = [
     _case("templates.store.RETIRE", lambda w: [new_id(), w.now], 1),
     _case("receipts.store.TAKE", lambda w: [_HASH, w.now], 0),
     _case("receipts.store.FORGET", lambda w: [w.now - timedelta(days=8), 200], 800),
+    _case("receipts.store.TAKE_NEWS", lambda w: [uuid4().bytes, w.now], 0),
     _case("receipts.store.ADDRESSES_BY_ATTEMPT", lambda w: ["twilio", w.notification.attempts[0]], 10),
     _case("receipts.store.ADDRESSES_BY_PROVIDER_ID", lambda w: ["twilio", str(w.notification.attempts[0])], 10),
     _case("retention.store.MESSAGES", lambda w: [

@@ -207,6 +207,21 @@ async def test_start_leaves_what_an_address_is_suppressed_for_besides(
     assert sorted(await reasons(notifications)) == [("BY_HAND", []), ("INVALID", [])]
 
 
+async def test_an_old_start_lifts_no_newer_stop(
+    notifications: Notifications, client: httpx.AsyncClient, carrier: Carrier, embedded_servers: EmbeddedServers
+) -> None:
+    phone = phone_number()
+    start = {"MessageSid": uuid.uuid4().hex, "From": phone, "Body": "Start"}
+    assert await call_back(client, None, start) == 204
+    owner = await asyncpg.connect(embedded_servers.dsn())
+    await owner.execute("UPDATE notification.receipts SET received_at = now() - interval '9 days'")
+    await owner.close()
+    await notifications.sweeper(carrier).forget()
+    assert await call_back(client, None, start | {"MessageSid": uuid.uuid4().hex, "Body": "Stop"}) == 204
+    assert await call_back(client, None, start) == 409
+    assert await reasons(notifications) == [("STOP", [])]
+
+
 async def test_old_receipts_are_forgotten(
     notifications: Notifications, client: httpx.AsyncClient, carrier: Carrier, embedded_servers: EmbeddedServers
 ) -> None:
