@@ -36,6 +36,7 @@ from services.notification.database import Database
 from services.notification.inbox.servicer import SandboxServicer
 from services.notification.messages.servicer import MessageServicer
 from services.notification.providers.webhook import WebhookSettings
+from services.notification.receipts.connections import brief
 from services.notification.receipts.endpoint import ReceiptEndpoint
 from services.notification.recipients.servicer import RecipientServicer
 from services.notification.sending.process import carrying
@@ -121,13 +122,14 @@ def _http_server(endpoint: ReceiptEndpoint, settings: ApiSettings) -> uvicorn.Se
             Starlette(routes=[endpoint.route]),
             host=settings.host,
             port=settings.notification_receipts_port,
+            http=brief(settings.notification_receipts.connection_s_max),
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
             h11_max_incomplete_event_size=16_384,
-            limit_concurrency=200,
+            limit_concurrency=settings.notification_receipts.connections_max,
             timeout_keep_alive=10,
         )
     )

@@ -3,6 +3,7 @@
 The provider's own file verifies a callback. Here it is bounded, taken once, and believed where the lifecycle lets it.
 """
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from services.notification import metrics
 from services.notification.providers.base import Provider
 from services.notification.providers.outgoing import AddressNews, Callback, Receipt, ReceiptError
 from services.notification.receipts import store
+from services.notification.receipts.guard import ClientGuard
 from services.notification.recipients import places, suppressing
 from services.notification.sending.store import receive
 from services.notification.visibility import OPERATOR
@@ -29,7 +31,16 @@ from services.notification.visibility import OPERATOR
 log = logging.getLogger("notification")
 
 # What is not theirs gets as little of an answer as possible.
-_STATUS = {"forged": 403, "stale": 409, "replayed": 409, "oversized": 413, "unreadable": 400, "unreachable": 503}
+_STATUS = {
+    "forged": 403,
+    "stale": 409,
+    "replayed": 409,
+    "oversized": 413,
+    "unreadable": 400,
+    "unreachable": 503,
+    "slow": 408,
+    "too_many": 429,
+}
 
 
 class ReceiptLimits(BaseModel):
@@ -38,6 +49,12 @@ class ReceiptLimits(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     body_bytes_max: int = Field(65_536, ge=1, description="Longest body of a callback")
+    body_timeout_s: float = Field(5.0, gt=0, description="A body must be here within this")
+    client_bodies_max: int = Field(200, ge=1, description="Callbacks of one client, by its host, under way at once")
+    client_per_s_max: float = Field(1_000, ge=1, description="Callbacks of one client a second")
+    clients_max: int = Field(10_000, ge=1, description="Clients whose callbacks are counted")
+    connection_s_max: float = Field(30.0, gt=0, description="A connection ends after this, whatever it sends")
+    connections_max: int = Field(2_000, ge=1, description="Connections open at once; one more is answered with 503")
 
 
 class ReceiptEndpoint:
@@ -50,6 +67,7 @@ class ReceiptEndpoint:
         self._providers = providers
         self._vault = vault
         self._limits = limits
+        self._guard = ClientGuard(limits.client_bodies_max, limits.client_per_s_max, limits.clients_max)
 
     @property
     def route(self) -> Route:
@@ -63,11 +81,13 @@ class ReceiptEndpoint:
         if provider is None:
             return Response(status_code=404)
         try:
-            outcome = await self._take(name, provider, request)
+            with self._guard.admitted(request.client.host if request.client else "unknown"):
+                outcome = await self._take(name, provider, request)
         except ReceiptError as error:
             metrics.RECEIPTS.labels(name, error.outcome).inc()
             log.warning("a callback is refused", extra={"provider": name, "outcome": error.outcome})
-            return Response(status_code=_STATUS.get(error.outcome, 400))
+            # What is left of a body that was not read would be taken for the next request.
+            return Response(status_code=_STATUS.get(error.outcome, 400), headers={"Connection": "close"})
         except UNREACHABLE as error:
             # The provider calls again.
             log.warning("a callback was not taken", extra={"provider": name, "error": error_text(error)})
@@ -93,10 +113,14 @@ class ReceiptEndpoint:
 
     async def _body(self, request: Request) -> bytes:
         body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > self._limits.body_bytes_max:
-                raise ReceiptError("oversized")
+        try:
+            async with asyncio.timeout(self._limits.body_timeout_s):
+                async for part in request.stream():
+                    body += part
+                    if len(body) > self._limits.body_bytes_max:
+                        raise ReceiptError("oversized")
+        except TimeoutError:
+            raise ReceiptError("slow") from None
         return body
 
     async def _believed(self, connection: asyncpg.Connection, provider: str, receipt: Receipt) -> str:

@@ -1,5 +1,6 @@
 """What providers call back: believed when it is theirs, refused and counted when it is not, and taken once."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,8 @@ from tests.notifications import Notifications, Story, phone_number, sending
 from tests.peers.twilio import ACCOUNT, CALLBACK_URL, Fault, TwilioPeer, signature, twilio_peer
 from tests.texts import ends_as, texted, twilio
 
+BODIES_MAX = 8
+
 
 @pytest.fixture
 async def peer() -> AsyncIterator[TwilioPeer]:
@@ -40,7 +43,7 @@ async def carrier(peer: TwilioPeer) -> Carrier:
 async def client(
     embedded_servers: EmbeddedServers, notifications: Notifications, carrier: Carrier
 ) -> AsyncIterator[httpx.AsyncClient]:
-    limits = ReceiptLimits(body_bytes_max=2_000)
+    limits = ReceiptLimits(body_bytes_max=2_000, body_timeout_s=0.3, client_bodies_max=BODIES_MAX)
     async with await create_pool(embedded_servers.dsn("notification_api"), PoolLimits(), "test") as primary:
         endpoint = ReceiptEndpoint(primary, {"twilio": carrier.provider}, notifications.vault, limits)
         transport = httpx.ASGITransport(Starlette(routes=[endpoint.route]))
@@ -220,6 +223,25 @@ async def test_an_old_start_lifts_no_newer_stop(
     assert await call_back(client, None, start | {"MessageSid": uuid.uuid4().hex, "Body": "Stop"}) == 204
     assert await call_back(client, None, start) == 409
     assert await reasons(notifications) == [("STOP", [])]
+
+
+async def trickle() -> AsyncIterator[bytes]:
+    """A body that never ends."""
+    yield b"MessageStatus="
+    await asyncio.Event().wait()
+
+
+async def test_a_body_that_trickles_is_given_up(client: httpx.AsyncClient) -> None:
+    response = await client.post("/receipts/twilio", content=trickle())
+    assert (response.status_code, response.headers["connection"]) == (408, "close")
+
+
+async def test_a_client_with_too_much_under_way_is_refused_more(client: httpx.AsyncClient) -> None:
+    slow = [client.post("/receipts/twilio", content=trickle()) for _ in range(BODIES_MAX + 3)]
+    answers = sorted([answer.status_code for answer in await asyncio.gather(*slow)])
+    assert answers == [408] * BODIES_MAX + [429] * 3
+    # What has ended is under way no more.
+    assert (await client.post("/receipts/twilio", content=b"\xff\xfe")).status_code == 400
 
 
 async def test_old_receipts_are_forgotten(
