@@ -119,5 +119,5 @@ def plan(fact: Fact, contacts: Iterable[Contact], now: datetime) -> Iterator[Pla
         for channel in rule.channels:
             if channel in contact.channels and channel not in contact.opted_out:
                 # What waits for the morning is of use in the morning.
-                until = max(expires_at, send_after + rule.useful_for)
+                until = expires_at if send_after == now else max(expires_at, send_after + rule.useful_for)
                 yield PlannedMessage(contact, fact, channel, rule.priority, rule.digestible, send_after, until)

@@ -54,6 +54,13 @@ def test_news_that_came_too_late_is_not_planned() -> None:
     assert len(list(plan(fact("out_for_delivery"), [customer], NOON + timedelta(hours=3)))) == 1
 
 
+def test_what_is_planned_late_is_of_use_no_longer_than_had_it_been_planned_at_once() -> None:
+    late = NOON + timedelta(minutes=9)
+    (offer,) = plan(fact("offered"), [contact("partner", "sms")], late)
+    (news,) = plan(fact("delivered"), [contact("customer", "sms")], late)
+    assert (offer.expires_at, news.expires_at) == (NOON + timedelta(minutes=10), NOON + timedelta(days=1))
+
+
 def test_planning_again_gives_the_same() -> None:
     said, who = fact("attempt_failed"), [contact("customer", "sms", "email"), contact("merchant", "email")]
     assert list(plan(said, who, NOON)) == list(plan(said, who, NOON))
