@@ -14,8 +14,8 @@ SMS, EMAIL, WEBHOOK = "sms", "email", "webhook"
 CUSTOMER, MERCHANT, PARTNER, OPS = "customer", "merchant", "partner", "ops"
 # What is told of an outage, to ops and to the merchants who asked for it: about an alert, in the place of a delivery.
 ALERT_RAISED, ALERT_OVER, OUTAGE_BEGAN, OUTAGE_OVER = "alert_raised", "alert_over", "outage_began", "outage_over"
-# Lower is sent first.
-URGENT, NORMAL, BULK = 0, 1, 2
+# Lower is sent first: what ops must know does not wait behind what an outage has kept from customers.
+FIRST, URGENT, NORMAL, BULK = -1, 0, 1, 2
 # No state of a delivery: what a merchant is told of its webhook.
 WEBHOOK_DISABLED = "webhook_disabled"
 
@@ -53,8 +53,8 @@ RULES: tuple[Rule, ...] = (
     Rule("offered", PARTNER, (SMS,), URGENT, useful_for=timedelta(minutes=10)),
     Rule("cancelled", PARTNER, (SMS,), URGENT, useful_for=_SOON),
     Rule("returned", OPS, (EMAIL,), BULK, digestible=True),
-    Rule(ALERT_RAISED, OPS, (EMAIL, WEBHOOK), URGENT, useful_for=_SOON),
-    Rule(ALERT_OVER, OPS, (EMAIL, WEBHOOK), URGENT, useful_for=_SOON),
+    Rule(ALERT_RAISED, OPS, (EMAIL, WEBHOOK), FIRST, useful_for=_SOON),
+    Rule(ALERT_OVER, OPS, (EMAIL, WEBHOOK), FIRST, useful_for=_SOON),
     Rule(OUTAGE_BEGAN, MERCHANT, (EMAIL, WEBHOOK), URGENT, useful_for=_SOON),
     Rule(OUTAGE_OVER, MERCHANT, (EMAIL, WEBHOOK), URGENT, useful_for=_SOON),
     # A system is told of everything, and sleeps never.
@@ -115,7 +115,7 @@ def plan(fact: Fact, contacts: Iterable[Contact], now: datetime) -> Iterator[Pla
         expires_at = fact.at + rule.useful_for
         if contact is None or fact.status in contact.muted_statuses or expires_at <= now:
             continue
-        send_after = now if rule.priority == URGENT else contact.quiet_hours.next_allowed(now)
+        send_after = now if rule.priority <= URGENT else contact.quiet_hours.next_allowed(now)
         for channel in rule.channels:
             if channel in contact.channels and channel not in contact.opted_out:
                 # What waits for the morning is of use in the morning.

@@ -88,7 +88,7 @@ def quiet_until(waiting: Waiting, now: datetime) -> datetime | None:
 
     Asked at the last moment too: what was planned for the day may have waited until the night.
     """
-    if waiting.priority == URGENT or waiting.requested_by:
+    if waiting.priority <= URGENT or waiting.requested_by:
         return None
     until = QuietHours(waiting.time_zone, waiting.quiet_from_min, waiting.quiet_until_min).next_allowed(now)
     return until if until > now else None

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.notification.planning.rules import BULK, URGENT
+from services.notification.planning.rules import BULK, FIRST, URGENT
 from services.notification.recipients import suppressing
 from services.notification.sending.sender import SendLimits
 from tests.consumers import until
@@ -157,11 +157,15 @@ async def test_an_address_that_was_suppressed_after_planning_gets_nothing(
     assert peer.asked == 0
 
 
-async def test_urgent_messages_overtake_a_campaign(notifications: Notifications, peer: TwilioPeer) -> None:
+@pytest.mark.parametrize(("before", "then"), [(BULK, URGENT), (URGENT, FIRST)])
+async def test_what_is_more_urgent_overtakes_what_waits(
+    notifications: Notifications, peer: TwilioPeer, before: int, then: int
+) -> None:
     campaign = [await texted(notifications) for _ in range(30)]
-    await notifications.primary.execute("UPDATE notification.messages SET priority = $1", BULK)
+    set_priority = "UPDATE notification.messages SET priority = $1 WHERE status = $2"
+    await notifications.primary.execute(set_priority, before, "delivered")
     urgent = await texted(notifications, "out_for_delivery")
-    assert (await notifications.messages(urgent))[0]["priority"] == URGENT
+    await notifications.primary.execute(set_priority, then, "out_for_delivery")
     one_at_a_time = LIMITS.model_copy(update={"at_once_max": 1})
     async with sending(notifications.sender({"sms": [twilio(peer, one_at_a_time)]}, SendLimits(poll_s=0.01))):
         await ends_as(notifications, campaign[-1], "sent")

@@ -4,7 +4,19 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from services.notification.planning.quiet_hours import QuietHours
-from services.notification.planning.rules import BULK, RULES, URGENT, Contact, Fact, plan, wants
+from services.notification.planning.rules import (
+    ALERT_OVER,
+    ALERT_RAISED,
+    BULK,
+    FIRST,
+    OPS,
+    RULES,
+    URGENT,
+    Contact,
+    Fact,
+    plan,
+    wants,
+)
 
 NOON = datetime(2026, 3, 1, 6, 30, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 3, 1, 18, 30, tzinfo=UTC)
@@ -69,6 +81,10 @@ def test_planning_again_gives_the_same() -> None:
 def test_no_two_rules_make_the_same_message_and_digests_are_never_urgent() -> None:
     uses = [(rule.status, rule.audience, channel) for rule in RULES for channel in rule.channels]
     assert len(uses) == len(set(uses))
-    assert all(rule.priority <= BULK and not (rule.digestible and rule.priority == URGENT) for rule in RULES)
+    assert all(rule.priority <= BULK and not (rule.digestible and rule.priority <= URGENT) for rule in RULES)
+    # An outage that keeps everything waiting must not keep its own alarm.
+    first = {rule.status for rule in RULES if rule.priority == FIRST}
+    assert first == {ALERT_RAISED, ALERT_OVER}
+    assert {rule.audience for rule in RULES if rule.priority == FIRST} == {OPS}
     assert wants("offered", "partner")
     assert not wants("offered", "customer")
