@@ -55,7 +55,7 @@ class WorkerLimits(BaseModel):
         description="In how many payout batches, from its own cycle's on, is looked for the one that pays a leg",
     )
     passes_max: int = Field(
-        20,
+        100,
         gt=0,
         description="How often a rule that settles the nearest is asked for more; what is left is the next run's",
     )

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import asyncpg
 from pydantic import BaseModel, ConfigDict, Field
@@ -37,8 +38,13 @@ TAKEN, REFUSED = "taken", "refused"
 Mark = tuple[int, int, int, int]
 
 
+# What PostgreSQL says of the file; whatever else it says is of no file.
+_BY_THE_FILE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+
+
 class _GoneError(Exception):
-    """Another worker has moved the file, or somebody writes it anew: it is looked at again where it is still there."""
+    """Another worker has moved the file, somebody writes it anew, or the database has trouble of its own with it: it is
+    looked at again where it is still there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,7 @@ class DropFolder:
         for path, mark in ready:
             with contextlib.suppress(_GoneError):
                 _check_is_same(path, mark)
-                self._move(path, mark, self._unmoved.get((path, mark)) or await self._take(path))
+                self._move(path, mark, self._unmoved.get((path, mark)) or await self._take(path, mark))
         return len(ready)
 
     def _ready(self) -> Iterator[tuple[Path, Mark]]:
@@ -103,7 +109,7 @@ class DropFolder:
             else:
                 self._unlisted.discard(folder)
 
-    async def _take(self, path: Path) -> _Outcome:
+    async def _take(self, path: Path, mark: Mark) -> _Outcome:
         try:
             with ReceivedFile(self._intake) as received:
                 await asyncio.to_thread(_read, path, received)
@@ -112,17 +118,28 @@ class DropFolder:
                         connection, received, path.parent.name, printable(path.name), "drop folder",
                         datetime.now(UTC), self._intake,
                     )  # fmt: skip
+                    # What came while it was read would be taken in later with the rows that are there already.
+                    _check_is_same(path, mark)
         except FileRefusedError as error:
             return _Outcome(REFUSED, f"{error.reason}: {error}")
         except SourceUnknownError as error:
             return _Outcome(REFUSED, f"SOURCE_UNKNOWN: {error}")
-        except (*UNREACHABLE, _GoneError):
+        except (*UNREACHABLE, _GoneError) as error:
+            # One that is too large for the time that a statement has keeps no other waiting.
+            if isinstance(error, asyncpg.QueryCanceledError):
+                self._later(path, error)
             raise
         except Exception as error:
+            if isinstance(error, asyncpg.PostgresError) and not isinstance(error, _BY_THE_FILE):
+                self._later(path, error)
             log.exception("a file cannot be read", extra={"file": printable(path.name)})
             return _Outcome(REFUSED, f"UNREADABLE: {error!r}")
         said = taken.statement
         return _Outcome(TAKEN, f"{said.id}: {said.rows_taken} rows taken, {said.rows_refused} refused")
+
+    def _later(self, path: Path, error: Exception) -> NoReturn:
+        log.warning("a file waits", extra={"file": printable(path.name), "error": repr(error)})
+        raise _GoneError from error
 
     def _move(self, path: Path, mark: Mark, outcome: _Outcome) -> None:
         """Move a file with what is said of it. One that stays is told of once, and tried again at the next look."""

@@ -49,9 +49,9 @@ WHERE l.entry_id = $1 AND l.party = $2 AND coalesce(b.created_at > $3, true) ORD
 """
 # What is left to be held, by party and calendar, for statements that go on from there. Served by holds_in_force,
 # settlement_lines_pkey, settlement_cycles_pkey, entries_pkey, line_adjusted_once, discrepancies_by_delivery,
-# cases_pkey, entry_once, postings_pkey, leg_settled_once, results_of_further_lines and payment_once: each hold is
-# looked up, of which there are some hundreds. What a line has undone, or the desk has settled and booked, is held no
-# more, nor is what others have paid of it, once that is booked: payouts take that off.
+# cases_pkey, resolutions_pkey, entry_once, postings_pkey, leg_settled_once, results_of_further_lines and payment_once:
+# each hold is looked up, of which there are some hundreds. What a line has undone, or the desk has matched, or settled
+# and booked, is held no more, nor is what others have paid of it, once that is booked: payouts take that off.
 LEFT_OF_HELD = """
 left_of_held AS (
   SELECT h.party, k.calendar, greatest(0, h.paise - coalesce((
@@ -82,10 +82,12 @@ left_of_held AS (
       WHERE u.adjusts_entry_id = h.entry_id AND u.party = h.party LIMIT 1), false)
     AND NOT coalesce((SELECT true FROM reconciliation.discrepancies d
       JOIN reconciliation.cases c ON c.case_id = d.id
-      JOIN reconciliation.entries e ON e.cause_event_id = c.resolution_id AND e.kind = 'resolution'
-      JOIN reconciliation.postings p ON p.entry_id = e.id AND p.account = h.party
-      WHERE d.delivery_id = k.delivery_id AND d.leg = 'payout' AND d.is_resolved
-        AND coalesce(e.calendar, '') = k.calendar LIMIT 1), false)
+      JOIN reconciliation.resolutions x ON x.id = c.resolution_id
+      WHERE d.delivery_id = k.delivery_id AND d.leg = 'payout' AND d.payee = h.party AND d.is_resolved
+        AND (x.kind = 'match' OR coalesce((SELECT true FROM reconciliation.entries e
+          JOIN reconciliation.postings p ON p.entry_id = e.id AND p.account = h.party
+          WHERE e.cause_event_id = c.resolution_id AND e.kind = 'resolution'
+            AND coalesce(e.calendar, '') = k.calendar LIMIT 1), false)) LIMIT 1), false)
 )"""
 
 

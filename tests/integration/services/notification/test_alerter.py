@@ -12,6 +12,7 @@ from libs.resilience.board import read_board
 from libs.resilience.circuit import CircuitState
 from services.notification.alerts.signals import SignalLimits
 from services.notification.handlers.outage_facts import OutageFacts
+from services.notification.planning.rules import FIRST
 from services.notification.providers.inbox import InboxProvider, InboxSettings
 from services.notification.sending.carriers import Carrier
 from tests.alerters import (
@@ -62,7 +63,7 @@ async def test_of_two_alerters_one_tells_and_when_it_is_killed_the_other_goes_on
     assert (alert["state"], alert["symptoms"], alert["relapses"]) == ("recovered", ["circuit_open"], 0)
     raised, over = await told_of(primary, alert["id"])
     assert (raised["status"], raised["audience"], raised["channel"], raised["priority"]) == (
-        "alert_raised", "ops", "email", 0,
+        "alert_raised", "ops", "email", FIRST,
     )  # fmt: skip
     assert (over["status"], over["state"]) == ("alert_over", "planned")
 

@@ -1,6 +1,6 @@
 """The desk and settlements: what is given up is not paid out too, and what is booked is in the payee's own cycles."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
@@ -8,12 +8,14 @@ from lastmile.reconciliation.v1 import exception_pb2
 from lastmile.reconciliation.v1 import settlement_pb2 as pb
 
 from libs.ids import new_id
+from services.reconciliation.runs.limits import RunLimits
 from tests.desk_api import KIND, DeskApi, balance, follow, refused
 from tests.integration.services.reconciliation.conftest import OWN_CYCLES, LedgerApi, add_card
 from tests.integration.services.reconciliation.settling import PAID_PAISE, closed, first_line, line_of, paid_out
 from tests.integration.services.reconciliation.test_settled_legs import Runs
+from tests.ledger_events import Told
 from tests.recon import Day, Paid
-from tests.recon_runs import taken_in
+from tests.recon_runs import booked, run_once, taken_in
 from tests.settlements import City
 
 MATCH, WRITE_OFF = KIND.RESOLUTION_KIND_MATCH, KIND.RESOLUTION_KIND_WRITE_OFF
@@ -88,10 +90,61 @@ async def test_a_hold_ends_with_what_the_desk_has_given_up(
     await own.hand_over(cash_paise=0, partner_id=held.partner_id)
     missing = await found(runs, desk, clean)
     cycle_no, party = await closed(api, own), f"partner:{held.partner_id}"
-    hold = line_of(held, await first_line(own, cycle_no, held), reason="wrong parcel")
-    await api.ask(api.settlements.HoldLine, pb.HoldLineRequest(**hold))
+    await hold(api, own, cycle_no, held)
     of_held = [case for case in missing if case.discrepancy.delivery_id == str(held.delivery_id)]
     await desk.resolve(of_held, WRITE_OFF)
     assert (await paid_out(api, cycle_no)).amount_paise == PAID_PAISE
     totals = (await own.statements(await closed(api, own)))[party].totals
     assert (totals.closing_paise, totals.held_paise, totals.unsettled_paise) == (PAID_PAISE, 0, PAID_PAISE)
+
+
+async def hold(api: LedgerApi, city: City, cycle_no: int, told: Told) -> None:
+    """Hold the line of a delivery."""
+    line = line_of(told, await first_line(city, cycle_no, told), reason="wrong parcel")
+    await api.ask(api.settlements.HoldLine, pb.HoldLineRequest(**line))
+
+
+async def judged(city: City, desk: DeskApi, owner: asyncpg.Connection, *paid: Paid) -> list[exception_pb2.Case]:
+    """The cases after a run over what was paid, which is booked in the city's own cycles."""
+    await taken_in(city.worker, Day(paid=[*paid]).file())
+    await run_once(city.worker, datetime.now(UTC) + timedelta(minutes=1), RunLimits(payout_due_min=0, settle_s=0))
+    await booked(city.worker, [city.city_code])
+    await follow(desk.api, owner)
+    return await desk.cases()
+
+
+async def test_a_hold_stays_where_the_desk_has_settled_what_somebody_else_was_paid(
+    clean: asyncpg.Connection, api: LedgerApi, own: City
+) -> None:
+    desk = DeskApi(api)
+    held, third = await own.hand_over(2, cash_paise=0)
+    cycle_no = await closed(api, own)
+    (other,) = await own.hand_over(cash_paise=0, partner_id=held.partner_id)
+    now = datetime.now(UTC)
+    wrong = Paid(str(held.delivery_id), third.partner_id, PAID_PAISE, now)
+    short = Paid(str(other.delivery_id), held.partner_id, PAID_PAISE - 500, now)
+    cases = await judged(own, desk, clean, wrong, short)
+    await hold(api, own, cycle_no, held)
+    # One command, one entry: it is on the account of whoever was paid too little of something else.
+    both = [case for case in cases if case.rest_paise in {PAID_PAISE, -500}]
+    assert len(both) == 2
+    await desk.resolve(both, WRITE_OFF)
+    totals = (await own.statements(await closed(api, own)))[f"partner:{held.partner_id}"].totals
+    assert (totals.closing_paise, totals.held_paise, totals.payable_paise) == (PAID_PAISE, PAID_PAISE, 0)
+
+
+async def test_a_hold_ends_with_what_the_desk_has_matched_without_a_booking(
+    clean: asyncpg.Connection, api: LedgerApi, own: City
+) -> None:
+    desk = DeskApi(api)
+    (held,) = await own.hand_over(cash_paise=0)
+    cycle_no = await closed(api, own)
+    (other,) = await own.hand_over(cash_paise=0, partner_id=held.partner_id)
+    twice = Paid(str(other.delivery_id), held.partner_id, PAID_PAISE, datetime.now(UTC))
+    cases = await judged(own, desk, clean, twice, twice)
+    await hold(api, own, cycle_no, held)
+    assert sorted(case.rest_paise for case in cases) == [-PAID_PAISE, PAID_PAISE]
+    await desk.resolve(cases, MATCH)
+    await own.hand_over(cash_paise=0, partner_id=held.partner_id)
+    totals = (await own.statements(await closed(api, own)))[f"partner:{held.partner_id}"].totals
+    assert (totals.closing_paise, totals.held_paise, totals.payable_paise) == (PAID_PAISE, 0, PAID_PAISE)

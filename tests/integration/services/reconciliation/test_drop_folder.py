@@ -170,6 +170,27 @@ async def test_a_file_that_breaks_its_reader_is_moved_and_the_next_one_is_taken(
     assert [record.exc_info is not None for record in caplog.records if record.levelno >= logging.WARNING] == [True]
 
 
+@pytest.mark.parametrize("error", [asyncpg.UndefinedColumnError("newer code"), asyncpg.QueryCanceledError("too slow")])
+async def test_a_file_waits_for_what_is_no_fault_of_its_own_and_the_next_one_is_taken(
+    folder: DropFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    path = put(tmp_path, "bank/a.csv")
+    put(tmp_path, "bank/b.csv", CONTENT + CONTENT.splitlines(keepends=True)[-1])
+
+    async def instead(*args: Any) -> Any:
+        if "a.csv" in args:
+            raise error
+        return await take_in(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(drop_folder, "take_in", instead)
+        assert await folder.look() == 2
+    assert path.exists()
+    assert list(kept(tmp_path, TAKEN)) == ["bank/b.csv"]
+    assert await folder.look() == 1
+    assert set(kept(tmp_path, TAKEN)) == {"bank/a.csv", "bank/b.csv"}
+
+
 async def test_a_file_waits_while_the_database_is_away(
     folder: DropFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,4 +279,5 @@ async def test_what_is_written_while_a_file_is_taken_in_is_not_lost(
     assert kept(tmp_path, TAKEN) == {}
     assert await folder.look() == 2
     assert [path.read_bytes() for path in sorted((tmp_path / "bank" / TAKEN).glob("*.csv"))] == [younger] * 2
-    assert await owner.fetchval("SELECT array_agg(file_name) FROM reconciliation.statements") == ["a.csv", "a.csv"]
+    # What was there before is taken in with what came since, not besides it: the same rows would be there twice.
+    assert await owner.fetchval("SELECT array_agg(file_name) FROM reconciliation.statements") == ["a.csv"]
