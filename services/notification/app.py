@@ -122,7 +122,9 @@ def _http_server(endpoint: ReceiptEndpoint, settings: ApiSettings) -> uvicorn.Se
             Starlette(routes=[endpoint.route]),
             host=settings.host,
             port=settings.notification_receipts_port,
-            http=brief(settings.notification_receipts.connection_s_max),
+            http=brief(
+                settings.notification_receipts.connection_s_max, settings.notification_receipts.client_connections_max
+            ),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -7,6 +7,7 @@ from uuid import UUID
 from libs.grpc_server.errors import FieldViolation, InvalidArgumentError
 from services.assignment.deliveries.delivery import Change, Delivery
 from services.assignment.deliveries.lifecycle import (
+    Actor,
     DeliveryState,
     IllegalTransitionError,
     NotYourTransitionError,
@@ -45,6 +46,10 @@ def decide(move: Move, delivery: Delivery | None, live: Offer | None, now: datet
         raise VersionConflictError(f"delivery {delivery.id} has version {delivery.version} by now")
     if move.offer_id is not None and (live is None or live.id != move.offer_id):
         raise OfferEndedError(f"offer {move.offer_id} has ended", metadata={"delivery_id": str(delivery.id)})
+    if move.actor is Actor.MATCHER and live is not None and live.id == move.offer_id and not _is_unanswered(move, live):
+        # What was answered a moment ago stays answered, whatever the matcher saw of it.
+        metadata = {"delivery_id": str(delivery.id), "state": live.state.value}
+        raise OfferEndedError(f"offer {live.id} is {live.state}", metadata=metadata)
     try:
         row = check_transition(delivery.state, move.to_state, move.actor)
     except IllegalTransitionError as error:
@@ -80,6 +85,12 @@ def decide(move: Move, delivery: Delivery | None, live: Offer | None, now: datet
     )
     ended = concerned if concerned is not None and concerned.state not in HOLDING else None
     return Decision(Moved(after, change, concerned, _ranks(move)), move, ended, made)
+
+
+def _is_unanswered(move: Move, live: Offer) -> bool:
+    """Whether the matcher may end an offer: an open one, and one that needed no answer, to take it back."""
+    needed_none = live.state is OfferState.ACCEPTED and live.expires_at is None
+    return live.state is OfferState.OPEN or (needed_none and move.offer_becomes is OfferState.WITHDRAWN)
 
 
 def _occurred_at(move: Move, delivery: Delivery, now: datetime) -> datetime:

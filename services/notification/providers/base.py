@@ -57,3 +57,6 @@ class HasReceivers(Protocol):
 
     def room_for(self, merchant_id: UUID | None) -> int:
         """Return how many messages a merchant's receiver may be given now: one where only a probe is let through."""
+
+    def is_down(self, merchant_id: UUID | None) -> bool:
+        """Whether a merchant's receiver is left alone, but for probes."""

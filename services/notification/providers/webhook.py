@@ -19,6 +19,7 @@ from pydantic_settings import SettingsConfigDict
 from standardwebhooks.webhooks import Webhook
 from yarl import URL
 
+from libs.resilience.circuit import CircuitState
 from libs.resilience.dependency import Dependency
 from libs.resilience.errors import AttemptTimeoutError, Outcome
 from libs.resilience.limits import DependencyLimits
@@ -140,6 +141,10 @@ class WebhookProvider:
     def room_for(self, merchant_id: UUID | None) -> int:
         """Return how many messages a merchant's receiver may be given now: one where only a probe is let through."""
         return self._receiver(merchant_id).room
+
+    def is_down(self, merchant_id: UUID | None) -> bool:
+        """Whether a merchant's receiver is left alone, but for probes."""
+        return self._receiver(merchant_id).state in (CircuitState.OPEN, CircuitState.HALF_OPEN)
 
     def _receiver(self, merchant_id: UUID | None) -> Dependency:
         receiver = self._receivers.get(merchant_id)

@@ -52,6 +52,7 @@ class ReceiptLimits(BaseModel):
     body_timeout_s: float = Field(5.0, gt=0, description="A body must be here within this")
     client_bodies_max: int = Field(200, ge=1, description="Callbacks of one client, by its host, under way at once")
     client_per_s_max: float = Field(1_000, ge=1, description="Callbacks of one client a second")
+    client_connections_max: int = Field(500, ge=1, description="Connections of one client open at once")
     clients_max: int = Field(10_000, ge=1, description="Clients whose callbacks are counted")
     connection_s_max: float = Field(30.0, gt=0, description="A connection ends after this, whatever it sends")
     connections_max: int = Field(2_000, ge=1, description="Connections open at once; one more is answered with 503")

@@ -42,14 +42,21 @@ class Carrier:
 
     @property
     def room_share(self) -> float:
-        """Its room as a share of all that it may have at once: while it is down, of the one probe."""
+        """Its room as a share of all that it may have at once: while it is down, of the one probe.
+
+        Where some receivers that hang can have most of it, any room is all of it: the others are not to wait for those.
+        """
         is_up = self.dependency.state in (CircuitState.CLOSED, CircuitState.RETURNING)
-        return self.room / (self._at_once_max if is_up else 1)
+        return self.room / (self._at_once_max if is_up and not isinstance(self.provider, HasReceivers) else 1)
 
     def room_for(self, merchant_id: UUID | None) -> int:
         """How many messages a merchant's own receiver may be given now, if the provider leads to any."""
         provider = self.provider
         return provider.room_for(merchant_id) if isinstance(provider, HasReceivers) else self._at_once_max
+
+    def is_busy_for(self, merchant_id: UUID | None) -> bool:
+        """Whether a merchant's own receiver is well, and has what it may have at once."""
+        return isinstance(self.provider, HasReceivers) and not self.provider.is_down(merchant_id)
 
     def reserve(self) -> bool:
         """Count one more message as under way, if its room and its rate let it."""

@@ -51,6 +51,10 @@ class RetryLimits(BaseModel):
     not_asked_s_max: float = Field(
         600.0, gt=0, description="The same for a message that has waited so long that a quarter of its age is longer"
     )
+    busy_s: float = Field(0.2, gt=0, description="Wait for a receiver that has as much under way as it may")
+    busy_s_max: float = Field(
+        30.0, gt=0, description="The same for a message that has waited so long that an eighth of its age is longer"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +94,17 @@ def after(end: AttemptEnd, reason: str, tried: Tried, now: datetime, chance: flo
     return _again(reason, tried, now + timedelta(seconds=wait_s), tried.rounds + 1)
 
 
-def put_off_s(age_s: float, limits: RetryLimits) -> float:
-    """Return how long a message waits that nobody can be asked to send now.
+def put_off_s(age_s: float, chance: float, limits: RetryLimits, *, is_busy: bool) -> float:
+    """Return how long a message waits that nobody can be asked to send now, or whose receiver is busy with others.
 
-    The longer it has waited, the more seldom it is thought of: what waits by the thousand costs little.
+    The longer it has waited, the more seldom it is thought of: what waits by the thousand costs little. `chance`, from
+    0 to 1, spreads what came together.
     """
-    return min(max(age_s / 4, limits.not_asked_s), limits.not_asked_s_max)
+    if is_busy:
+        wait_s = min(max(age_s / 8, limits.busy_s), limits.busy_s_max)
+    else:
+        wait_s = min(max(age_s / 4, limits.not_asked_s), limits.not_asked_s_max)
+    return wait_s * (1 + _JITTER * chance)
 
 
 def _again(reason: str, tried: Tried, at: datetime, rounds: int) -> Next:

@@ -52,7 +52,7 @@ class SendLimits(BaseModel):
     poll_s: float = Field(0.2, gt=0, description="Time between looks for what is due on a channel where nothing is")
     outage_wait_s: float = Field(0.5, gt=0, description="Wait after a failure of the database, before the next try")
     lease_margin_s: float = Field(10.0, gt=0, description="An attempt is lost this long after its provider's deadline")
-    digest_poll_s: float = Field(0.2, gt=0, description="Time between looks for digests that are due, on a channel")
+    digest_poll_s: float = Field(1.0, gt=0, description="Time between looks for digests that are due, on a channel")
     digest_every_s: float = Field(900, ge=0, description="Who got a digest, or what could be in one, waits this long")
     digest_messages_max: int = Field(500, ge=1, description="Messages that one digest counts")
     digest_recipients_max: int = Field(20, ge=1, description="Digests begun in one transaction")

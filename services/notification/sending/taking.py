@@ -1,6 +1,7 @@
 """Deciding about messages that are due: whether each is sent, over whom, and in which words."""
 
 import logging
+import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -63,24 +64,33 @@ class Taking:
             return False
         try:
             good = self._awake(good)
-            if not good:
-                return False
-            written = self._written(good)
+        except Exception as error:  # noqa: BLE001 - as in _ready
+            return self._failed(good, error)
+        carrier = self._carrier_for(good) if good else None
+        return carrier is not None and self._ready(good, carrier)
+
+    def _ready(self, good: tuple[Waiting, ...], carrier: Carrier) -> bool:
+        try:
+            self.ready.append(Ready(good, carrier, *self._written(good)))
         except (VaultKeyError, TamperedError):
             # Whoever has the keys can mend that: nothing is lost meanwhile, and nobody else waits for it.
             log.exception("what a message needs does not open", extra={"message_id": str(good[0].id)})
-            return self._put_off(good)
+            carrier.release()
+            self._put_off(good)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one message, the others go out
-            # What else it says could be somebody's name.
-            said = str(error) if isinstance(error, TemplateTextError) else type(error).__name__
-            log.warning("no words for a message", extra={"message_id": str(good[0].id), "error": said})
-            self.ended += [(waiting.id, Unsent(MessageState.FAILED, "NO_WORDS")) for waiting in good]
-            return False
-        carrier = self._carrier_for(good[0])
-        if carrier is None:
-            return self._put_off(good)
-        self.ready.append(Ready(good, carrier, *written))
-        return True
+            carrier.release()
+            return self._failed(good, error)
+        else:
+            return True
+        return False
+
+    def _failed(self, good: Sequence[Waiting], error: Exception) -> bool:
+        # What any error says could be somebody's name.
+        is_ours = isinstance(error, TemplateTextError) and error.__cause__ is None
+        said = str(error) if is_ours else type(error.__cause__ or error).__name__
+        log.warning("no words for a message", extra={"message_id": str(good[0].id), "error": said})
+        self.ended += [(waiting.id, Unsent(MessageState.FAILED, "NO_WORDS")) for waiting in good]
+        return False
 
     def _awake(self, good: Sequence[Waiting]) -> tuple[Waiting, ...]:
         """Return what need not wait for the end of quiet hours, and note of the rest until when it does."""
@@ -96,20 +106,23 @@ class Taking:
         )  # fmt: skip
         return outgoing, self.writer.sealed(words)
 
-    def _carrier_for(self, first: Waiting) -> Carrier | None:
-        """Take a place at a provider, and at the receiver that it leads to, if there is one."""
+    def _carrier_for(self, good: Sequence[Waiting]) -> Carrier | None:
+        """Take a place at a provider, and at the receiver that it leads to, if there is one; or put them off."""
+        first = good[0]
         carrier = self.places.take(first.refused_by)
         if carrier is None:
+            self._put_off(good)
             return None
         receiver = (carrier.name, first.merchant_id)
         if carrier.room_for(first.merchant_id) <= self._to[receiver]:
             carrier.release()
+            self._put_off(good, is_busy=carrier.is_busy_for(first.merchant_id))
             return None
         self._to[receiver] += 1
         return carrier
 
-    def _put_off(self, good: Sequence[Waiting]) -> bool:
-        for waiting in good:
-            age_s = (self.now - waiting.planned_at).total_seconds()
-            self.postponed[waiting.id] = self.now + timedelta(seconds=put_off_s(age_s, self.retry))
-        return False
+    def _put_off(self, good: Sequence[Waiting], *, is_busy: bool = False) -> None:
+        # Together, as they are told of.
+        age_s = (self.now - min(waiting.planned_at for waiting in good)).total_seconds()
+        wait_s = put_off_s(age_s, random.random(), self.retry, is_busy=is_busy)  # noqa: S311 - spreads
+        self.postponed |= dict.fromkeys((waiting.id for waiting in good), self.now + timedelta(seconds=wait_s))

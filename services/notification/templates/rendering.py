@@ -82,8 +82,8 @@ def render(texts: Compiled, channel: str, values: Values, limits: RenderLimits) 
         # A text message has none. A line break in a subject would be a header of its own.
         subject = "" if channel == "sms" else _SPACES.sub(" ", texts.subject.render(values)).strip()
         body = texts.body.render(values).strip()
-    except Exception as error:  # noqa: BLE001 - a merchant's text must not break who sends everybody's
-        raise TemplateTextError(f"body: does not render: {error}") from None
+    except Exception as error:
+        raise TemplateTextError(f"body: does not render: {error}") from error
     longest = limits.sms_chars_max if channel == "sms" else limits.email_chars_max
     if not body or (channel == "email" and not subject):
         raise TemplateTextError(f"{'subject' if body else 'body'}: renders to nothing")

@@ -1,7 +1,10 @@
 """The trouble of one message, provider or receiver is no other's: real sockets, the real database."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -11,10 +14,15 @@ from libs.resilience.limits import DependencyLimits
 from services.notification.providers.outgoing import Sought
 from services.notification.providers.smtp import SmtpProvider, SmtpSettings
 from services.notification.providers.webhook import WebhookProvider, WebhookSettings
-from services.notification.sending.carriers import Carrier
+from services.notification.sending.carriers import Carrier, Places
+from services.notification.sending.outcomes import RetryLimits
+from services.notification.sending.store import take
+from services.notification.sending.taking import Taking
+from services.notification.sending.waiting import Writer
+from services.notification.templates.rendering import RenderLimits
 from tests.consumers import until
 from tests.mails import OUTGOING
-from tests.notifications import QUICK, Notifications, Story, sending
+from tests.notifications import QUICK, QUICK_RETRY, Notifications, Story, sending
 from tests.peers.http import serving
 from tests.peers.receiver import receiver
 from tests.peers.twilio import Fault, TwilioPeer, twilio_peer
@@ -160,10 +168,27 @@ async def test_a_receiver_gets_no_more_at_once_than_it_may(notifications: Notifi
         peer.secrets.append(SECRET)
         story = await listening(notifications, peer.url)
         others = await _burst(notifications, story)
-        async with sending(notifications.sender({"webhook": [webhook()]})):
+        # Whoever is busy is not down: that would be thought of again only when all this is over.
+        retry = QUICK_RETRY.model_copy(update={"not_asked_s": 600.0, "busy_s": 0.01})
+        async with sending(notifications.sender({"webhook": [webhook()]}, retry=retry)):
             await until(lambda: len(peer.taken) == 1 + len(others))
     for one in others:
         assert len(await notifications.attempts(one)) == 1
+
+
+async def test_what_is_told_of_together_is_put_off_together(notifications: Notifications) -> None:
+    story = notifications.story()
+    first = await texted(notifications)
+    (row,) = await notifications.messages(first)
+    async with notifications.primary.acquire() as connection:
+        (waiting,) = await take(connection, "sms", row["send_after"] + timedelta(seconds=1), 1)
+    now = waiting.planned_at + timedelta(hours=1)
+    younger = replace(waiting, id=uuid.UUID(story.delivery_id), planned_at=now)
+    writer = Writer(notifications.vault, notifications.book, RenderLimits())
+    taking = Taking(Places((), None, 0), writer, now, RetryLimits())
+    assert not taking.prepare((waiting, younger))
+    assert len({taking.postponed[one.id] for one in (waiting, younger)}) == 1
+    assert taking.postponed[younger.id] >= now + timedelta(minutes=10)
 
 
 async def _burst(notifications: Notifications, story: Story) -> list[Story]:

@@ -123,3 +123,29 @@ def test_any_sequence_of_moves_keeps_version_history_and_load_consistent(
         live = offer if offer is not None and offer.state in HOLDING else None
         assert held == (live is not None) == (current.state not in TERMINAL | {DeliveryState.PENDING})
         assert current.partner_id is not None or current.state in (DeliveryState.PENDING, DeliveryState.CANCELLED)
+
+
+@pytest.mark.parametrize("becomes", [OfferState.EXPIRED, OfferState.WITHDRAWN])
+@pytest.mark.parametrize("minutes", [-1, 1])
+def test_the_matcher_ends_no_offer_that_was_accepted_a_moment_ago(becomes: OfferState, minutes: int) -> None:
+    assigned = delivery(DeliveryState.ASSIGNED, new_id())
+    accepted = replace(live_offer(assigned, OfferState.ACCEPTED), expires_at=NOW + timedelta(minutes=minutes))
+    move = Move(
+        assigned.id, DeliveryState.PENDING, Actor.MATCHER, reason="as it saw it", offer_id=accepted.id,
+        offer_becomes=becomes,
+    )  # fmt: skip
+    with pytest.raises(OfferEndedError) as refused:
+        decide(move, assigned, accepted, NOW)
+    assert refused.value.metadata["state"] == "accepted"
+
+
+def test_the_matcher_takes_back_an_assignment_that_needed_no_answer_and_never_calls_it_expired() -> None:
+    assigned = delivery(DeliveryState.ASSIGNED, new_id())
+    automatic = live_offer(assigned, OfferState.ACCEPTED)
+    move = Move(
+        assigned.id, DeliveryState.PENDING, Actor.MATCHER, reason="NETWORK_DOWN", offer_id=automatic.id,
+        offer_becomes=OfferState.WITHDRAWN,
+    )  # fmt: skip
+    assert decide(move, assigned, automatic, NOW).moved.delivery.state is DeliveryState.PENDING
+    with pytest.raises(OfferEndedError):
+        decide(replace(move, offer_becomes=OfferState.EXPIRED), assigned, automatic, NOW)

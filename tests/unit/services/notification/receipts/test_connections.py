@@ -23,7 +23,7 @@ async def _answer(request: Request) -> Response:
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
     app = Starlette(routes=[Route("/", _answer)])
-    config = uvicorn.Config(app, port=0, http=brief(0.2), ws="none", lifespan="off", log_config=None)
+    config = uvicorn.Config(app, port=0, http=brief(0.2, 2), ws="none", lifespan="off", log_config=None)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
 
@@ -44,3 +44,21 @@ async def test_a_connection_ends_however_little_of_a_head_it_sends(port: int, se
         await reader.read()
     writer.close()
     await writer.wait_closed()
+
+
+async def test_one_client_has_so_many_connections_and_others_when_these_end(port: int) -> None:
+    kept = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+    async with asyncio.timeout(DEADLINE_S):
+        for answered in (False, True):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            try:
+                said = await reader.read()
+            except ConnectionResetError:
+                said = b""
+            assert said.startswith(b"HTTP/1.1 204") is answered
+            writer.close()
+            for first, _ in kept:
+                await first.read()
+    for _, writer in kept:
+        writer.close()
