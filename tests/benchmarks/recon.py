@@ -28,6 +28,8 @@ from tests.recon_tables import RUNS, STATEMENTS, empty
 
 DELIVERIES = int(os.environ.get("LASTMILE_BENCH_DELIVERIES", "280000"))
 ROUNDS = int(os.environ.get("LASTMILE_BENCH_ROUNDS", "3"))
+# What the servers cache pages in: more where a day's indexes are larger than what a newcomer's machine is asked for.
+BUFFERS_MB = os.environ.get("LASTMILE_BENCH_BUFFERS_MB", "128")
 SEED, DEADLINE_S = 6, 1_800.0
 MEMORY_MB_MAX, RATIO_MAX, COPY_RATIO_MIN, INTAKE_PER_S_MIN = 500, 3, 1 / 3, 100_000
 # A file of ten days is more than an upload may have.
@@ -270,7 +272,8 @@ async def measure(servers: EmbeddedServers, folder: Path) -> None:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder, EmbeddedServers(Path(folder) / "home") as servers:
+    told = {"LASTMILE_POSTGRES_SHARED_BUFFERS_MB": BUFFERS_MB}
+    with tempfile.TemporaryDirectory() as folder, EmbeddedServers(Path(folder) / "home", told) as servers:
         asyncio.run(measure(servers, Path(folder)))
 
 
