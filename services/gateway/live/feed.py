@@ -105,7 +105,8 @@ class Feed:
                 last = entries[-1].position
                 events = [hub.event_of(entry) for entry in entries if self._audience.might_see(entry.content)]
             else:
-                last = events[-1].position
+                # The reader stands where it was before these: whoever needs one again begins after them.
+                last, tail = events[-1].position, None
             async for chunk in self._shown(events):
                 yield chunk
 

@@ -9,11 +9,12 @@ import redis.asyncio as redis
 from libs.grpc_server.identity import Role
 from libs.streams.names import FIELD, STREAMS
 from services.gateway.live.audience import Audience
-from services.gateway.live.feed import CHUNK_BYTES
+from services.gateway.live.feed import CHUNK_BYTES, Feed
 from services.gateway.live.hub import Hub
 from services.gateway.live.limits import LiveLimits
 from tests.consumers import until
-from tests.integration.services.gateway.live.conftest import SMALL, Client, Hubs, Log
+from tests.integration.services.gateway.live.conftest import OPS, SMALL, Client, Hubs, Log
+from tests.live import Parser
 
 
 async def test_events_of_all_cities_come_in_the_logs_order_though_reads_are_cut_short(hub: Hub, log: Log) -> None:
@@ -47,6 +48,21 @@ async def test_a_client_resumes_anywhere_without_loss_or_doubling(hub: Hub, log:
         await asyncio.sleep(0.01)
     await resumed.has(range(last + 1, 151))
     await resumed.close()
+
+
+async def test_a_client_that_falls_behind_again_while_it_catches_up_gets_nothing_twice(hub: Hub, log: Log) -> None:
+    await log.write(40)
+    await until(lambda: hub.position == log.position(40))
+    frames, parser, got = Feed(hub, OPS, log.position(15), SMALL).frames(), Parser(), []
+    # Some come from the streams, the rest from what the hub remembers; then it forgets all of that.
+    for end in (40, 80):
+        while end not in got:
+            parsed = map(parser.feed, (await anext(frames)).decode().split("\n")[:-1])
+            got += [int(event.data["sequence"]) for event in parsed if event]
+        await log.write(40)
+        await until(lambda e=end: hub.position == log.position(e + 40))
+    await frames.aclose()
+    assert got == list(range(16, 81))
 
 
 async def test_a_gateway_that_has_just_started_resumes_what_it_has_never_seen(log: Log, hubs: Hubs) -> None:
