@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -29,8 +30,12 @@ LOCKS: dict[str, tuple[str, ...] | None] = {
     "reconciliation": ("reconciliation",),
     "cli": ("cli", "embedded"),
 }
-# Locks of environments of their own: what their only tool asks for does not go together with what we ask for.
-STANDALONE: dict[str, str] = {"bench": "ortools>=9.15", "bench-queue": "bullmq>=3.4", "bench-papers": "reportlab>=4.4"}
+# Locks of environments of their own: what a peer asks for does not go together with what we ask for.
+STANDALONE: dict[str, tuple[str, ...]] = {
+    "bench": ("ortools>=9.15",),
+    "bench-queue": ("bullmq>=3.4", "httpx>=0.28", "aiohttp>=3.13"),
+    "bench-papers": ("reportlab>=4.4",),
+}
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 _HOST = re.compile(r"://|^-{1,2}(?:i|index|extra-index|find-links)", re.MULTILINE)
 
@@ -67,14 +72,17 @@ def problems(name: str, extras: tuple[str, ...] | None) -> list[str]:
     return found + unsafe(lock)
 
 
-def standalone_problems(name: str, wanted_text: str) -> list[str]:
+def standalone_problems(name: str, wanted_texts: Sequence[str]) -> list[str]:
     """Return what is wrong with a lock of an environment of its own."""
-    lock, requirement = REQUIREMENTS / f"{name}.lock", Requirement(wanted_text)
+    lock, found = REQUIREMENTS / f"{name}.lock", []
     if not lock.exists():
         return [f"{lock.name} does not exist"]
-    versions = pins(lock).get(canonicalize_name(requirement.name), set())
-    fits = bool(versions) and all(version in requirement.specifier for version in versions)
-    return ([] if fits else [f"{lock.name} lacks {requirement}"]) + unsafe(lock)
+    pinned = pins(lock)
+    for requirement in map(Requirement, wanted_texts):
+        versions = pinned.get(canonicalize_name(requirement.name), set())
+        if not versions or not all(version in requirement.specifier for version in versions):
+            found.append(f"{lock.name} lacks {requirement}")
+    return found + unsafe(lock)
 
 
 def unsafe(lock: Path) -> list[str]:
@@ -94,10 +102,10 @@ def compile_lock(name: str, extras: tuple[str, ...] | None, upgrade: bool) -> No
     _compile(name, ["pyproject.toml", *chosen, *constraint], upgrade)
 
 
-def compile_standalone(name: str, wanted_text: str, upgrade: bool) -> None:
+def compile_standalone(name: str, wanted_texts: Sequence[str], upgrade: bool) -> None:
     """Write the lock of an environment of its own."""
     with tempfile.NamedTemporaryFile("w", suffix=".in") as asked:
-        asked.write(f"{wanted_text}\n")
+        asked.writelines(f"{text}\n" for text in wanted_texts)
         asked.flush()
         _compile(name, [asked.name, "--python-version=3.11"], upgrade)
 

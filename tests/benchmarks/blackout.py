@@ -35,7 +35,7 @@ from tests.sandbox_networks import new_secret
 CODES = ("hanging", "second", "third")
 PARTNERS_OF_EACH = 25
 BEHAVIOUR = json.dumps({"answer_ms": 100, "step_ms": 200})
-START_S, SETTLE_S, WITHOUT_S, BLACKOUT_S = 60, 10, 40, 40
+START_S, SETTLE_S, WITHOUT_S, BLACKOUT_S = 60, 10, 60, 60
 # What the case study took, and what is to be kept.
 ALERT_TARGET_S, CASE_STUDY_S, RECOVERY_TARGET_S, RATIO_TARGET = 5.0, 48.0, 30.0, 1.2
 GIVE_UP_S = 180.0

@@ -74,7 +74,7 @@ WITH undone AS MATERIALIZED (
   INSERT INTO reconciliation.results (statement_id, line, delivery_id, leg, outcome, rule, is_settling,
     expected_paise, paid_paise, run_no, chunk)
   SELECT statement_id, line, delivery_id, leg, 'matched', 'exact', true, paise, paise, $1::integer, $2::integer
-  FROM placed WHERE is_settling ORDER BY statement_id, line
+  FROM placed WHERE is_settling
 ), opened AS (
   INSERT INTO reconciliation.open_lines (statement_id, line, leg, reference, delivery_id, payee, paise, paid_at,
     bucket_key)
