@@ -9,7 +9,7 @@ import pytest
 
 from libs.embedded.stack import RunningStack
 from tests.acceptance.test_ledger import entries, handed_over, rate_card
-from tests.rest import Rest, until
+from tests.rest import Json, Rest, until
 
 # 499.00 collected for it, less 83.10 and 14.96; see test_ledger.py.
 REMITTED = "400.94"
@@ -104,6 +104,39 @@ def test_a_cycle_is_closed_paid_out_confirmed_and_explained(
     assert "same: 1 lines" in settle(running_stack, "confirm", str(bank), "--source", source_code)
     balance = until(lambda: ops.get(f"/v1/ledger/accounts/merchant/{merchant_id}/balance"))
     assert int(balance.get("balancePaise", 0)) == 0
+
+
+def test_a_late_cancellation_is_one_linked_line_of_the_next_statement(ops: Rest) -> None:
+    city_code, merchant_id = ops.city(), ops.merchant()
+    rate_card(ops, city_code)
+    partner_id = ops.partner(city_code)
+    delivery_id = handed_over(ops, city_code, merchant_id)
+    (earned,) = until(lambda: entries(ops, delivery_id))
+    party = f"partner:{partner_id}"
+    cycle_no = closed_with(ops, party)
+    path = f"statements/{party.replace(':', '/')}"
+    before = ops.get(f"/v1/settlements/{cycle_no}/{path}")
+
+    call_off = f"/v1/deliveries/{delivery_id}:cancel"
+    refused = ops.key("merchant", merchantId=merchant_id).ask("POST", call_off, {"reason": "PROOF_REJECTED"})
+    assert (refused.status_code, refused.json()["reason"]) == (403, "TRANSITION_NOT_YOURS")
+    refused = ops.ask("POST", call_off, {})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "reason")
+    ops.post(call_off, {"reason": "PROOF_REJECTED", "note": "the photograph shows another door"})
+    again = ops.ask("POST", call_off, {"reason": "PROOF_REJECTED"})
+    assert (again.status_code, again.json()["reason"]) == (409, "ILLEGAL_TRANSITION")
+
+    until(lambda: len(entries(ops, delivery_id)) == 2)
+    for account in (f"partner/{partner_id}", f"cash/{partner_id}", f"merchant/{merchant_id}"):
+        assert int(ops.get(f"/v1/ledger/accounts/{account}/balance").get("balancePaise", 0)) == 0
+
+    def adjusted() -> list[Json]:
+        next_no = closed_with(ops, party)
+        return list(ops.get(f"/v1/settlements/{next_no}/{path}/lines").get("lines", []))
+
+    (line,) = until(adjusted, 60)
+    assert (line["kind"], line["adjustsEntryId"], line["adjustsCycleNo"]) == ("adjustment", earned["id"], cycle_no)
+    assert ops.get(f"/v1/settlements/{cycle_no}/{path}") == before
 
 
 def test_a_payout_file_is_refused_by_its_reason(ops: Rest) -> None:

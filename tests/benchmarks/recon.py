@@ -27,7 +27,7 @@ from tests.recon import CSV, NOW, START, Day, add_to_ledger, day_of, lines_of
 from tests.recon_tables import RUNS, STATEMENTS, empty
 
 DELIVERIES = int(os.environ.get("LASTMILE_BENCH_DELIVERIES", "280000"))
-ROUNDS = int(os.environ.get("LASTMILE_BENCH_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("LASTMILE_BENCH_ROUNDS", "5"))
 # What the servers cache pages in: more where a day's indexes are larger than what a newcomer's machine is asked for.
 BUFFERS_MB = os.environ.get("LASTMILE_BENCH_BUFFERS_MB", "128")
 SEED, DEADLINE_S = 6, 1_800.0

@@ -1,7 +1,8 @@
 """The lifecycle of a delivery: a table of states and transitions, with who may make each and what it does to the offer.
 
-Invariants: every state is reachable from PENDING; DELIVERED, RETURNED and CANCELLED have no way out; a delivery holds
-its partner's capacity from the offer or match until a transition whose `offer_becomes` ends the offer.
+Invariants: every state is reachable from PENDING; DELIVERED, RETURNED and CANCELLED are the end, from which ops alone
+may go on, to put right that something was delivered; a delivery holds its partner's capacity from the offer or match
+until a transition whose `offer_becomes` ends the offer.
 """
 
 from collections.abc import Mapping
@@ -97,10 +98,13 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(_S.ATTEMPT_FAILED, _S.OUT_FOR_DELIVERY, _CARRIER),
     Transition(_S.ATTEMPT_FAILED, _S.RETURNING, _CARRIER, needs_reason=True),
     Transition(_S.RETURNING, _S.RETURNED, _CARRIER, _O.COMPLETED),
+    # The late cancellation: what was said to be handed over was not.
+    Transition(_S.DELIVERED, _S.CANCELLED, frozenset({_A.OPS}), needs_reason=True),
 )
 
 _TABLE: Mapping[tuple[DeliveryState, DeliveryState], Transition] = {(t.from_state, t.to_state): t for t in TRANSITIONS}
-TERMINAL: frozenset[DeliveryState] = frozenset(DeliveryState) - {t.from_state for t in TRANSITIONS}
+# Nobody carries it any more.
+TERMINAL = frozenset({_S.DELIVERED, _S.RETURNED, _S.CANCELLED})
 
 
 def legal_next(state: DeliveryState) -> list[DeliveryState]:

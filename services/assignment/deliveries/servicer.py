@@ -148,6 +148,7 @@ class DeliveryServicer(delivery_pb2_grpc.DeliveryServiceServicer):
             delivery_id=UUID(request.delivery_id),
             to_state=DeliveryState.CANCELLED,
             actor=_ACTORS[call.principal.role],
+            reason=request.reason,
             note=request.note,
             traceparent=call.traceparent,
         )

@@ -18,5 +18,6 @@ WHERE (coalesce(c.from_state::text, ''), c.to_state::text) NOT IN (
   ('out_for_delivery', 'attempt_failed'),
   ('attempt_failed', 'out_for_delivery'),
   ('attempt_failed', 'returning'),
-  ('returning', 'returned')
+  ('returning', 'returned'),
+  ('delivered', 'cancelled')
 );

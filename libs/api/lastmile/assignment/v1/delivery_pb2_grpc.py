@@ -128,10 +128,13 @@ class DeliveryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelDelivery(self, request, context):
-        """Calls a delivery off before its pickup. Honours idempotency-key.
+        """Calls a delivery off before its pickup. Ops may also call off one that was said to be delivered and was not, and
+        have to say why: what it earned is taken back, on statements that are closed by a line of the next one. Honours
+        idempotency-key.
 
         Errors: NOT_FOUND for an unknown id, and for one the caller may not see; FAILED_PRECONDITION with reason
-        ILLEGAL_TRANSITION once it is picked up or ended, with the legal next states named.
+        ILLEGAL_TRANSITION once it is picked up or ended, with the legal next states named; PERMISSION_DENIED with reason
+        TRANSITION_NOT_YOURS for a merchant once it is delivered; INVALID_ARGUMENT where a reason is lacking.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -65,10 +65,13 @@ class DeliveryServiceStub:
     Errors: NOT_FOUND for an unknown id, and for one the caller may not see.
     """
     CancelDelivery: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.CancelDeliveryRequest, _delivery_pb2.CancelDeliveryResponse]
-    """Calls a delivery off before its pickup. Honours idempotency-key.
+    """Calls a delivery off before its pickup. Ops may also call off one that was said to be delivered and was not, and
+    have to say why: what it earned is taken back, on statements that are closed by a line of the next one. Honours
+    idempotency-key.
 
     Errors: NOT_FOUND for an unknown id, and for one the caller may not see; FAILED_PRECONDITION with reason
-    ILLEGAL_TRANSITION once it is picked up or ended, with the legal next states named.
+    ILLEGAL_TRANSITION once it is picked up or ended, with the legal next states named; PERMISSION_DENIED with reason
+    TRANSITION_NOT_YOURS for a merchant once it is delivered; INVALID_ARGUMENT where a reason is lacking.
     """
     RecordDeliveryStatus: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.RecordDeliveryStatusRequest, _delivery_pb2.RecordDeliveryStatusResponse]
     """Records that a delivery has moved on: picked up, out for delivery, delivered, attempt failed, returning,
@@ -117,10 +120,13 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     Errors: NOT_FOUND for an unknown id, and for one the caller may not see.
     """
     CancelDelivery: _aio.UnaryUnaryMultiCallable[_delivery_pb2.CancelDeliveryRequest, _delivery_pb2.CancelDeliveryResponse]  # type: ignore[assignment]
-    """Calls a delivery off before its pickup. Honours idempotency-key.
+    """Calls a delivery off before its pickup. Ops may also call off one that was said to be delivered and was not, and
+    have to say why: what it earned is taken back, on statements that are closed by a line of the next one. Honours
+    idempotency-key.
 
     Errors: NOT_FOUND for an unknown id, and for one the caller may not see; FAILED_PRECONDITION with reason
-    ILLEGAL_TRANSITION once it is picked up or ended, with the legal next states named.
+    ILLEGAL_TRANSITION once it is picked up or ended, with the legal next states named; PERMISSION_DENIED with reason
+    TRANSITION_NOT_YOURS for a merchant once it is delivered; INVALID_ARGUMENT where a reason is lacking.
     """
     RecordDeliveryStatus: _aio.UnaryUnaryMultiCallable[_delivery_pb2.RecordDeliveryStatusRequest, _delivery_pb2.RecordDeliveryStatusResponse]  # type: ignore[assignment]
     """Records that a delivery has moved on: picked up, out for delivery, delivered, attempt failed, returning,
@@ -202,10 +208,13 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _delivery_pb2.CancelDeliveryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_delivery_pb2.CancelDeliveryResponse, _abc.Awaitable[_delivery_pb2.CancelDeliveryResponse]]:
-        """Calls a delivery off before its pickup. Honours idempotency-key.
+        """Calls a delivery off before its pickup. Ops may also call off one that was said to be delivered and was not, and
+        have to say why: what it earned is taken back, on statements that are closed by a line of the next one. Honours
+        idempotency-key.
 
         Errors: NOT_FOUND for an unknown id, and for one the caller may not see; FAILED_PRECONDITION with reason
-        ILLEGAL_TRANSITION once it is picked up or ended, with the legal next states named.
+        ILLEGAL_TRANSITION once it is picked up or ended, with the legal next states named; PERMISSION_DENIED with reason
+        TRANSITION_NOT_YOURS for a merchant once it is delivered; INVALID_ARGUMENT where a reason is lacking.
         """
 
     @_abc_1.abstractmethod

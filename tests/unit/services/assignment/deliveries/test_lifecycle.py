@@ -30,8 +30,13 @@ def test_every_state_is_reachable_from_pending() -> None:
     assert reached == set(DeliveryState)
 
 
-def test_only_delivered_returned_and_cancelled_are_final() -> None:
+def test_what_has_ended_goes_on_in_no_way_but_that_ops_put_right_that_it_was_delivered() -> None:
     assert {DeliveryState.DELIVERED, DeliveryState.RETURNED, DeliveryState.CANCELLED} == TERMINAL
+    onward = [t for t in TRANSITIONS if t.from_state in TERMINAL]
+    assert [(t.from_state, t.to_state) for t in onward] == [(DeliveryState.DELIVERED, DeliveryState.CANCELLED)]
+    assert onward[0].actors == {Actor.OPS}
+    assert onward[0].needs_reason
+    assert onward[0].offer_becomes is None
 
 
 def test_no_transition_stands_twice() -> None:

@@ -54,6 +54,18 @@ def test_another_roles_move_is_not_yours() -> None:
         decide(Move(pending.id, DeliveryState.CANCELLED, Actor.PARTNER), pending, None, NOW)
 
 
+def test_what_was_delivered_is_called_off_by_ops_with_a_reason_alone() -> None:
+    done = delivery(DeliveryState.DELIVERED, new_id())
+    with pytest.raises(InvalidArgumentError, match="reason"):
+        decide(Move(done.id, DeliveryState.CANCELLED, Actor.OPS), done, None, NOW)
+    for actor in (Actor.MERCHANT, Actor.PARTNER, Actor.MATCHER):
+        with pytest.raises(TransitionNotYoursError):
+            decide(Move(done.id, DeliveryState.CANCELLED, actor, reason="PROOF_REJECTED"), done, None, NOW)
+    decision = decide(Move(done.id, DeliveryState.CANCELLED, Actor.OPS, reason="PROOF_REJECTED"), done, None, NOW)
+    assert (decision.moved.change.partner_id, decision.moved.change.reason) == (done.partner_id, "PROOF_REJECTED")
+    assert (decision.ended_offer, decision.made_offer, decision.moved.offer) == (None, None, None)
+
+
 def test_another_partners_delivery_is_not_found() -> None:
     assigned = delivery(DeliveryState.ASSIGNED, new_id())
     move = Move(assigned.id, DeliveryState.PICKED_UP, Actor.PARTNER, only_partner_id=new_id())

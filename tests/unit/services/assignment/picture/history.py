@@ -13,7 +13,7 @@ from libs.grpc_server.errors import ServiceError
 from libs.ids import new_id
 from services.assignment.deliveries.codec import created_event, delivery_to
 from services.assignment.deliveries.delivery import Amount, Delivery, Point
-from services.assignment.deliveries.lifecycle import TRANSITIONS, Actor, DeliveryState, OfferState
+from services.assignment.deliveries.lifecycle import TERMINAL, TRANSITIONS, Actor, DeliveryState, OfferState
 from services.assignment.offers.codec import moved_event
 from services.assignment.offers.decision import decide
 from services.assignment.offers.offer import Move, NewOffer, Offer
@@ -79,8 +79,7 @@ class History:
 
     def read(self) -> Read:
         """Return what is in the city's tables now."""
-        ended = {row.to_state for row in TRANSITIONS} - {row.from_state for row in TRANSITIONS}
-        live = {i: self._live(row) for i, row in self._rows.items() if row.delivery.state not in ended}
+        live = {i: self._live(row) for i, row in self._rows.items() if row.delivery.state not in TERMINAL}
         here = {i: partner for i, partner in self.partners.items() if partner.profile.city_code == CITY}
         return Read(here, live, {i: list(times) for i, times in self._completed.items()})
 

@@ -2,7 +2,8 @@
 
 import random
 from collections import defaultdict
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from services.assignment.deliveries.lifecycle import DeliveryState
 from services.assignment.picture.city_picture import CityPicture
 from services.assignment.picture.drift import load_drift, suspects
-from services.assignment.picture.facts import Heard, live_from
+from services.assignment.picture.facts import Heard, StateChange, live_from
 from services.assignment.picture.telling import OfCity, told
 from tests.factories import CITY, delivery
 from tests.unit.services.assignment.picture.history import BEGAN, History, Read, partner_of
@@ -114,6 +115,16 @@ def test_a_delivery_that_has_ended_stays_so_whoever_tells_of_it_again() -> None:
         picture.end_delivery(live.id, 2)
     assert [picture.told_creation(live) for live in made[1:]] == [Heard.KNOWN, Heard.KNOWN]
     assert picture.delivery_version(made[0].id) is None, "the oldest are forgotten"
+
+
+def test_what_has_ended_may_be_put_right_and_is_not_read_again_for_that() -> None:
+    picture, live = CityPicture(CITY), live_from(delivery())
+    picture.put_delivery(live)
+    picture.end_delivery(live.id, live.version)
+    called_off = StateChange(live.id, live.version + 1, DeliveryState.CANCELLED, datetime.now(UTC), None, None, None)
+    assert [picture.told_change(called_off) for _ in range(2)] == [Heard.NEWS, Heard.KNOWN]
+    assert picture.told_change(replace(called_off, version=live.version + 3)) is Heard.MISSED
+    assert not picture.deliveries
 
 
 def test_what_stays_pending_waits_and_what_has_moved_on_does_not() -> None:
