@@ -145,8 +145,10 @@ async def alerter_process(servers: EmbeddedServers) -> AsyncIterator[AlerterProc
         await made.kill()
 
 
-async def set_contact(primary: asyncpg.Pool, vault: Vault, audience: str, owner_id: uuid.UUID, email: str) -> None:
-    """Say how somebody is reached by e-mail."""
+async def set_contact(
+    primary: asyncpg.Pool, vault: Vault, audience: str, owner_id: uuid.UUID, address: str, channel: str = "email"
+) -> None:
+    """Say how somebody is reached."""
     preferences = Preferences("en", "Asia/Kolkata", 0, 0)
     merchant_id = owner_id if audience == "merchant" else None
     async with primary.acquire() as connection, connection.transaction():
@@ -154,7 +156,7 @@ async def set_contact(primary: asyncpg.Pool, vault: Vault, audience: str, owner_
         made = Recipient(
             new_id(), audience, merchant_id, owner_id, vault.seal("Ops", places.NAME), preferences, 1, now, now
         )
-        await recipients_store.set_owner(connection, made, {"email": kept(vault, "email", email)})
+        await recipients_store.set_owner(connection, made, {channel: kept(vault, channel, address)})
 
 
 async def set_ops_contact(primary: asyncpg.Pool, vault: Vault) -> None:

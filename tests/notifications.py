@@ -82,9 +82,10 @@ class Story:
             made.delivery_created.sealed_customer = sealed_customer(contact, self.sealer, uuid.UUID(self.delivery_id))
         return self._event(made, f"deliveries/{self.delivery_id}")
 
-    def became(self, state: str, reason: str = "", partner_id: str = "") -> Event:
+    def became(self, state: str, reason: str = "", partner_id: str = "", before: str = "unspecified") -> Event:
         """It moves on."""
         change = delivery_pb2.DeliveryChange(
+            from_state=delivery_pb2.DeliveryState.Value(f"DELIVERY_STATE_{before.upper()}"),
             to_state=delivery_pb2.DeliveryState.Value(f"DELIVERY_STATE_{state.upper()}"),
             reason=reason,
             partner_id=partner_id,

@@ -1,7 +1,8 @@
 """Events between protobuf and what the planner takes from them."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from uuid import UUID
 
 from lastmile.assignment.v1 import delivery_pb2
@@ -11,7 +12,7 @@ from libs.privacy.sealed_mail import Opener
 from libs.privacy.vault import TamperedError
 from services.notification import metrics
 from services.notification.planning.learnt import Happening, Learnt, NewCustomer, NewDelivery
-from services.notification.planning.rules import EMAIL, SMS, Fact
+from services.notification.planning.rules import EMAIL, SMS, TAKEN_BACK, Fact
 from services.notification.timestamps import datetime_of
 
 log = logging.getLogger("notification")
@@ -33,7 +34,7 @@ def learnt_from(events: Iterable[event_pb2.Event], opener: Opener) -> Learnt:
             learnt.deliveries[made.id] = made
             learnt.happenings.append(Happening(Fact(made.id, "created", datetime_of(event.time), {}), None))
         elif kind == "delivery_state_changed":
-            learnt.happenings.append(_happening(event.delivery_state_changed))
+            learnt.happenings += _happenings(event.delivery_state_changed)
     return learnt
 
 
@@ -64,8 +65,14 @@ def _customer(sealed: bytes, delivery_id: str, opener: Opener) -> NewCustomer | 
     return NewCustomer(contact.name, contact.language, found) if found else None
 
 
-def _happening(changed: event_pb2.DeliveryStateChanged) -> Happening:
+def _happenings(changed: event_pb2.DeliveryStateChanged) -> Iterator[Happening]:
     change = changed.change
     status = delivery_pb2.DeliveryState.Name(change.to_state).removeprefix("DELIVERY_STATE_").lower()
     fact = Fact(UUID(changed.delivery_id), status, datetime_of(change.occurred_at), {"reason": change.reason})
-    return Happening(fact, UUID(change.partner_id) if change.partner_id else None)
+    partner_id = UUID(change.partner_id) if change.partner_id else None
+    if change.from_state == delivery_pb2.DELIVERY_STATE_DELIVERED:
+        # Whoever says that it handed it over is told something else than who was about to pick it up.
+        yield Happening(fact, None)
+        yield Happening(replace(fact, status=TAKEN_BACK), partner_id)
+    else:
+        yield Happening(fact, partner_id)

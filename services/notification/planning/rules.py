@@ -16,8 +16,8 @@ CUSTOMER, MERCHANT, PARTNER, OPS = "customer", "merchant", "partner", "ops"
 ALERT_RAISED, ALERT_OVER, OUTAGE_BEGAN, OUTAGE_OVER = "alert_raised", "alert_over", "outage_began", "outage_over"
 # Lower is sent first: what ops must know does not wait behind what an outage has kept from customers.
 FIRST, URGENT, NORMAL, BULK = -1, 0, 1, 2
-# No state of a delivery: what a merchant is told of its webhook.
-WEBHOOK_DISABLED = "webhook_disabled"
+# No states of a delivery: what a merchant is told of its webhook, and a partner of a hand-over that was none.
+WEBHOOK_DISABLED, TAKEN_BACK = "webhook_disabled", "taken_back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ RULES: tuple[Rule, ...] = (
     Rule(WEBHOOK_DISABLED, MERCHANT, (EMAIL,), URGENT),
     Rule("offered", PARTNER, (SMS,), URGENT, useful_for=timedelta(minutes=10)),
     Rule("cancelled", PARTNER, (SMS,), URGENT, useful_for=_SOON),
+    Rule(TAKEN_BACK, PARTNER, (SMS,)),
     Rule("returned", OPS, (EMAIL,), BULK, digestible=True),
     Rule(ALERT_RAISED, OPS, (EMAIL, WEBHOOK), FIRST, useful_for=_SOON),
     Rule(ALERT_OVER, OPS, (EMAIL, WEBHOOK), FIRST, useful_for=_SOON),

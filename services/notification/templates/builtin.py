@@ -14,6 +14,7 @@ from services.notification.planning.rules import (
     OUTAGE_OVER,
     PARTNER,
     SMS,
+    TAKEN_BACK,
     WEBHOOK_DISABLED,
 )
 from services.notification.templates.language import DIGEST
@@ -91,6 +92,11 @@ _MERCHANT_EN = {
 _PARTNER_EN = {
     ("offered", SMS): ("", "New delivery for {{ merchant_name }}, due until {{ drop_until }}. Answer in the app."),
     ("cancelled", SMS): ("", f"The delivery {_NAMED} of {{{{ merchant_name }}}} was cancelled. Do not pick it up."),
+    (TAKEN_BACK, SMS): (
+        "",
+        f"The delivery {_NAMED} of {{{{ merchant_name }}}} was cancelled after its hand-over{_WHY}. "
+        "What you earned by it is taken back on your next statement.",
+    ),
 }
 _OPS_EN = {
     ("returned", EMAIL): _email(

@@ -11,6 +11,7 @@ import pytest
 from libs.embedded.stack import EmbeddedServers
 from libs.privacy.sealed_mail import Sealer, new_key_pem, public_pem_of
 from services.notification.planning.limits import PlanLimits
+from tests.alerters import set_contact
 from tests.notifications import Notifications, phone_number
 
 
@@ -95,6 +96,20 @@ async def test_a_delivery_that_nobody_told_of_is_passed_over(notifications: Noti
     story = notifications.story()
     await notifications.plan(story.became("delivered"))
     assert await notifications.messages(story) == []
+
+
+async def test_who_handed_it_over_is_told_that_it_is_taken_back_and_not_to_stay_away(
+    notifications: Notifications,
+) -> None:
+    story, partner_id = notifications.story(), str(uuid.uuid4())
+    reached = ("partner", uuid.UUID(partner_id), phone_number(), "sms")
+    await set_contact(notifications.primary, notifications.vault, *reached)
+    await notifications.plan(story.created(phone_number()), story.became("delivered", partner_id=partner_id))
+    late = story.became("cancelled", "PROOF_REJECTED", partner_id, before="delivered")
+    await notifications.plan(late)
+    await notifications.plan(late)
+    told = {(row["audience"], row["status"]) for row in await notifications.messages(story)}
+    assert told == {("customer", "delivered"), ("customer", "cancelled"), ("partner", "taken_back")}
 
 
 async def test_quiet_hours_hold_back_what_is_not_urgent(notifications: Notifications) -> None:
