@@ -1,8 +1,9 @@
 """A watched folder: <folder>/<source code>/<file> is taken in, and moved below `taken` or `refused` beside it.
 
 A file is looked at once it has not changed for a while; one whose name begins with a dot or ends with `.part` is still
-being written. Who dies between taking a file in and moving it takes it in again, which changes nothing. Whatever is
-wrong with a file refuses that file alone; only a database that is away has all of them wait.
+being written. What has been moved stays: the next file of its name is moved as `<name>.2`. Who dies between taking a
+file in and moving it takes it in again, which changes nothing. Whatever is wrong with a file refuses that file alone;
+only a database that is away has all of them wait.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import NoReturn
 
@@ -144,11 +146,13 @@ class DropFolder:
     def _move(self, path: Path, mark: Mark, outcome: _Outcome) -> None:
         """Move a file with what is said of it. One that stays is told of once, and tried again at the next look."""
         folder, told = path.parent / outcome.folder, {"file": printable(path.name), "outcome": outcome.folder}
+        said = f"{printable(outcome.said)}\n".encode()
         try:
             _check_is_same(path, mark)
             folder.mkdir(exist_ok=True)
-            (folder / _note_of(path)).write_text(f"{printable(outcome.said)}\n", encoding="utf-8")
-            path.replace(folder / path.name)
+            place, note = _places_in(folder, path.name, said)
+            note.write_bytes(said)
+            path.replace(place)
         except FileNotFoundError:
             raise _GoneError from None
         except OSError as error:
@@ -185,9 +189,23 @@ def _check_is_same(path: Path, mark: Mark) -> None:
     raise _GoneError
 
 
-def _note_of(path: Path) -> str:
-    """Return the name of what is said of a file."""
-    return os.fsdecode(os.fsencode(path.name)[: _NAME_BYTES_MAX - len(_NOTE)]) + _NOTE
+def _places_in(folder: Path, name: str, said: bytes) -> tuple[Path, Path]:
+    """Return where a file and what is said of it go, so that nothing is lost that is there already."""
+    for number in count(1):
+        place = folder / _ending(name, f".{number}" if number > 1 else "")
+        note = folder / _ending(place.name, _NOTE)
+        if not os.path.lexists(place) and (not os.path.lexists(note) or _says(note, said)):
+            return place, note
+    raise AssertionError("numbers do not end")
+
+
+def _says(note: Path, said: bytes) -> bool:
+    """Whether a note is of a file that could not be moved after it was written."""
+    return note.is_file() and note.stat().st_size == len(said) and note.read_bytes() == said
+
+
+def _ending(name: str, ending: str) -> str:
+    return os.fsdecode(os.fsencode(name)[: _NAME_BYTES_MAX - len(ending)]) + ending
 
 
 def _read(path: Path, received: ReceivedFile) -> None:

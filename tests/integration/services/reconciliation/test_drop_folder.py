@@ -83,6 +83,19 @@ async def test_a_file_is_taken_once_and_moved(folder: DropFolder, tmp_path: Path
     assert await owner.fetchval("SELECT count(*) FROM reconciliation.statements") == 1
 
 
+async def test_what_has_been_moved_stays_when_the_next_file_has_its_name(folder: DropFolder, tmp_path: Path) -> None:
+    days = [day_of(3, seed=seed).file() for seed in (3, 4)]
+    # What a note would be called is a file that somebody sent.
+    for name, content in (("day.csv.txt", days[0]), ("day.csv", days[0]), ("day.csv", days[1]), ("day.csv", days[1])):
+        put(tmp_path, f"bank/{name}", content)
+        assert await folder.look() == 1
+    moved = tmp_path / "bank" / TAKEN
+    found = {path.name: path.read_bytes() for path in moved.iterdir() if path.read_bytes() in days}
+    assert found == {"day.csv.txt": days[0], "day.csv.2": days[0], "day.csv.3": days[1], "day.csv.4": days[1]}
+    assert {f"{name}.txt" for name in found} <= {path.name for path in moved.iterdir()}
+    assert len({(moved / f"day.csv.{number}.txt").read_text() for number in (2, 3, 4)}) == 2
+
+
 async def test_what_is_still_written_is_left_alone(folder: DropFolder, tmp_path: Path) -> None:
     put(tmp_path, "bank/young.csv", age_s=1)
     put(tmp_path, "bank/half.csv.part")
