@@ -1,5 +1,6 @@
 """A case of the desk, and what is decided about cases. Pure."""
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -38,6 +39,11 @@ class Case:
     def rest_paise(self) -> int:
         """By how much more was paid than should have been. What went to the wrong one, all of it."""
         return self.paid_paise if self.kind == "wrong_partner" else self.paid_paise - self.expected_paise
+
+    @property
+    def written_off_paise(self) -> int:
+        """How much of what was undone since the desk had given up, and its payee has not got."""
+        return int(json.loads(self.evidence).get("written_off_paise") or 0)
 
     @property
     def is_open_line(self) -> bool:

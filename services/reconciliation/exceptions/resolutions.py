@@ -13,6 +13,7 @@ be taken back or paid. A line that no run has settled was never booked: the desk
 | recover | a payout, too much; cash, too little | an open line as a payment |
 | pay | a payout, too little; cash, too much | an open line as a payment |
 | adjust | what was undone after it was paid | none: the ledger has undone it |
+| | what was undone after it was written off | a payout: write_offs, payee; cash: cash in hand, write_offs |
 | dismiss | any | none: there is nothing to it, and an open line is no payment of the company's |
 
 A payment of an open line is: payee, bank; of cash: bank, cash in hand.
@@ -86,7 +87,7 @@ def refusal_of(kind: ResolutionKind, case: Case) -> str:
     """Return why a case cannot be resolved so by itself; empty when it can."""
     if kind is ResolutionKind.MATCH:
         return "one case alone matches nothing"
-    rule, rest = RULES[kind], case.rest_paise
+    rule, rest = RULES[kind], case.rest_paise or case.written_off_paise
     wanted = rule.payout_sign if case.leg == "payout" else rule.cash_sign
     if rule.of_undone is not None and rule.of_undone != (case.kind in UNDONE):
         return f"{kind} is not for {case.kind}"
@@ -123,7 +124,7 @@ def amount_of(kind: ResolutionKind, cases: Sequence[Case], tolerance_paise: int)
     if kind is ResolutionKind.MATCH:
         rest = abs(rest_of(cases))
         return rest if rest > tolerance_paise else 0
-    return total(abs(case.rest_paise) for case in cases)
+    return total(abs(case.rest_paise) + case.written_off_paise for case in cases)
 
 
 def gives_up(kind: ResolutionKind, amount_paise: int) -> bool:
@@ -153,6 +154,9 @@ def postings_of_case(kind: ResolutionKind, case: Case) -> tuple[Posting, ...] | 
             return _written_off(case, case.rest_paise, is_booked=not case.is_open_line)
         case ResolutionKind.RECOVER | ResolutionKind.PAY:
             return _payment(case)
+        case ResolutionKind.ADJUST if case.written_off_paise:
+            # Undone too, or the payee would owe what it never got.
+            return _written_off(case, case.written_off_paise, is_booked=True)
     return ()
 
 

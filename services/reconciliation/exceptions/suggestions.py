@@ -66,6 +66,11 @@ _EVERY = (
     "late_adjustment"
 )
 TABLE = (
+    _rule(
+        "late_adjustment",
+        lambda k: k.case.written_off_paise > 0,
+        "adjust", 95, "it was written off, and undone since: what was given up of it is booked back",
+    ),
     _rule(_EVERY, lambda k: k.case.rest_paise == 0, "dismiss", 95, "no money is at stake"),
     _rule(
         "cancelled_after_export late_adjustment",

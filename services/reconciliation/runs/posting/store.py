@@ -44,8 +44,9 @@ SELECT reconciliation.id_of(l.outcome, l.statement_id::text, l.line::text),
 FROM reconciliation.open_lines l WHERE l.bucket_key >= $2 AND l.bucket_key < $3 AND l.outcome IS NOT NULL
 ON CONFLICT (id) DO NOTHING RETURNING class
 """
-# Served by open_legs_by_bucket, entry_once_for_delivery, postings_pkey, leg_settled_once and results_of_further_lines.
-# What was settled before it was undone names that, and counts all parts in which it was paid.
+# Served by open_legs_by_bucket, entry_once_for_delivery, postings_pkey, leg_settled_once, results_of_further_lines,
+# discrepancies_by_delivery, cases_pkey and resolutions_pkey. What was settled before it was undone names that, counts
+# all parts in which it was paid, and what of it the desk has written off: nobody has got that.
 _OF_LEGS = """
 INSERT INTO reconciliation.discrepancies (id, run_no, class, leg, delivery_id, payee, expected_paise, paid_paise,
   evidence, bucket_key)
@@ -58,7 +59,13 @@ SELECT reconciliation.id_of(o.outcome, o.delivery_id::text, o.leg),
   jsonb_build_object('owed_to', g.payee, 'owed_paise', g.paise, 'confirmed_at', g.confirmed_at,
     'entry_id', g.entry_id, 'reversal_entry_id', CASE WHEN g.reversal_entry_id < $5 THEN g.reversal_entry_id END,
     'settled_by_statement_id', s.statement_id,
-    'settled_by_line', s.line, 'payout_due_min', $4::integer),
+    'settled_by_line', s.line, 'payout_due_min', $4::integer)
+  || CASE o.outcome WHEN 'late_adjustment' THEN jsonb_build_object('written_off_paise', (
+    SELECT coalesce(sum(d.expected_paise - d.paid_paise), 0)::bigint FROM reconciliation.discrepancies d
+    JOIN reconciliation.cases c ON c.case_id = d.id
+    JOIN reconciliation.resolutions n ON n.id = c.resolution_id AND n.kind = 'write_off' AND n.outcome = 'approved'
+    WHERE d.delivery_id = o.delivery_id AND d.leg = o.leg AND d.payee = o.payee AND d.paid_paise < d.expected_paise))
+  ELSE '{}' END,
   o.bucket_key
 FROM reconciliation.open_legs o
 JOIN reconciliation.legs g ON g.delivery_id = o.delivery_id AND g.leg = o.leg

@@ -8,18 +8,20 @@ from lastmile.reconciliation.v1 import exception_pb2
 from lastmile.reconciliation.v1 import settlement_pb2 as pb
 
 from libs.ids import new_id
+from services.reconciliation.handlers.ledger import Ledger
 from services.reconciliation.runs.limits import RunLimits
-from tests.desk_api import KIND, DeskApi, balance, follow, refused
+from tests.desk_api import BILAL, KIND, DeskApi, balance, follow, refused
 from tests.integration.services.reconciliation.conftest import OWN_CYCLES, LedgerApi, add_card
 from tests.integration.services.reconciliation.settling import PAID_PAISE, closed, first_line, line_of, paid_out
 from tests.integration.services.reconciliation.test_settled_legs import Runs
+from tests.ledger import STORY
 from tests.ledger_events import Told
 from tests.recon import Day, Paid
 from tests.recon_runs import booked, run_once, taken_in
 from tests.settlements import City
 
 MATCH, WRITE_OFF = KIND.RESOLUTION_KIND_MATCH, KIND.RESOLUTION_KIND_WRITE_OFF
-RECOVER = KIND.RESOLUTION_KIND_RECOVER
+RECOVER, ADJUST = KIND.RESOLUTION_KIND_RECOVER, KIND.RESOLUTION_KIND_ADJUST
 
 
 @pytest.fixture
@@ -96,6 +98,26 @@ async def test_a_hold_ends_with_what_the_desk_has_given_up(
     assert (await paid_out(api, cycle_no)).amount_paise == PAID_PAISE
     totals = (await own.statements(await closed(api, own)))[party].totals
     assert (totals.closing_paise, totals.held_paise, totals.unsettled_paise) == (PAID_PAISE, 0, PAID_PAISE)
+
+
+async def test_what_was_given_up_of_a_delivery_that_is_undone_since_is_given_back(
+    clean: asyncpg.Connection, api: LedgerApi, own: City, pool: asyncpg.Pool
+) -> None:
+    desk, runs, told = DeskApi(api), Runs(pool, clean), Told(own.city_code, (*STORY, "cancelled"))
+    assert told.partner_event is not None
+    await Ledger(own.books).handle([told.partner_event, *told.events[:-1]])
+    accounts = (f"partner:{told.partner_id}", f"cash:{told.partner_id}", "platform:write_offs")
+    missing = await found(runs, desk, clean)
+    assert {case.discrepancy.leg for case in missing} == {"payout", "cash"}
+    proposed = await desk.resolve(missing, WRITE_OFF)
+    await desk.approve(proposed.resolution.id, BILAL)
+    assert [await balance(clean, account) for account in accounts[:2]] == [0, 0]
+    await Ledger(own.books).handle(told.events[-1:])
+    late = await found(runs, desk, clean)
+    assert [getattr(case.discrepancy, "class") for case in late] == ["late_adjustment"] * 2
+    assert [case.suggestion.resolution for case in late] == [ADJUST] * 2
+    await desk.resolve(late, ADJUST)
+    assert [await balance(clean, account) for account in accounts] == [0, 0, 0]
 
 
 async def hold(api: LedgerApi, city: City, cycle_no: int, told: Told) -> None:

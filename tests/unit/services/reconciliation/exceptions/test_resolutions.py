@@ -35,6 +35,7 @@ CASES = st.builds(
     st.sampled_from([PAYEE, "network:fleet", "nobody"]),
 )
 UNKNOWN = case("unknown_delivery", 0, 150)
+GIVEN_UP = '{"written_off_paise": 150}'
 ALONE = [kind for kind in ResolutionKind if kind is not ResolutionKind.MATCH]
 
 
@@ -88,6 +89,12 @@ def test_cases_that_match_post_what_is_left_of_them_and_no_more(
     (ResolutionKind.PAY, case("cash_mismatch", 0, 150, leg="cash"), {}),
     (ResolutionKind.PAY, case("underpaid", 150, 0), {}),
     (ResolutionKind.ADJUST, case("late_adjustment", 0, 150), {}),
+    (ResolutionKind.ADJUST, case("late_adjustment", 0, 0, evidence=GIVEN_UP), {
+        "platform:write_offs": 150, PAYEE: -150}),
+    (ResolutionKind.ADJUST, case("late_adjustment", 0, 50, evidence=GIVEN_UP), {
+        "platform:write_offs": 150, PAYEE: -150}),
+    (ResolutionKind.ADJUST, case("late_adjustment", 0, 0, leg="cash", evidence=GIVEN_UP), {
+        f"cash:{PARTNER}": 150, "platform:write_offs": -150}),
     (ResolutionKind.DISMISS, case(), {}),
 ])  # fmt: skip
 def test_what_a_resolution_is_worth(kind: ResolutionKind, of: Case, expected: dict[str, int]) -> None:
@@ -103,6 +110,7 @@ def test_what_a_resolution_is_worth(kind: ResolutionKind, of: Case, expected: di
     (ResolutionKind.PAY, case()),
     (ResolutionKind.PAY, case("missing_payout", 150, 0)),
     (ResolutionKind.ADJUST, case()),
+    (ResolutionKind.ADJUST, case("late_adjustment", 0, 0)),
     (ResolutionKind.MATCH, case()),
     (ResolutionKind.WRITE_OFF, case("cash_mismatch", 150, 0, leg="cash", payee="network:fleet")),
 ])  # fmt: skip

@@ -36,6 +36,7 @@ def test_what_is_suggested_can_be_done(kind: str, least: int, more: int, small_p
     ("unknown_delivery", 0, 5_000, {"reference": "x"}, "recover"),
     ("wrong_partner", 5_000, 5_000, {}, "recover"),
     ("late_adjustment", 0, 0, {}, "dismiss"),
+    ("late_adjustment", 0, 0, {"written_off_paise": 5_000}, "adjust"),
 ])  # fmt: skip
 def test_what_is_suggested(kind: str, expected: int, paid: int, evidence: dict[str, object], resolution: str) -> None:
     assert suggestion_of(case(kind, expected, paid, evidence=json.dumps(evidence)), 100).resolution == resolution
