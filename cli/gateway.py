@@ -32,8 +32,14 @@ class RefusedError(GatewayError):
         self.reason: str = problem.get("reason", f"HTTP_{status}")
         # A problem says itself whether the same request may succeed later.
         self.retryable: bool = problem.get("retryable", status in STATUSES_NOT_NOW)
-        fields = "; ".join(f"{error['field']}: {error['description']}" for error in problem.get("errors", []))
-        super().__init__(f"{self.reason}: {problem.get('detail', '')}{f' ({fields})' if fields else ''}")
+        detail = problem.get("detail", "")
+        said = [f"{error['field']}: {error['description']}" for error in problem.get("errors", [])]
+        fields = "; ".join(
+            one
+            for one, error in zip(said, problem.get("errors", []), strict=True)
+            if error["description"] not in detail
+        )
+        super().__init__(f"{self.reason}: {detail}{f' ({fields})' if fields else ''}")
 
 
 class GatewaySettings(BaseSettings):

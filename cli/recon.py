@@ -19,6 +19,7 @@ app.add_typer(settle.app, name="settle")
 
 STATES = ("collect", "normalize", "match_exact", "match_by_rule", "classify", "post", "done")
 LOOK_EVERY_S = 0.2
+REFUSED_SHOWN = 10
 _COUNTS = ("entries", "legs", "lines", "lines_paise", "exact", "by_reference", "mistyped_reference")
 _COUNTS_ALL = (*_COUNTS, "missing_reference", "one_to_many", "settlement", "judged", "adjusted")
 
@@ -39,6 +40,8 @@ def upload(
         there = ", there already" if answer.get("wasThere") else ""
         taken, refused = int(made.get("rowsTaken", 0)), int(made.get("rowsRefused", 0))
         typer.echo(f"{made['id']}: {taken:,} rows taken, {refused:,} refused{there}")
+        if refused:
+            await _show_refused(gateway, f"/v1/statements/{made['id']}/refused-rows", refused)
 
     with_gateway(send)
 
@@ -130,6 +133,14 @@ async def _until_closed(gateway: Gateway, run_no: int) -> dict[str, Any]:
             if "closedAt" in found["run"]:
                 return found
             await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def _show_refused(gateway: Gateway, path: str, refused: int) -> None:
+    page = await gateway.get(path, pageSize=REFUSED_SHOWN)
+    for row in page.get("rows", []):
+        typer.echo(f"row {row['line']}: {row['reason']}: {row.get('said', '')}")
+    if refused > len(page.get("rows", [])):
+        typer.echo(f"and {refused - len(page.get('rows', [])):,} more: GET {path}")
 
 
 def _show(found: dict[str, Any]) -> None:

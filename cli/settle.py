@@ -1,6 +1,8 @@
 """`lastmile recon settle`: cycles and their statements, holds, payouts, and what the bank says of them."""
 
 import asyncio
+import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +23,13 @@ Party = Annotated[str, typer.Argument(metavar="PARTY", help="partner:<id>, netwo
 Entry = Annotated[str, typer.Argument(metavar="ENTRY", help="The line's entry, as show lists it.")]
 CycleNo = Annotated[int, typer.Argument(metavar="CYCLE", min=1)]
 Reason = Annotated[str, typer.Option(help="Why; it is kept.")]
+
+
+class PayoutFormat(StrEnum):
+    """Formats of a payout file."""
+
+    NACH = "nach"
+    CSV = "csv"
 
 
 @app.command()
@@ -46,7 +55,7 @@ def list_cycles() -> None:
         shown = table("cycle", "city", "from", "until", "state")
         async for cycle in gateway.pages("/v1/settlements", "cycles"):
             city = cycle.get("cityCode") or "all others"
-            shown.add_row(str(cycle["cycleNo"]), city, cycle["from"][:19], cycle["until"][:19], cycle["state"])
+            shown.add_row(str(cycle["cycleNo"]), city, _time(cycle["from"]), _time(cycle["until"]), cycle["state"])
         console().print(shown)
 
     with_gateway(show)
@@ -105,12 +114,15 @@ def release(party: Party, entry: Entry, reason: Reason) -> None:
 @app.command()
 def payout(
     cycle_no: CycleNo,
-    file: Annotated[Path | None, typer.Option(help="Where to write the bank's file.")] = None,
-    form: Annotated[str, typer.Option("--format", help="nach or csv.")] = "nach",
+    file: Annotated[Path | None, typer.Option(help="Where to write the bank's file.", dir_okay=False)] = None,
+    form: Annotated[PayoutFormat, typer.Option("--format", help="What the bank reads.")] = PayoutFormat.NACH,
 ) -> None:
-    """Make the payouts of a cycle, once, and write their file."""
+    """Make the payouts of a cycle, once, and write their file. Run again with --file, it writes the same file again."""
 
     async def send(gateway: Gateway) -> None:
+        # Before anything is paid.
+        if file is not None and not os.access(file if file.exists() else file.parent, os.W_OK):
+            raise GatewayError(f"{file}: cannot be written")
         answer = await gateway.post(f"/v1/settlements/{cycle_no}/payouts", {})
         batch = answer["batch"]
         there = ", made already" if answer.get("wasThere") else ""
@@ -118,10 +130,12 @@ def payout(
         typer.echo(f"batch {batch['batchNo']}: {count} payouts, {rupees(paise)}{there}")
         if file is not None:
             try:
-                size = await gateway.download("/v1/settlements:payoutFile", file, cycleNo=cycle_no, format=form)
+                size = await gateway.download("/v1/settlements:payoutFile", file, cycleNo=cycle_no, format=form.value)
             except OSError as error:
                 raise GatewayError(f"{file}: {error.strerror}") from None
             typer.echo(f"{file}: {size:,} bytes")
+        else:
+            typer.echo("no file is written: say --file for the one that the bank is given", err=True)
 
     with_gateway(send)
 
@@ -198,10 +212,15 @@ async def _until_closed(gateway: Gateway, cycle_no: int) -> dict[str, Any]:
 def _show_cycle(found: dict[str, Any]) -> None:
     cycle = found["cycle"]
     typer.echo(
-        f"cycle {cycle['cycleNo']}: {cycle['state']}, {cycle['from'][:19]} to {cycle['until'][:19]}, "
+        f"cycle {cycle['cycleNo']}: {cycle['state']}, {_time(cycle['from'])} to {_time(cycle['until'])}, "
         f"{found.get('statementsCount', 0)} statements of {found.get('linesCount', 0)} lines, "
         f"payable {rupees(found.get('payablePaise', 0))}, held {rupees(found.get('heldPaise', 0))}"
     )
+
+
+def _time(text: str) -> str:
+    """Return a time to the second, in UTC as the gateway tells it."""
+    return f"{text[:19]}Z"
 
 
 def _path(party: str) -> str:

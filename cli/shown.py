@@ -12,7 +12,8 @@ from rich.table import Table
 from cli.gateway import Gateway, GatewayError, GatewaySettings
 from libs.money.text import format_rupees
 
-COLUMNS_MIN = 100
+# Where nobody looks at a screen, lines are as long as what is in them.
+COLUMNS_MIN, COLUMNS_PIPED = 120, 1_000
 
 
 def with_gateway(work: Callable[[Gateway], Awaitable[None]]) -> None:
@@ -31,7 +32,9 @@ def with_gateway(work: Callable[[Gateway], Awaitable[None]]) -> None:
 
 def console() -> Console:
     """Return a console that is wide enough for tables, also where none is."""
-    return Console(soft_wrap=True, width=max(Console().width, COLUMNS_MIN), markup=False, highlight=False)
+    screen = Console()
+    width = max(screen.width, COLUMNS_MIN) if screen.is_terminal else COLUMNS_PIPED
+    return Console(soft_wrap=True, width=width, markup=False, highlight=False)
 
 
 def rupees(paise: Any) -> str:

@@ -59,9 +59,11 @@ class Transition:
 class IllegalTransitionError(ValueError):
     """The table has no such transition; `legal` names the states that may come next."""
 
-    def __init__(self, from_state: DeliveryState, to_state: DeliveryState) -> None:
+    def __init__(self, from_state: DeliveryState, to_state: DeliveryState, actor: Actor) -> None:
         self.from_state, self.to_state = from_state, to_state
-        self.legal = legal_next(from_state)
+        # What has ended has ended, but for those who may put it right.
+        is_over = from_state in TERMINAL and actor is not Actor.OPS
+        self.legal = [] if is_over else legal_next(from_state)
         after = f"may become {', '.join(self.legal)}" if self.legal else "has ended"
         super().__init__(f"a delivery that is {from_state} cannot become {to_state}: it {after}")
 
@@ -122,7 +124,7 @@ def check_transition(from_state: DeliveryState, to_state: DeliveryState, actor: 
     """Return the table's row; raise IllegalTransitionError or NotYourTransitionError."""
     transition = _TABLE.get((from_state, to_state))
     if transition is None:
-        raise IllegalTransitionError(from_state, to_state)
+        raise IllegalTransitionError(from_state, to_state, actor)
     if actor not in transition.actors:
         raise NotYourTransitionError(transition, actor)
     return transition

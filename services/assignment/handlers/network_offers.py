@@ -41,7 +41,7 @@ class NetworkOffers:
             else:
                 # Whether a network has what it refused, is known by what it was told.
                 is_known = changed.change.actor == _ACTOR_PARTNER and changed.change.reason != REFUSED_REASON
-                ended[offer_id] = (offer_id, changed.change.reason or _became(changed.change), is_known)
+                ended[offer_id] = (offer_id, _why(changed.change), is_known)
         if not self._networks or not (begun or ended):
             return
         async with self._primary.acquire() as connection, visible(connection, OPERATOR):
@@ -49,5 +49,8 @@ class NetworkOffers:
             await store.wish_ends(connection, list(ended.values()))
 
 
-def _became(change: delivery_pb2.DeliveryChange) -> str:
+def _why(change: delivery_pb2.DeliveryChange) -> str:
+    """Return the reason in our own words: who calls a delivery off may give any."""
+    if change.reason and change.to_state != delivery_pb2.DELIVERY_STATE_CANCELLED:
+        return change.reason
     return "DELIVERY_" + delivery_pb2.DeliveryState.Name(change.to_state).removeprefix("DELIVERY_STATE_")

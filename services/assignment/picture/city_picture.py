@@ -70,9 +70,9 @@ class CityPicture:
         live, known = self.deliveries.get(change.id), self.delivery_version(change.id)
         if known is not None and change.version <= known:
             return Heard.KNOWN
-        if live is None and change.ends and known == change.version - 1:
-            # It had ended, and what was said of its end is put right: nothing of it is here.
-            self._ended[change.id] = change.version
+        if live is None and change.is_correction:
+            # It had ended, perhaps before anything was read: nothing of it is here, and nothing missing.
+            self.end_delivery(change.id, change.version)
             return Heard.NEWS
         if live is None or change.version != live.version + 1:
             return Heard.MISSED

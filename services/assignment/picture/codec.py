@@ -8,6 +8,7 @@ from libs.grpc_server.errors import FieldViolation
 from libs.streams.codec import UndecodableEventError
 from services.assignment.deliveries.codec import STATES_BY_NUMBER, details_from
 from services.assignment.deliveries.delivery import Delivery
+from services.assignment.deliveries.lifecycle import TERMINAL
 from services.assignment.merchants.merchant import MerchantPartners
 from services.assignment.networks.network import PartnerNetwork
 from services.assignment.offers.codec import OFFER_STATES_BY_NUMBER
@@ -78,6 +79,7 @@ def _change(message: event_pb2.Event) -> StateChange:
         match_after=datetime_of(data.match_after) if data.HasField("match_after") else None,
         offer=concerned,
         ranks=(data.pickup_rank, data.drop_rank) if ranked else None,
+        is_correction=STATES_BY_NUMBER.get(data.change.from_state) in TERMINAL,
     )
 
 

@@ -85,6 +85,8 @@ class StateChange:
     match_after: datetime | None
     offer: ConcernedOffer | None
     ranks: tuple[float, float] | None
+    # Whether the delivery was over before.
+    is_correction: bool = False
 
     @property
     def ends(self) -> bool:

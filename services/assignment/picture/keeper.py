@@ -9,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
+from services.assignment.deliveries.lifecycle import TERMINAL
 from services.assignment.merchants import store as merchants_store
 from services.assignment.merchants.merchant import MerchantPartners
 from services.assignment.offers.offer import Moved
@@ -198,4 +199,5 @@ def _change_of(moved: Moved) -> StateChange:
         match_after=delivery.match_after,
         offer=concerned,
         ranks=moved.ranks,
+        is_correction=moved.change.from_state in TERMINAL,
     )

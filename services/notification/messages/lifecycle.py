@@ -26,6 +26,8 @@ class MessageState(StrEnum):
 class Mover(StrEnum):
     """Who makes a transition."""
 
+    # Takes back what was planned and is not true any more.
+    PLANNER = "planner"
     SENDER = "sender"
     # By a receipt, or asked what became of an attempt.
     PROVIDER = "provider"
@@ -51,7 +53,7 @@ _SENDER, _PROVIDER, _PERSON = frozenset({_M.SENDER}), frozenset({_M.PROVIDER}), 
 
 TRANSITIONS: tuple[Transition, ...] = (
     Transition(_S.PLANNED, _S.SENDING, _SENDER, "committed before the provider is asked"),
-    Transition(_S.PLANNED, _S.SUPPRESSED, _SENDER, "its recipient or address takes none"),
+    Transition(_S.PLANNED, _S.SUPPRESSED, _SENDER | {_M.PLANNER}, "its address takes none, or it is not so"),
     Transition(_S.PLANNED, _S.FAILED, _SENDER, "too late, no address, or no words for it"),
     Transition(_S.SENDING, _S.SENT, _SENDER | _PROVIDER, "the provider has taken it"),
     Transition(_S.SENDING, _S.DELIVERED, _SENDER | _PROVIDER, "it has arrived"),

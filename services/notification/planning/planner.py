@@ -19,6 +19,7 @@ from services.notification.planning.rules import (
     OPS,
     PARTNER,
     SMS,
+    TAKEN_BACK,
     Contact,
     PlannedMessage,
     plan,
@@ -57,6 +58,9 @@ class Planner:
             planned += plan(fact, contacts, now)
         for channel, audience in await store.add_messages(connection, planned, now):
             metrics.PLANNED.labels(channel, audience).inc()
+        await store.take_back(
+            connection, {h.fact.delivery_id for h, _ in happenings if h.fact.status == TAKEN_BACK}, now
+        )
 
     async def _keep_deliveries(
         self, connection: asyncpg.Connection, deliveries: list[NewDelivery], now: datetime

@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from libs.ids import new_id
+from services.notification.messages.lifecycle import MessageState, Mover, sources_of
 from services.notification.planning.learnt import NewDelivery
 from services.notification.planning.quiet_hours import QuietHours
 from services.notification.planning.rules import Contact, PlannedMessage
@@ -82,6 +83,11 @@ FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid
     digestible, send_after, expires_at)
 JOIN notification.addresses a ON a.recipient_id = m.recipient_id AND a.channel = m.channel
 ON CONFLICT ON CONSTRAINT one_message DO NOTHING RETURNING channel, audience
+"""
+# Served by messages_by_delivery. What is under way is under way.
+_TAKE_BACK = """
+UPDATE notification.messages SET state = 'suppressed', reason = 'TAKEN_BACK', updated_at = $2
+WHERE delivery_id = ANY ($1::uuid[]) AND status = 'delivered' AND audience = 'customer' AND state = ANY ($3::text[])
 """
 
 
@@ -209,3 +215,10 @@ async def add_messages(
     ids = [new_id() for _ in rows]
     found = await connection.fetch(_ADD_MESSAGES, ids, *map(list, zip(*rows, strict=True)), now)
     return [(row["channel"], row["audience"]) for row in found]
+
+
+async def take_back(connection: asyncpg.Connection, delivery_ids: Collection[UUID], now: datetime) -> None:
+    """Tell no customer any more that these deliveries were delivered."""
+    if delivery_ids:
+        sources = sources_of(MessageState.SUPPRESSED, Mover.PLANNER)
+        await connection.execute(_TAKE_BACK, sorted(delivery_ids), now, sources)

@@ -92,7 +92,7 @@ _MERCHANT_EN = {
 _PARTNER_EN = {
     ("offered", SMS): ("", "New delivery for {{ merchant_name }}, due until {{ drop_until }}. Answer in the app."),
     ("cancelled", SMS): ("", f"The delivery {_NAMED} of {{{{ merchant_name }}}} was cancelled. Do not pick it up."),
-    (TAKEN_BACK, SMS): ("", f"Your hand-over of {_NAMED} is taken back{_WHY}: its pay comes off your next statement."),
+    (TAKEN_BACK, SMS): ("", f"Your hand-over of {_NAMED} is taken back{_WHY}, and so is what it earned."),
 }
 _OPS_EN = {
     ("returned", EMAIL): _email(

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from libs.ids import new_id
+from libs.ids import floor_at, new_id
 from tests.integration.plans.case import BOOKS_OPERATOR, BOOKS_READER, BOOKS_WORKER, PAGE, Case
 from tests.integration.plans.cases_recon import FROM, TO, known
 
@@ -77,7 +77,8 @@ SETTLEMENTS = [
     # Every statement of the cycle, all that is under way, what was paid by others since, and all that is held, of which
     # each one's cycle is looked for among all of them: they are on one page.
     Case(f"{_PAY}.CREATE", lambda w: [
-        30, w.now, "test", "sent", "", w.now - timedelta(minutes=3)], 3_500 + 300 * 31, BOOKS_OPERATOR),
+        30, w.now, "test", "sent", "", w.now - timedelta(minutes=3), floor_at(w.now - timedelta(minutes=3)),
+    ], 3_500 + 300 * 31, BOOKS_OPERATOR),
     Case(f"{_PAY}.PAYOUTS", lambda w: [CLOSED, 0, PAGE], PAGE, BOOKS_READER),
     Case(f"{_PAY}.TALLIES", lambda w: [CLOSED], 1_000, BOOKS_READER),
     Case(f"{_PAY}.CONFIRMS", lambda w: [known("statement 1")], FEW, BOOKS_OPERATOR),

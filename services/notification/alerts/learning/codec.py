@@ -26,7 +26,8 @@ def _told(event: event_pb2.Event) -> Iterator[NetworkPartner | Withdrawal | Matc
     elif event.HasField("delivery_state_changed"):
         moved = event.delivery_state_changed
         at = datetime_of(moved.change.recorded_at)
-        if moved.change.reason == NETWORK_DOWN and moved.HasField("offer") and event.merchant_id:
+        is_back = moved.change.to_state == delivery_pb2.DELIVERY_STATE_PENDING
+        if is_back and moved.change.reason == NETWORK_DOWN and moved.HasField("offer") and event.merchant_id:
             partner_id, merchant_id = UUID(moved.offer.partner_id), UUID(event.merchant_id)
             yield Withdrawal(UUID(moved.offer.id), UUID(moved.delivery_id), partner_id, merchant_id, at)
         elif moved.change.to_state in _MATCHED:

@@ -11,13 +11,13 @@ from services.notification.alerts.alert import COUNTED_MAX
 from services.notification.alerts.signals import Queue, Receipts
 
 # Urgent messages wait since they were planned, however often they were put off; the others since they were due, and so
-# does a webhook that was not taken: that is up to its merchant's own receiver.
+# do webhooks: when those are put off, it is up to their merchant's own receiver.
 # Served by messages_to_send: a bounded part of each channel and priority.
 _QUEUES = """
 SELECT c.channel, count(m.since) FILTER (WHERE m.since <= $2) AS waiting, min(m.since) AS since
 FROM unnest($1::text[]) AS c (channel) CROSS JOIN generate_series(-1, 2) AS p (priority)
 LEFT JOIN LATERAL (
-  SELECT CASE WHEN priority <= 0 AND (channel <> 'webhook' OR rounds = 0) THEN planned_at ELSE send_after END AS since
+  SELECT CASE WHEN priority <= 0 AND channel <> 'webhook' THEN planned_at ELSE send_after END AS since
   FROM notification.messages
   WHERE state = 'planned' AND NOT digestible AND channel = c.channel AND priority = p.priority AND send_after <= $3
   ORDER BY send_after LIMIT $4) AS m ON true

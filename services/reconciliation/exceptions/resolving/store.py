@@ -69,6 +69,8 @@ SELECT NULL, NULL, delivery_id, leg, outcome, $4, true, paise, CASE outcome WHEN
   $5, $6, $7, $8
 FROM settled
 """
+# Served by entry_once_for_delivery.
+_UNDONE = "SELECT count(*) FROM reconciliation.entries WHERE delivery_id = ANY ($1::uuid[]) AND kind = 'reversal'"
 # Served by entry_once: a resolution is booked once.
 _ADD_ENTRY = """
 INSERT INTO reconciliation.entries (id, kind, cause_event_id, event_ids, calendar, occurred_at, booked_at,
@@ -141,7 +143,10 @@ async def resolve(
         paid_by = (payer.statement_id, payer.line) if payer else (None, None)
         tag = await connection.execute(_SETTLE_LEGS, *deliveries, outcomes, RULE, NO_RUN, NO_CHUNK, *paid_by, gives_up)
         settled += _count(tag)
-    return len(lines) + len(legs) - settled
+    short = [case.delivery_id for case in cases if case.line is not None and case.rest_paise < 0]
+    # Nothing of it is owed any more, or to be handed in: there is nothing to give up.
+    undone: int = await connection.fetchval(_UNDONE, short) if gives_up and short else 0
+    return len(lines) + len(legs) - settled + undone
 
 
 async def cities(connection: asyncpg.Connection, partner_ids: Sequence[UUID]) -> dict[UUID, str]:

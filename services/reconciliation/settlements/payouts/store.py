@@ -7,6 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
+from libs.ids import floor_at
 from services.reconciliation.settlements.holds.store import LEFT_OF_HELD
 from services.reconciliation.settlements.lifecycle import PayoutState
 from services.reconciliation.settlements.payouts.batch import Batch, Payout
@@ -21,9 +22,10 @@ SELECT min(d.cycle_no) FROM reconciliation.settlement_cycles c
 JOIN reconciliation.settlement_cycles d ON d.calendar = c.calendar AND d.cycle_no > c.cycle_no WHERE c.cycle_no = $1
 """
 # Served by settlement_statements_pkey, payouts_open, payout_batches_pkey, settlement_cycles_pkey, postings_by_account,
-# entries_pkey, settlement_lines_pkey, postings_pkey, and what LEFT_OF_HELD names. Taken off too is what was held, or
-# sent, since the statements were closed, and what others have paid, or the desk has given up: that is on one of two
-# accounts. What payouts have paid is of other kinds of entries. Each is looked up, however many there may be.
+# entries_pkey, reversals, settlement_lines_pkey, settlement_holds_pkey, postings_pkey, and what LEFT_OF_HELD names.
+# Taken off too is what was held, or sent, since the statements were closed, and what others have paid, or the desk has
+# given up: that is on one of two accounts; and what was undone of their lines, but for those that are held anyway. What
+# payouts have paid is of other kinds of entries. Each is looked up, however many there may be.
 _CREATE = f"""
 WITH {LEFT_OF_HELD}, cycles AS MATERIALIZED (
   SELECT array_agg(cycle_no) AS cycle_nos FROM reconciliation.settlement_cycles WHERE calendar = $5 AND cycle_no <= $1
@@ -38,21 +40,34 @@ WITH {LEFT_OF_HELD}, cycles AS MATERIALIZED (
 ), settled AS (
   SELECT DISTINCT entry_id FROM reconciliation.postings
   WHERE account IN ('platform:bank', 'platform:write_offs') AND booked_at >= $6
+), undone AS MATERIALIZED (
+  SELECT id, reverses FROM reconciliation.entries WHERE kind = 'reversal' AND id >= $7
 ), unstated AS (
   SELECT CASE WHEN p.account LIKE 'cash:%' THEN 'partner:' || substr(p.account, 6) ELSE p.account END AS party,
-    sum(p.paise)::bigint AS paise
+    p.paise
   FROM settled CROSS JOIN LATERAL (
     SELECT e.id FROM reconciliation.entries e
     WHERE e.id = settled.entry_id AND e.kind IN ('payment', 'resolution') AND coalesce(e.calendar, '') = $5
       AND NOT EXISTS (SELECT FROM reconciliation.settlement_lines l WHERE l.entry_id = e.id) LIMIT 1
   ) e
-  JOIN reconciliation.postings p ON p.entry_id = e.id GROUP BY 1
+  JOIN reconciliation.postings p ON p.entry_id = e.id
+  UNION ALL
+  SELECT l.party, l.paise FROM undone CROSS JOIN LATERAL (
+    SELECT * FROM reconciliation.settlement_lines WHERE entry_id = undone.reverses OFFSET 0
+  ) l
+  WHERE l.cycle_no = ANY ((SELECT cycle_nos FROM cycles)::integer[])
+    AND NOT coalesce((SELECT true FROM reconciliation.settlement_lines u
+      WHERE u.entry_id = undone.id AND u.party = l.party), false)
+    AND NOT coalesce((SELECT h.state <> 'released' FROM reconciliation.settlement_holds h
+      WHERE h.entry_id = l.entry_id AND h.party = l.party), false)
+), taken_off AS (
+  SELECT party, sum(paise)::bigint AS paise FROM unstated GROUP BY party
 ), due AS (
   SELECT s.party, s.merchant_id,
     s.closing_paise - coalesce(h.paise, 0) - coalesce(u.paise, 0) - greatest(0, t.paise) AS paise
   FROM reconciliation.settlement_statements s
   LEFT JOIN held h ON h.party = s.party LEFT JOIN unsettled u ON u.party = s.party
-  LEFT JOIN unstated t ON t.party = s.party WHERE s.cycle_no = $1
+  LEFT JOIN taken_off t ON t.party = s.party WHERE s.cycle_no = $1
 ), numbered AS (
   SELECT party, merchant_id, paise, row_number() OVER (ORDER BY party) AS sequence FROM due WHERE paise > 0
 ), made AS (
@@ -166,7 +181,9 @@ async def superseded_by(connection: asyncpg.Connection, cycle_no: int) -> int | 
 
 async def create(connection: asyncpg.Connection, cycle: Cycle, by: str, now: datetime, booked_from: datetime) -> None:
     """Make payouts of all that is payable for a cycle. No statement may have what was booked from `booked_from` on."""
-    await connection.execute(_CREATE, cycle.cycle_no, now, by, PayoutState.SENT, cycle.calendar, booked_from)
+    await connection.execute(
+        _CREATE, cycle.cycle_no, now, by, PayoutState.SENT, cycle.calendar, booked_from, floor_at(booked_from)
+    )
 
 
 async def payouts(connection: asyncpg.Connection, batch_no: int, after: int, rows_max: int) -> list[Payout]:

@@ -37,7 +37,13 @@ async def test_while_redis_is_away_no_alert_that_it_tells_of_is_over(notificatio
 
 @pytest.mark.parametrize(
     ("channel", "rounds", "due_in_s", "waits_s"),
-    [("webhook", 2, 30, 0), ("webhook", 2, -90, 90), ("webhook", 0, 30, 600), ("sms", 2, 30, 600)],
+    [
+        ("webhook", 2, 30, 0),
+        ("webhook", 2, -90, 90),
+        ("webhook", 0, 30, 0),
+        ("webhook", 0, -600, 600),
+        ("sms", 2, 30, 600),
+    ],
 )
 async def test_a_webhook_that_its_receiver_did_not_take_waits_since_it_is_due_again(
     notifications: Notifications, channel: str, rounds: int, due_in_s: int, waits_s: int

@@ -110,6 +110,9 @@ async def test_who_handed_it_over_is_told_that_it_is_taken_back_and_not_to_stay_
     await notifications.plan(late)
     told = {(row["audience"], row["status"]) for row in await notifications.messages(story)}
     assert told == {("customer", "delivered"), ("customer", "cancelled"), ("partner", "taken_back")}
+    assert await notifications.states(story) == {
+        ("delivered", "sms"): "suppressed", ("cancelled", "sms"): "planned", ("taken_back", "sms"): "planned",
+    }  # fmt: skip
 
 
 async def test_quiet_hours_hold_back_what_is_not_urgent(notifications: Notifications) -> None:

@@ -120,6 +120,60 @@ async def test_what_was_given_up_of_a_delivery_that_is_undone_since_is_given_bac
     assert [await balance(clean, account) for account in accounts] == [0, 0, 0]
 
 
+async def undone_later(own: City) -> Told:
+    """A delivery that is handed over, and called off by its last event, which nobody has heard yet."""
+    told = Told(own.city_code, (*STORY, "cancelled"), cash_paise=0)
+    assert told.partner_event is not None
+    await Ledger(own.books).handle([told.partner_event, *told.events[:-1]])
+    return told
+
+
+async def test_what_a_match_gave_up_of_a_leg_that_is_undone_since_is_given_back(
+    clean: asyncpg.Connection, api: LedgerApi, own: City, pool: asyncpg.Pool
+) -> None:
+    desk, runs, told = DeskApi(api), Runs(pool, clean), await undone_later(own)
+    await taken_in(pool, Day(paid=[Paid(str(new_id()), told.partner_id, 5_000, datetime.now(UTC))]).file())
+    proposed = await desk.resolve(await found(runs, desk, clean), MATCH, write_off_rest=True)
+    assert await balance(clean, f"partner:{told.partner_id}") == 0
+    assert proposed.resolution.amount_paise == PAID_PAISE - 5_000
+    await Ledger(own.books).handle(told.events[-1:])
+    (late,) = await found(runs, desk, clean)
+    await desk.resolve([late], ADJUST)
+    # What it has got, it owes.
+    assert await balance(clean, f"partner:{told.partner_id}") == 5_000
+    assert await balance(clean, "platform:write_offs") == 0
+
+
+async def test_what_was_short_of_a_delivery_that_is_undone_is_owed_no_more(
+    clean: asyncpg.Connection, api: LedgerApi, own: City, pool: asyncpg.Pool
+) -> None:
+    desk, runs, told = DeskApi(api), Runs(pool, clean), await undone_later(own)
+    await taken_in(pool, Day(paid=[Paid(str(told.delivery_id), told.partner_id, 5_000, datetime.now(UTC))]).file())
+    short = await found(runs, desk, clean)
+    assert [getattr(case.discrepancy, "class") for case in short] == ["underpaid"]
+    await Ledger(own.books).handle(told.events[-1:])
+    assert await refused(desk.resolve(short, WRITE_OFF)) == "SETTLED_MEANWHILE"
+    late = await found(runs, desk, clean)
+    assert [(getattr(case.discrepancy, "class"), case.rest_paise) for case in late] == [("late_adjustment", 5_000)]
+    await desk.resolve(late, ADJUST)
+    assert await balance(clean, f"partner:{told.partner_id}") == 5_000
+
+
+@pytest.mark.parametrize("is_held", [False, True])
+async def test_what_was_undone_since_its_statement_was_closed_is_not_paid_out(
+    is_held: bool, clean: asyncpg.Connection, api: LedgerApi, own: City
+) -> None:
+    told = await undone_later(own)
+    await own.hand_over(cash_paise=0, partner_id=told.partner_id)
+    cycle_no, party = await closed(api, own), f"partner:{told.partner_id}"
+    if is_held:
+        await hold(api, own, cycle_no, told)
+    await Ledger(own.books).handle(told.events[-1:])
+    assert (await paid_out(api, cycle_no)).amount_paise == PAID_PAISE
+    totals = (await own.statements(await closed(api, own)))[party].totals
+    assert (totals.closing_paise, totals.held_paise, totals.unsettled_paise) == (PAID_PAISE, 0, PAID_PAISE)
+
+
 async def hold(api: LedgerApi, city: City, cycle_no: int, told: Told) -> None:
     """Hold the line of a delivery."""
     line = line_of(told, await first_line(city, cycle_no, told), reason="wrong parcel")

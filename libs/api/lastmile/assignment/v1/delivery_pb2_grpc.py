@@ -128,8 +128,8 @@ class DeliveryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelDelivery(self, request, context):
-        """Calls a delivery off before its pickup. Ops may also call off one that was said to be delivered and was not, and
-        have to say why: what it earned is taken back, on statements that are closed by a line of the next one. Honours
+        """Calls a delivery off: before its pickup, or because it was said to be delivered and was not. The latter is for ops,
+        who have to say why: what it earned is taken back, on statements that are closed by a line of the next one. Honours
         idempotency-key.
 
         Errors: NOT_FOUND for an unknown id, and for one the caller may not see; FAILED_PRECONDITION with reason

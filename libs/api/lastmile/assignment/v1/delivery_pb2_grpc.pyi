@@ -65,8 +65,8 @@ class DeliveryServiceStub:
     Errors: NOT_FOUND for an unknown id, and for one the caller may not see.
     """
     CancelDelivery: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.CancelDeliveryRequest, _delivery_pb2.CancelDeliveryResponse]
-    """Calls a delivery off before its pickup. Ops may also call off one that was said to be delivered and was not, and
-    have to say why: what it earned is taken back, on statements that are closed by a line of the next one. Honours
+    """Calls a delivery off: before its pickup, or because it was said to be delivered and was not. The latter is for ops,
+    who have to say why: what it earned is taken back, on statements that are closed by a line of the next one. Honours
     idempotency-key.
 
     Errors: NOT_FOUND for an unknown id, and for one the caller may not see; FAILED_PRECONDITION with reason
@@ -120,8 +120,8 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     Errors: NOT_FOUND for an unknown id, and for one the caller may not see.
     """
     CancelDelivery: _aio.UnaryUnaryMultiCallable[_delivery_pb2.CancelDeliveryRequest, _delivery_pb2.CancelDeliveryResponse]  # type: ignore[assignment]
-    """Calls a delivery off before its pickup. Ops may also call off one that was said to be delivered and was not, and
-    have to say why: what it earned is taken back, on statements that are closed by a line of the next one. Honours
+    """Calls a delivery off: before its pickup, or because it was said to be delivered and was not. The latter is for ops,
+    who have to say why: what it earned is taken back, on statements that are closed by a line of the next one. Honours
     idempotency-key.
 
     Errors: NOT_FOUND for an unknown id, and for one the caller may not see; FAILED_PRECONDITION with reason
@@ -208,8 +208,8 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _delivery_pb2.CancelDeliveryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_delivery_pb2.CancelDeliveryResponse, _abc.Awaitable[_delivery_pb2.CancelDeliveryResponse]]:
-        """Calls a delivery off before its pickup. Ops may also call off one that was said to be delivered and was not, and
-        have to say why: what it earned is taken back, on statements that are closed by a line of the next one. Honours
+        """Calls a delivery off: before its pickup, or because it was said to be delivered and was not. The latter is for ops,
+        who have to say why: what it earned is taken back, on statements that are closed by a line of the next one. Honours
         idempotency-key.
 
         Errors: NOT_FOUND for an unknown id, and for one the caller may not see; FAILED_PRECONDITION with reason

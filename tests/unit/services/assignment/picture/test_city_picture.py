@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.ids import new_id
 from services.assignment.deliveries.lifecycle import DeliveryState
 from services.assignment.picture.city_picture import CityPicture
 from services.assignment.picture.drift import load_drift, suspects
@@ -121,10 +122,16 @@ def test_what_has_ended_may_be_put_right_and_is_not_read_again_for_that() -> Non
     picture, live = CityPicture(CITY), live_from(delivery())
     picture.put_delivery(live)
     picture.end_delivery(live.id, live.version)
-    called_off = StateChange(live.id, live.version + 1, DeliveryState.CANCELLED, datetime.now(UTC), None, None, None)
+    called_off = StateChange(
+        live.id, live.version + 1, DeliveryState.CANCELLED, datetime.now(UTC), None, None, None, is_correction=True
+    )
     assert [picture.told_change(called_off) for _ in range(2)] == [Heard.NEWS, Heard.KNOWN]
-    assert picture.told_change(replace(called_off, version=live.version + 3)) is Heard.MISSED
-    assert not picture.deliveries
+    # Of what had ended before anything was read, nothing is missing either.
+    assert picture.told_change(replace(called_off, id=new_id(), version=6)) is Heard.NEWS
+    other = live_from(delivery())
+    picture.put_delivery(other)
+    assert picture.told_change(replace(called_off, id=other.id, version=other.version + 2)) is Heard.MISSED
+    assert list(picture.deliveries) == [other.id]
 
 
 def test_what_stays_pending_waits_and_what_has_moved_on_does_not() -> None:
