@@ -132,6 +132,8 @@ def test_recipients_say_what_they_want_and_addresses_are_suppressed(ops: Rest) -
     path = f"/v1/recipients/{made['id']}/preferences"
     assert "time zone" in merchant.ask("PUT", path, {"preferences": wanted}).text
     wanted = made["preferences"] | {"optedOut": ["CHANNEL_SMS"], "mutedStatuses": ["returned"]}
+    mistyped = merchant.ask("PUT", path, {"preferences": wanted | {"mutedStatuses": ["deliverd"]}})
+    assert (mistyped.status_code, "deliverd" in mistyped.json()["detail"]) == (400, True)
     changed = merchant.ask("PUT", path, {"preferences": wanted, "expectedVersion": "1"}).json()["recipient"]
     assert (changed["version"], changed["preferences"]["optedOut"]) == ("2", ["CHANNEL_SMS"])
     assert merchant.ask("PUT", path, {"preferences": wanted, "expectedVersion": "1"}).status_code == 409

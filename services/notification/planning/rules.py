@@ -61,8 +61,9 @@ RULES: tuple[Rule, ...] = (
     # A system is told of everything, and sleeps never.
     *(Rule(status, MERCHANT, (WEBHOOK,), URGENT, useful_for=timedelta(days=3)) for status in _STATUSES),
 )
+STATUSES = frozenset(rule.status for rule in RULES)
 _BY_STATUS: Mapping[str, tuple[Rule, ...]] = {
-    status: tuple(rule for rule in RULES if rule.status == status) for status in {rule.status for rule in RULES}
+    status: tuple(rule for rule in RULES if rule.status == status) for status in STATUSES
 }
 
 

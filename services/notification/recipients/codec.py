@@ -9,7 +9,7 @@ from libs.grpc_server.errors import FieldViolation
 from libs.privacy.addresses import masked
 from libs.privacy.vault import Vault
 from services.notification.enums.codec import AUDIENCE_NUMBERS, CHANNEL_NUMBERS, CHANNELS
-from services.notification.planning.rules import CUSTOMER, OPS
+from services.notification.planning.rules import CUSTOMER, OPS, STATUSES
 from services.notification.recipients import places
 from services.notification.recipients.recipient import KeptAddress, Preferences, Recipient, Suppression
 from services.notification.timestamps import timestamp
@@ -47,12 +47,15 @@ def recipient_to(recipient: Recipient, addresses: Iterable[KeptAddress], vault: 
 
 
 def preferences_from(proto: recipient_pb2.Preferences, violations: list[FieldViolation]) -> Preferences:
-    """Return preferences, after adding to `violations` that there is no such time zone."""
+    """Return preferences, after adding to `violations` what of them there is not."""
     try:
         ZoneInfo(proto.time_zone)
     except (KeyError, ValueError, OSError):
         said = "is no time zone of the IANA database, such as Asia/Kolkata"
         violations.append(FieldViolation("preferences.time_zone", said, "time_zone.known"))
+    if unknown := sorted(set(proto.muted_statuses) - STATUSES):
+        said = f"knows no {', '.join(unknown)}; there are {', '.join(sorted(STATUSES))}"
+        violations.append(FieldViolation("preferences.muted_statuses", said, "status.known"))
     return Preferences(
         proto.language,
         proto.time_zone,

@@ -47,12 +47,20 @@ class Compiled:
 def environment() -> SandboxedEnvironment:
     """Return the sandbox, which knows nothing but the allowed filters."""
     made = SandboxedEnvironment(
-        undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False
-    )
+        undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False,
+        finalize=_said,
+    )  # fmt: skip
     made.globals.clear()
     made.filters = {name: made.filters[name] for name in FILTERS - {"words"}} | {"words": _words}
     made.tests = {name: made.tests[name] for name in TESTS}
     return made
+
+
+def _said(value: object) -> object:
+    """Return a value that is put into a text. Raises TemplateTextError for what reads as a program's."""
+    if isinstance(value, list | dict):
+        raise TemplateTextError("items have values to be put: loop over them, or count them")
+    return value
 
 
 def _words(code: object) -> str:

@@ -77,7 +77,7 @@ class Desk:
         cases = await self._locked(case_ids)
         tolerance, limits = self._limits.tolerance_paise, self._limits
         amount = resolutions.amount_of(decided.kind, cases, tolerance)
-        limit = limits.approval_over_paise if resolutions.is_checked(decided.kind) else None
+        limit = limits.approval_over_paise if resolutions.is_checked(decided.kind, cases) else None
         made = Resolution(new_id(), decided.kind.value, len(cases), amount, limit, decided.note, self._by, self._now)
         moved = self._moved(cases, Command.PROPOSE if made.needs_approval else Command.RESOLVE)
         self._judge(cases, decided)

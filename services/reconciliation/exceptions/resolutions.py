@@ -87,6 +87,8 @@ def refusal_of(kind: ResolutionKind, case: Case) -> str:
     """Return why a case cannot be resolved so by itself; empty when it can."""
     if kind is ResolutionKind.MATCH:
         return "one case alone matches nothing"
+    if case.written_off_paise and kind is not ResolutionKind.ADJUST:
+        return f"adjust it: {case.written_off_paise} paise that were given up of it are to be booked back"
     rule, rest = RULES[kind], case.rest_paise or case.written_off_paise
     wanted = rule.payout_sign if case.leg == "payout" else rule.cash_sign
     if rule.of_undone is not None and rule.of_undone != (case.kind in UNDONE):
@@ -132,9 +134,9 @@ def gives_up(kind: ResolutionKind, amount_paise: int) -> bool:
     return kind in (ResolutionKind.WRITE_OFF, ResolutionKind.MATCH) and amount_paise > 0
 
 
-def is_checked(kind: ResolutionKind) -> bool:
-    """Whether money is given up or taken back by it."""
-    return kind is ResolutionKind.MATCH or RULES[kind].is_checked
+def is_checked(kind: ResolutionKind, cases: Sequence[Case]) -> bool:
+    """Whether money is given up or taken back by it, or what was given up is given back."""
+    return kind is ResolutionKind.MATCH or RULES[kind].is_checked or any(case.written_off_paise for case in cases)
 
 
 def postings_of(kind: ResolutionKind, cases: Sequence[Case], tolerance_paise: int) -> tuple[Posting, ...]:

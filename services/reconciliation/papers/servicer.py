@@ -83,7 +83,8 @@ class PaperServicer(paper_pb2_grpc.PaperServiceServicer):
         recipient, month = recipient_from(request.recipient), Month.parse(request.month)
         registration = self._company.registration(request.supplier_state_code)
         if registration is None:
-            raise SupplierNotRegisteredError(f"there is no registration in the state {request.supplier_state_code}")
+            said = f"the company has no registration in the state {request.supplier_state_code}"
+            raise SupplierNotRegisteredError(f"{said}: LASTMILE_RECONCILIATION_COMPANY tells those that it has")
         if now < (settled_at := month.next.begins_at + timedelta(seconds=self._limits.month_settles_s)):
             told = {"from": settled_at.isoformat()}
             raise MonthNotOverError(f"{month} can be invoiced from {settled_at.isoformat()} on", metadata=told)

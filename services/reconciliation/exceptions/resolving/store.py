@@ -13,6 +13,8 @@ from services.reconciliation.exceptions.resolutions import ResolutionKind, Worth
 # What the desk settles, no run does: nothing that looks at the results of a run sees it.
 NO_RUN, NO_CHUNK = 0, -1
 RULE = "desk"
+# Lines that pay a part of a leg, or more than that.
+_OF_A_LEG = frozenset({"underpaid", "overpaid", "cash_mismatch"})
 _COLUMNS = """id, kind, cases_count, amount_paise, limit_paise, note, proposed_by, proposed_at, outcome,
   decided_by, decided_at, decided_note"""
 _ADD = f"""
@@ -143,9 +145,9 @@ async def resolve(
         paid_by = (payer.statement_id, payer.line) if payer else (None, None)
         tag = await connection.execute(_SETTLE_LEGS, *deliveries, outcomes, RULE, NO_RUN, NO_CHUNK, *paid_by, gives_up)
         settled += _count(tag)
-    short = [case.delivery_id for case in cases if case.line is not None and case.rest_paise < 0]
-    # Nothing of it is owed any more, or to be handed in: there is nothing to give up.
-    undone: int = await connection.fetchval(_UNDONE, short) if gives_up and short else 0
+    parts = [case.delivery_id for case in cases if case.line is not None and case.kind in _OF_A_LEG]
+    # The case of the whole leg is about what was paid of it.
+    undone: int = await connection.fetchval(_UNDONE, parts) if gives_up and parts else 0
     return len(lines) + len(legs) - settled + undone
 
 

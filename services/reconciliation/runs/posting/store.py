@@ -46,8 +46,8 @@ ON CONFLICT (id) DO NOTHING RETURNING class
 """
 # Served by open_legs_by_bucket, entry_once_for_delivery, postings_pkey, leg_settled_once, results_of_further_lines,
 # discrepancies_by_delivery, cases_pkey, resolutions_pkey and cases_by_resolution. What was settled before it was undone
-# names that, counts all parts in which it was paid, and what of it the desk has written off: nobody has got that. The
-# rest of a match is of its leg, where it has one.
+# names that, counts all parts in which it was paid, and what of it the desk has written off in all: nobody has got
+# that. The rest of a match is of its leg, where it has one alone.
 _OF_LEGS = """
 INSERT INTO reconciliation.discrepancies (id, run_no, class, leg, delivery_id, payee, expected_paise, paid_paise,
   evidence, bucket_key)
@@ -62,16 +62,19 @@ SELECT reconciliation.id_of(o.outcome, o.delivery_id::text, o.leg),
     'settled_by_statement_id', s.statement_id,
     'settled_by_line', s.line, 'payout_due_min', $4::integer)
   || CASE o.outcome WHEN 'late_adjustment' THEN jsonb_build_object('written_off_paise', (
-    SELECT coalesce(sum(CASE WHEN n.kind = 'write_off' THEN d.expected_paise - d.paid_paise
-      WHEN n.kind = 'match' AND n.amount_paise > 0 THEN (
-        SELECT CASE count(*) FILTER (WHERE m.line IS NULL) WHEN 1 THEN greatest(0, sum(m.expected_paise - m.paid_paise))
-          ELSE 0 END
+    SELECT greatest(0, coalesce(sum(g.paise), 0))::bigint FROM (
+      SELECT CASE n.kind WHEN 'write_off' THEN sum(d.expected_paise - d.paid_paise) ELSE (
+        SELECT CASE count(DISTINCT (m.delivery_id, m.leg)) FILTER (WHERE m.class <> 'unknown_delivery')
+          WHEN 1 THEN sum(m.expected_paise - m.paid_paise) END
         FROM reconciliation.cases k JOIN reconciliation.discrepancies m ON m.id = k.case_id
-        WHERE k.resolution_id = n.id) END), 0)::bigint
-    FROM reconciliation.discrepancies d
-    JOIN reconciliation.cases c ON c.case_id = d.id
-    JOIN reconciliation.resolutions n ON n.id = c.resolution_id AND n.outcome = 'approved'
-    WHERE d.delivery_id = o.delivery_id AND d.leg = o.leg AND d.payee = o.payee AND d.paid_paise < d.expected_paise))
+        WHERE k.resolution_id = n.id) END AS paise
+      FROM reconciliation.discrepancies d
+      JOIN reconciliation.cases c ON c.case_id = d.id
+      JOIN reconciliation.resolutions n ON n.id = c.resolution_id AND n.outcome = 'approved'
+        AND (n.kind = 'write_off' OR (n.kind = 'match' AND n.amount_paise > 0))
+      WHERE d.delivery_id = o.delivery_id AND d.leg = o.leg AND d.payee = o.payee
+        AND d.class IN ('missing_payout', 'underpaid', 'overpaid', 'cash_mismatch')
+      GROUP BY n.id) g))
   ELSE '{}' END,
   o.bucket_key
 FROM reconciliation.open_legs o
@@ -80,13 +83,14 @@ LEFT JOIN reconciliation.results s ON s.delivery_id = o.delivery_id AND s.leg = 
 WHERE o.bucket_key >= $2 AND o.bucket_key < $3 AND o.outcome IS NOT NULL
 ON CONFLICT (id) DO NOTHING RETURNING class
 """
-# Served by open_legs_by_bucket and discrepancies_by_delivery: of what is undone nothing is owed, or to be handed in.
+# Served by open_legs_by_bucket and discrepancies_by_delivery. Of what is undone nothing is owed, or to be handed
+# in, and what was too much of it is in the case of the whole.
 _SETTLE_UNDONE = """
 UPDATE reconciliation.discrepancies d SET settled_run_no = $1
 FROM reconciliation.open_legs o
 WHERE o.bucket_key >= $2 AND o.bucket_key < $3 AND o.outcome = 'late_adjustment'
-  AND d.delivery_id = o.delivery_id AND d.leg = o.leg AND d.class IN ('underpaid', 'cash_mismatch')
-  AND d.paid_paise < d.expected_paise AND d.settled_run_no IS NULL AND NOT d.is_resolved
+  AND d.delivery_id = o.delivery_id AND d.leg = o.leg AND d.class IN ('underpaid', 'overpaid', 'cash_mismatch')
+  AND d.settled_run_no IS NULL AND NOT d.is_resolved
 """
 # Served by open_legs_by_bucket: it is written down, and nothing more is to come of it here.
 _FORGET_ADJUSTED = """

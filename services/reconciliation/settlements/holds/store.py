@@ -54,7 +54,7 @@ WHERE l.entry_id = $1 AND l.party = $2 AND coalesce(b.created_at > $3, true) ORD
 # and booked, is held no more, nor is what others have paid of it, once that is booked: payouts take that off.
 LEFT_OF_HELD = """
 left_of_held AS (
-  SELECT h.party, k.calendar, greatest(0, h.paise - coalesce((
+  SELECT h.party, h.entry_id, k.calendar, greatest(0, h.paise - coalesce((
     SELECT sum(r.paid_paise) FROM (
       SELECT run_no, paid_paise FROM reconciliation.results
       WHERE delivery_id = k.delivery_id AND leg = 'payout' AND is_settling AND outcome <> 'wrong_partner'

@@ -116,7 +116,8 @@ async def test_what_was_given_up_of_a_delivery_that_is_undone_since_is_given_bac
     late = await found(runs, desk, clean)
     assert [getattr(case.discrepancy, "class") for case in late] == ["late_adjustment"] * 2
     assert [case.suggestion.resolution for case in late] == [ADJUST] * 2
-    await desk.resolve(late, ADJUST)
+    proposed = await desk.resolve(late, ADJUST)
+    await desk.approve(proposed.resolution.id, BILAL)
     assert [await balance(clean, account) for account in accounts] == [0, 0, 0]
 
 
@@ -141,6 +142,22 @@ async def test_what_a_match_gave_up_of_a_leg_that_is_undone_since_is_given_back(
     await desk.resolve([late], ADJUST)
     # What it has got, it owes.
     assert await balance(clean, f"partner:{told.partner_id}") == 5_000
+    assert await balance(clean, "platform:write_offs") == 0
+
+
+async def test_what_was_given_up_of_a_leg_in_parts_is_given_back_once(
+    clean: asyncpg.Connection, api: LedgerApi, own: City, pool: asyncpg.Pool
+) -> None:
+    desk, runs, told, now = DeskApi(api), Runs(pool, clean), await undone_later(own), datetime.now(UTC)
+    parts = [Paid(str(told.delivery_id), told.partner_id, 3_000, now + timedelta(seconds=late)) for late in (0, 1)]
+    await taken_in(pool, Day(paid=parts).file())
+    short = await found(runs, desk, clean)
+    assert sorted(case.rest_paise for case in short) == [3_000 - PAID_PAISE, 3_000]
+    await desk.resolve(short, WRITE_OFF)
+    assert await balance(clean, f"partner:{told.partner_id}") == 0
+    await Ledger(own.books).handle(told.events[-1:])
+    await desk.resolve(await found(runs, desk, clean), ADJUST)
+    assert await balance(clean, f"partner:{told.partner_id}") == 6_000
     assert await balance(clean, "platform:write_offs") == 0
 
 

@@ -111,6 +111,9 @@ def test_a_digest_lists_its_items_and_nothing_goes_round_twice() -> None:
     nested = "{% for a in items %}{% for b in items %}{{ b.reference }}{% endfor %}{% endfor %}"
     with pytest.raises(TemplateTextError, match="holds no other"):
         checked("digest", "email", "news", nested, LIMITS)
+    for whole in ("{{ items }}", "{% for i in items %}{{ i }}{% endfor %}"):
+        with pytest.raises(TemplateTextError, match="loop over them"):
+            checked("digest", "email", "news", whole, LIMITS)
 
 
 def test_a_subject_never_becomes_another_header() -> None:

@@ -111,6 +111,8 @@ def test_what_a_resolution_is_worth(kind: ResolutionKind, of: Case, expected: di
     (ResolutionKind.PAY, case("missing_payout", 150, 0)),
     (ResolutionKind.ADJUST, case()),
     (ResolutionKind.ADJUST, case("late_adjustment", 0, 0)),
+    *((kind, case("late_adjustment", 0, 50, leg=leg, evidence=GIVEN_UP)) for leg in ("payout", "cash")
+      for kind in ResolutionKind if kind is not ResolutionKind.ADJUST),
     (ResolutionKind.MATCH, case()),
     (ResolutionKind.WRITE_OFF, case("cash_mismatch", 150, 0, leg="cash", payee="network:fleet")),
 ])  # fmt: skip
@@ -153,7 +155,7 @@ def test_a_match_gives_up_what_is_left_of_it() -> None:
 
 
 def test_whatever_gives_money_up_or_takes_it_back_is_checked() -> None:
-    unchecked = {kind for kind in ResolutionKind if not is_checked(kind)}
+    unchecked = {kind for kind in ResolutionKind if not is_checked(kind, [])}
     assert unchecked == {ResolutionKind.ADJUST}
     assert set(RULES) == set(ResolutionKind) - {ResolutionKind.MATCH}
     assert set(CLASSES) >= UNDONE
