@@ -67,7 +67,9 @@ def test_what_was_paid_too_little_is_found_and_explained(
     assert (made["statement"]["rowsTaken"], made["statement"]["rowsRefused"]) == ("1", "1")
     file = tmp_path / "day.csv"
     file.write_text(content)
-    assert "there already" in recon(running_stack, "upload", str(file), "--source", source_code)
+    said = recon(running_stack, "upload", str(file), "--source", source_code)
+    assert "there already" in said
+    assert "row 2: AMOUNT_WITH_EXPONENT" in said
 
     def underpaid() -> Json | None:
         assert "run " in recon(running_stack, "run")

@@ -92,9 +92,13 @@ def test_a_cycle_is_closed_paid_out_confirmed_and_explained(
     assert "held" in settle(running_stack, "hold", f"partner:{partner_id}", line["entryId"], "--reason", "looked into")
     assert "released" in settle(running_stack, "release", f"partner:{partner_id}", line["entryId"], "--reason", "right")
 
+    # Whatever is wrong with what is asked for is said before anybody is paid.
+    for wrong in (("--file", str(tmp_path / "nowhere" / "a.csv")), ("--format", "pdf")):
+        assert settling(running_stack, "payout", str(cycle_no), *wrong).returncode
     first, second = tmp_path / "first.csv", tmp_path / "second.csv"
-    for file in (first, second):
-        settle(running_stack, "payout", str(cycle_no), "--file", str(file), "--format", "csv")
+    for file, again in ((first, False), (second, True)):
+        said = settle(running_stack, "payout", str(cycle_no), "--file", str(file), "--format", "csv")
+        assert ("made already" in said) == again
     assert first.read_bytes() == second.read_bytes()
     row = payout_rows(first)[party]
     assert row[4] == REMITTED
