@@ -206,6 +206,24 @@ async def judged(city: City, desk: DeskApi, owner: asyncpg.Connection, *paid: Pa
     return await desk.cases()
 
 
+async def test_what_is_held_in_part_and_undone_is_taken_off_once(
+    clean: asyncpg.Connection, api: LedgerApi, own: City
+) -> None:
+    told = await undone_later(own)
+    await own.hand_over(cash_paise=0, partner_id=told.partner_id)
+    cycle_no, party = await closed(api, own), f"partner:{told.partner_id}"
+    await hold(api, own, cycle_no, told)
+    await judged(own, DeskApi(api), clean, Paid(str(told.delivery_id), told.partner_id, 5_000, datetime.now(UTC)))
+    await Ledger(own.books).handle(told.events[-1:])
+    assert (await paid_out(api, cycle_no)).amount_paise == PAID_PAISE - 5_000
+    totals = (await own.statements(await closed(api, own)))[party].totals
+    assert (totals.closing_paise, totals.held_paise, totals.unsettled_paise) == (
+        PAID_PAISE - 5_000,
+        0,
+        PAID_PAISE - 5_000,
+    )
+
+
 async def test_a_hold_stays_where_the_desk_has_settled_what_somebody_else_was_paid(
     clean: asyncpg.Connection, api: LedgerApi, own: City
 ) -> None:
