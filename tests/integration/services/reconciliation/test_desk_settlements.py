@@ -161,19 +161,20 @@ async def test_what_was_given_up_of_a_leg_in_parts_is_given_back_once(
     assert await balance(clean, "platform:write_offs") == 0
 
 
-async def test_what_was_short_of_a_delivery_that_is_undone_is_owed_no_more(
-    clean: asyncpg.Connection, api: LedgerApi, own: City, pool: asyncpg.Pool
+@pytest.mark.parametrize(("paise", "kind"), [(5_000, "underpaid"), (PAID_PAISE + 500, "overpaid")])
+async def test_what_was_wrong_with_a_leg_that_is_undone_is_in_the_case_of_the_whole(
+    paise: int, kind: str, clean: asyncpg.Connection, api: LedgerApi, own: City, pool: asyncpg.Pool
 ) -> None:
     desk, runs, told = DeskApi(api), Runs(pool, clean), await undone_later(own)
-    await taken_in(pool, Day(paid=[Paid(str(told.delivery_id), told.partner_id, 5_000, datetime.now(UTC))]).file())
-    short = await found(runs, desk, clean)
-    assert [getattr(case.discrepancy, "class") for case in short] == ["underpaid"]
+    await taken_in(pool, Day(paid=[Paid(str(told.delivery_id), told.partner_id, paise, datetime.now(UTC))]).file())
+    cases = await found(runs, desk, clean)
+    assert [getattr(case.discrepancy, "class") for case in cases] == [kind]
     await Ledger(own.books).handle(told.events[-1:])
-    assert await refused(desk.resolve(short, WRITE_OFF)) == "SETTLED_MEANWHILE"
+    assert await refused(desk.resolve(cases, WRITE_OFF)) == "SETTLED_MEANWHILE"
     late = await found(runs, desk, clean)
-    assert [(getattr(case.discrepancy, "class"), case.rest_paise) for case in late] == [("late_adjustment", 5_000)]
+    assert [(getattr(case.discrepancy, "class"), case.rest_paise) for case in late] == [("late_adjustment", paise)]
     await desk.resolve(late, ADJUST)
-    assert await balance(clean, f"partner:{told.partner_id}") == 5_000
+    assert await balance(clean, f"partner:{told.partner_id}") == paise
 
 
 @pytest.mark.parametrize("is_held", [False, True])
