@@ -64,6 +64,8 @@ def standby_config(settings: PlatformSettings, password_file: Path) -> dict[str,
         "primary_slot_name": STANDBY_SLOT,
         # The slot of the events exists here too, so that the relay goes on after a promotion.
         "sync_replication_slots": "on",
+        # A query that is in the way of replaying has so long: PostgreSQL's own 30 s were waited out by a fresh start.
+        "max_standby_streaming_delay": "5s",
     }
 
 
