@@ -28,7 +28,7 @@ def list_cases(
 
     async def show(gateway: Gateway) -> None:
         if proposed:
-            await _list_proposed(gateway)
+            await _list_proposed(gateway, rows)
             return
         wanted = {"class": kind, "assignee": assignee}
         if state:
@@ -144,9 +144,15 @@ def _command(path: str, body: dict[str, Any]) -> None:
     with_gateway(send)
 
 
-async def _list_proposed(gateway: Gateway) -> None:
+async def _list_proposed(gateway: Gateway, rows: int) -> None:
+    count = 0
     async for made in gateway.pages(f"{ROOT}/resolutions", "resolutions", proposedOnly="true"):
         _tell_resolution(made, "")
+        count += 1
+        if count == rows:
+            return
+    if not count:
+        typer.echo("no resolution waits for approval")
 
 
 def _tell_case(case: dict[str, Any]) -> None:

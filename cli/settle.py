@@ -171,9 +171,9 @@ def explain(party: Party, entry: Entry) -> None:
             typer.echo(f"posting {posting['account']} {posting['purpose']} {rupees(posting['amountPaise'])}")
         for step in found.get("explanation", {}).get("lines", []):
             fraction = f"{step.get('numerator', 0)}/{step.get('denominator', 1)}"
-            typer.echo(
-                f"step    {step['kind']}: {step['ofPaise']} x {fraction} = {step['amountPaise']} {step['because']}"
-            )
+            # In paise, which is what is rounded.
+            sums = f"{step['ofPaise']} paise x {fraction} = {step['amountPaise']} paise"
+            typer.echo(f"step    {step['kind']}: {sums} {step['because']}")
         for name in ("guarantee", "payment", "payout"):
             if name in found:
                 typer.echo(f"{name:<7} " + ", ".join(f"{key} {value}" for key, value in found[name].items()))

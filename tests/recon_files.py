@@ -36,7 +36,7 @@ def read(
 ) -> tuple[list[Line], list[RefusedRow]]:
     """Return the lines and the refused rows of a file."""
     data = content.encode() if isinstance(content, str) else content
-    batches = list(parsed_batches(io.BytesIO(data), len(data), how or mapping(), limits or IntakeLimits()))
+    batches = list(parsed_batches(io.BytesIO(data), len(data), how or mapping(), limits or IntakeLimits(), AT))
     return [x for b in batches for x in b.lines], [x for b in batches for x in b.refused]
 
 

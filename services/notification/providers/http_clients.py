@@ -17,6 +17,7 @@ from libs.resilience.errors import AttemptTimeoutError, Outcome
 from libs.resilience.statuses import status_verdict
 from libs.resilience.verdict import Verdict
 from services.notification.providers.base import ProviderSettings
+from services.notification.providers.outgoing import NamedError
 
 # Nothing of the request was sent.
 NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
@@ -53,11 +54,11 @@ class Answer:
         return self
 
 
-class StatusError(Exception):
+class StatusError(NamedError):
     """An answer came that is not a success."""
 
     def __init__(self, answer: Answer) -> None:
-        super().__init__(f"status {answer.status}")
+        super().__init__(f"HTTP_{answer.status}", f"status {answer.status}")
         self.answer = answer
 
 

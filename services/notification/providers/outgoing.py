@@ -45,6 +45,14 @@ class RejectedError(Exception):
         self.suppress = suppress
 
 
+class NamedError(Exception):
+    """Ends an attempt and says by what name: what a merchant or an operator looks for, such as HTTP_503."""
+
+    def __init__(self, reason: str, said: str) -> None:
+        super().__init__(said)
+        self.reason = reason
+
+
 REJECTED = Verdict(counts=False, retryable=False, outcome=Outcome.CERTAINLY_NOT)
 
 

@@ -30,6 +30,7 @@ from services.notification.providers.outgoing import (
     REJECTED,
     Accepted,
     Callback,
+    NamedError,
     Outgoing,
     Receipt,
     RejectedError,
@@ -89,12 +90,18 @@ class WebhookSettings(ProviderSettings):
         return tuple(self.ops_secret_file.read_text().split()) if self.ops_secret_file else ()
 
 
-class AddressForbiddenError(Exception):
+class AddressForbiddenError(NamedError):
     """A host's address is none of the public internet's."""
 
+    def __init__(self, host: str) -> None:
+        super().__init__("ADDRESS_FORBIDDEN", f"{host} is not on the public internet")
 
-class NoSuccessError(Exception):
+
+class NoSuccessError(NamedError):
     """A receiver has answered, and not that it has taken it."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"HTTP_{status}", f"status {status}")
 
 
 class _PublicResolver(AbstractResolver):
@@ -109,7 +116,7 @@ class _PublicResolver(AbstractResolver):
         """Return a host's addresses. Raises AddressForbiddenError."""
         found = await self._any.resolve(host, port, family)
         if not all(ip_address(one["host"]).is_global for one in found):
-            raise AddressForbiddenError(f"{host} is not on the public internet")
+            raise AddressForbiddenError(host)
         return found
 
     async def close(self) -> None:
@@ -178,7 +185,7 @@ class WebhookProvider:
         if status == _GONE:
             raise RejectedError(GONE, "its receiver wants no more")
         if status >= _REDIRECT:
-            raise NoSuccessError(f"status {status}")
+            raise NoSuccessError(status)
         return Accepted(state=MessageState.DELIVERED)
 
     def classify(self, error: Exception) -> Verdict | None:
@@ -221,7 +228,7 @@ def _refuse_private(host: str) -> None:
         # There are more ways to write an address than one, and all of them are connected to.
         is_public = False
     if not is_public:
-        raise AddressForbiddenError(f"{host} is not on the public internet")
+        raise AddressForbiddenError(host)
 
 
 def _classify(error: Exception) -> Verdict | None:

@@ -5,16 +5,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+import aiohttp
+
 from libs.resilience.circuit import CircuitState
 from libs.resilience.dependency import Dependency
-from libs.resilience.errors import DependencyError, RefusedError
+from libs.resilience.errors import AttemptTimeoutError, CallFailedError, DependencyError, RefusedError
 from libs.resilience.rate import Rate
 from libs.telemetry import error_text
 from services.notification.providers.base import HasReceivers, Provider, ProviderSettings
-from services.notification.providers.outgoing import Accepted, Outgoing, Receipt, RejectedError, Sought
+from services.notification.providers.outgoing import Accepted, NamedError, Outgoing, Receipt, RejectedError, Sought
 from services.notification.sending.outcomes import AttemptEnd
 
 log = logging.getLogger("notification")
+
+# Why an attempt failed, by what its client raised: the first that it is.
+_REASONS = (
+    (AttemptTimeoutError, "TIMED_OUT"),
+    (aiohttp.ClientConnectorDNSError, "NAME_NOT_FOUND"),
+    (aiohttp.ClientSSLError, "TLS_FAILED"),
+    (aiohttp.ClientConnectorError, "NOT_CONNECTED"),
+    (aiohttp.ConnectionTimeoutError, "NOT_CONNECTED"),
+    (aiohttp.ClientError, "CONNECTION_LOST"),
+)
 
 
 class Carrier:
@@ -136,5 +148,15 @@ def end_of(error: Exception) -> tuple[AttemptEnd, str, str]:
     if isinstance(error, RefusedError):
         return AttemptEnd.NOT_ASKED, "PROVIDER_DOWN", ""
     if isinstance(error, DependencyError) and error.certainly_did_not_happen:
-        return AttemptEnd.NOT_SENT, "PROVIDER_FAILED", ""
-    return AttemptEnd.UNKNOWN, "TIMED_OUT" if isinstance(error, DependencyError) else error_text(error)[:200], ""
+        return AttemptEnd.NOT_SENT, _reason_of(error, "PROVIDER_FAILED"), ""
+    if isinstance(error, DependencyError):
+        return AttemptEnd.UNKNOWN, _reason_of(error, "TIMED_OUT"), ""
+    return AttemptEnd.UNKNOWN, error_text(error)[:200], ""
+
+
+def _reason_of(error: DependencyError, otherwise: str) -> str:
+    """Return why a call failed, as far as the error of its last attempt says it."""
+    cause = error.cause if isinstance(error, CallFailedError) else error
+    if isinstance(cause, NamedError):
+        return cause.reason
+    return next((reason for kind, reason in _REASONS if isinstance(cause, kind)), otherwise)

@@ -31,8 +31,8 @@ _PAISE = re.compile(r"[0-9]{1,18}")
 _PLAIN_RUPEES = re.compile(r"(?:[0-9]{1,15}\.[0-9]{2}\n)*+").fullmatch
 _PLAIN_PAISE = re.compile(r"(?:[0-9]{1,17}\n)*+").fullmatch
 _DATE_FORM = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*|\d{8}.*", re.DOTALL)
-# What PostgreSQL and every client can hold, and far beyond any statement.
-_EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+# Before any statement.
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,9 @@ class Memo(dict[str, T | Problem], Generic[T]):
 class RowParser:
     """Reads the rows of one source."""
 
-    def __init__(self, mapping: Mapping, limits: IntakeLimits) -> None:
+    def __init__(self, mapping: Mapping, limits: IntakeLimits, now: datetime) -> None:
         self._mapping, self._limits = mapping, limits
+        self._latest = now + timedelta(days=limits.paid_ahead_d_max)
         self._references = Memo(self._reference, limits)
         self._payees = Memo(self._payee, limits)
         self._amounts = Memo(self._amount, limits)
@@ -193,8 +194,13 @@ class RowParser:
             at = at.astimezone(UTC)
         except OverflowError:
             raise FieldError("DATE_OUT_OF_RANGE", f"{clean!r:.60} is no moment") from None
-        if not _EARLIEST <= at < _LATEST:
-            raise FieldError("DATE_OUT_OF_RANGE", f"{clean!r:.60} is not between the years 2000 and 2200")
+        if at < _EARLIEST:
+            raise FieldError("DATE_OUT_OF_RANGE", f"{clean!r:.60} is before the year 2000")
+        if at > self._latest:
+            days = self._limits.paid_ahead_d_max
+            raise FieldError(
+                "DATE_IN_FUTURE", f"{clean!r:.60} is more than {days} days ahead: is the mapping's time_format right?"
+            )
         return at
 
     def _moments_of(self, texts: Sequence[str]) -> Sequence[datetime | Problem]:
@@ -202,7 +208,7 @@ class RowParser:
         if not self._mapping.time_format:
             try:
                 found = list(map(datetime.fromisoformat, texts))
-                if min(found) >= _EARLIEST and max(found) < _LATEST:
+                if min(found) >= _EARLIEST and max(found) <= self._latest:
                     return found
             except (ValueError, TypeError):
                 # One cannot be read, or states no offset.

@@ -64,12 +64,14 @@ class ReceivedFile:
         return self._digest.digest()
 
 
-def parsed_batches(file: BinaryIO, size_bytes: int, mapping: Mapping, limits: IntakeLimits) -> Iterator[Parsed]:
-    """Yield what a file comes to, a batch at a time. Raises FileRefusedError."""
+def parsed_batches(
+    file: BinaryIO, size_bytes: int, mapping: Mapping, limits: IntakeLimits, now: datetime
+) -> Iterator[Parsed]:
+    """Yield what a file that comes in now comes to, a batch at a time. Raises FileRefusedError."""
     if size_bytes == 0:
         raise FileRefusedError("FILE_EMPTY", "there is nothing in it")
     file.seek(0, io.SEEK_SET)
-    parser = RowParser(mapping, limits)
+    parser = RowParser(mapping, limits, now)
     for batch in readers()[mapping.format](Content(file, size_bytes, mapping, limits), mapping, limits):
         parsed = parser.parse(batch.numbers, batch.columns)
         refused = [
@@ -114,7 +116,7 @@ async def _copy(
 ) -> Statement:
     statement_id = new_id()
     taken = refused = taken_paise = refused_paise = 0
-    batches = made_ahead(parsed_batches(received.file, received.size_bytes, source.mapping, limits))
+    batches = made_ahead(parsed_batches(received.file, received.size_bytes, source.mapping, limits, now))
     async with aclosing(batches):
         async for parsed in batches:
             if parsed.lines:

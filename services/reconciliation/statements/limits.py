@@ -20,5 +20,8 @@ class IntakeLimits(BaseModel):
     text_chars_max: int = Field(140, gt=0, description="Longest reference")
     content_chars_max: int = Field(500, gt=0, description="What is kept of a refused row")
     amount_paise_max: int = Field(10**13, gt=0, description="Largest amount of a row")
+    paid_ahead_d_max: int = Field(
+        7, ge=0, le=36_500, description="How many days after its intake a payment may be dated at most"
+    )
     files_at_once_max: int = Field(2, gt=0, description="Files that a process takes in at once; others wait")
     memo_entries_max: int = Field(50_000, gt=0, description="Texts of a field whose meaning is remembered")

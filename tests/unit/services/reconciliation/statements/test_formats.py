@@ -68,6 +68,9 @@ def test_indian_grouping_is_read() -> None:
         ({"when": ""}, "DATE_MISSING"),
         ({"when": "1999-12-31T00:00:00Z"}, "DATE_OUT_OF_RANGE"),
         ({"when": "0001-01-01T00:00:00+14:00"}, "DATE_OUT_OF_RANGE"),
+        ({"when": "9999-12-31T23:59:59-14:00"}, "DATE_OUT_OF_RANGE"),
+        ({"when": "2098-11-25T14:00:00Z"}, "DATE_IN_FUTURE"),
+        ({"when": "2026-12-02T14:00:01Z"}, "DATE_IN_FUTURE"),
         ({"to": ""}, "PAYEE_MISSING"),
         ({"to": "Ramesh K"}, "PAYEE_UNREADABLE"),
         ({"to": "merchant:acme"}, "PAYEE_UNREADABLE"),
@@ -81,6 +84,11 @@ def test_a_csv_row_is_refused_by_its_reason(changes: dict[str, str], reason: str
     lines, refused = read(HEADER + row() + row(**changes) + row())
     assert reasons(refused) == [reason]
     assert [line[0] for line in lines] == [1, 3]
+
+
+def test_a_payment_may_be_dated_some_days_ahead() -> None:
+    lines, refused = read(HEADER + row(when="2026-12-02T14:00:00Z") + row(when="2026-12-02T19:30:00"))
+    assert (len(lines), refused) == (2, [])
 
 
 def test_local_moments_are_in_the_source_s_zone() -> None:

@@ -10,7 +10,7 @@ from services.reconciliation.statements.intake import parsed_batches
 from services.reconciliation.statements.limits import IntakeLimits
 from services.reconciliation.statements.mapping import Mapping
 from services.reconciliation.statements.problems import FileRefusedError
-from tests.recon_files import DELIVERY, FIXED, HEADER, JSON, PARTNER, mapping, read, row
+from tests.recon_files import AT, DELIVERY, FIXED, HEADER, JSON, PARTNER, mapping, read, row
 
 JSON_ROW = json.dumps({"ref": DELIVERY, "to": PARTNER, "when": "2026-11-25T14:00:00Z", "amount": "71.16"}) + "\n"
 ROW_CHARS_MIN = 66
@@ -59,7 +59,7 @@ def test_of_two_byte_letters_only_a_line_s_end_ends_it(letter: str, encoding: st
 def test_a_batch_has_few_rows_and_few_characters(how: Mapping, content: str) -> None:
     def batches(**limits: int) -> list[int]:
         file, told = io.BytesIO(content.encode()), IntakeLimits(**limits)
-        return [len(parsed.lines) for parsed in parsed_batches(file, len(content), how, told)]
+        return [len(parsed.lines) for parsed in parsed_batches(file, len(content), how, told, AT)]
 
     assert batches() == [90]
     assert batches(batch_rows=40) == [40, 40, 10]
