@@ -150,6 +150,7 @@ async def _list_proposed(gateway: Gateway, rows: int) -> None:
         _tell_resolution(made, "")
         count += 1
         if count == rows:
+            typer.echo(f"the first {rows}; --rows tells more of them")
             return
     if not count:
         typer.echo("no resolution waits for approval")

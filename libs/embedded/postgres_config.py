@@ -9,6 +9,8 @@ STANDBY_SLOT = "standby"
 STANDBY_APPLICATION = "lastmile_standby"
 # Where the standby asks about the slots: a database that holds nothing.
 SLOTS_DATABASE = "postgres"
+# How much is logged between checkpoints, and twice what can be in memory: after each, pages are logged whole again.
+_WAL_MB_MIN = 2048
 HEADER = "# Written at every start of the platform: changes made here are lost.\n"
 
 
@@ -28,7 +30,7 @@ def render_config(settings: PlatformSettings, *, port: int) -> dict[str, str]:
         "max_wal_senders": "10",
         "max_replication_slots": "10",
         "max_slot_wal_keep_size": f"{settings.postgres_slot_wal_mb_max}MB",
-        "max_wal_size": "2GB",
+        "max_wal_size": f"{max(_WAL_MB_MIN, 2 * settings.postgres_shared_buffers_mb)}MB",
         "min_wal_size": "160MB",
         "checkpoint_timeout": "10min",
         "hot_standby": "on",
@@ -64,7 +66,8 @@ def standby_config(settings: PlatformSettings, password_file: Path) -> dict[str,
         "primary_slot_name": STANDBY_SLOT,
         # The slot of the events exists here too, so that the relay goes on after a promotion.
         "sync_replication_slots": "on",
-        # A query that is in the way of replaying has so long: PostgreSQL's own 30 s were waited out by a fresh start.
+        # How far replaying may be behind because a query is in its way, which is cancelled then. PostgreSQL's own 30 s
+        # were waited out by a fresh start.
         "max_standby_streaming_delay": "5s",
     }
 

@@ -36,7 +36,8 @@ SELECT set_config('role', $1, true), set_config('lastmile.merchant_ids', $2, tru
   CASE WHEN pg_is_in_recovery() THEN (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::bigint END
 """
 STANDBY = "standby"
-_AWAY = (*CONNECTION_LOST, asyncpg.InsufficientResourcesError)
+# A standby ends a transaction that is in the way of replaying.
+_AWAY = (*CONNECTION_LOST, asyncpg.InsufficientResourcesError, asyncpg.TransactionRollbackError)
 
 
 class ReplicaLimits(BaseModel):

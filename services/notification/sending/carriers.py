@@ -25,7 +25,9 @@ _REASONS = (
     (aiohttp.ClientSSLError, "TLS_FAILED"),
     (aiohttp.ClientConnectorError, "NOT_CONNECTED"),
     (aiohttp.ConnectionTimeoutError, "NOT_CONNECTED"),
-    (aiohttp.ClientError, "CONNECTION_LOST"),
+    (aiohttp.ClientConnectionError, "CONNECTION_LOST"),
+    (aiohttp.ClientPayloadError, "CONNECTION_LOST"),
+    (aiohttp.ClientError, "ANSWER_UNREADABLE"),
 )
 
 

@@ -39,10 +39,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """The first and the last of a chunk's entries, and the last hand-over."""
+    """The first and the last of a chunk's entries, unless they are scattered among others, and the last hand-over."""
 
-    first: UUID
-    last: UUID
+    first: UUID | None
+    last: UUID | None
     last_confirmed_at: datetime | None
 
 

@@ -76,9 +76,10 @@ SETTLEMENTS = [
     Case(f"{_PAY}.SUPERSEDED_BY", lambda w: [CLOSED], FEW, BOOKS_OPERATOR),
     # Every statement of the cycle, all that is under way, what was paid by others since, and all that is held, of which
     # each one's cycle is looked for among all of them: they are on one page.
+    # The lines that are held, of which there are few, are looked through for each that is undone.
     Case(f"{_PAY}.CREATE", lambda w: [
         30, w.now, "test", "sent", "", w.now - timedelta(minutes=3), floor_at(w.now - timedelta(minutes=3)),
-    ], 3_500 + 300 * 31, BOOKS_OPERATOR),
+    ], 3_500 + 300 * 31 + 150_000, BOOKS_OPERATOR),
     Case(f"{_PAY}.PAYOUTS", lambda w: [CLOSED, 0, PAGE], PAGE, BOOKS_READER),
     Case(f"{_PAY}.TALLIES", lambda w: [CLOSED], 1_000, BOOKS_READER),
     Case(f"{_PAY}.CONFIRMS", lambda w: [known("statement 1")], FEW, BOOKS_OPERATOR),

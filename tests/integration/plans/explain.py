@@ -20,7 +20,8 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`rows` read from tables, with those filtered out; the larger tables read whole; most partitions of a table."""
+    """`rows` read from tables, with those filtered out, or compared in vain; the larger tables read whole; most
+    partitions of a table."""
 
     rows: float
     scanned_whole: tuple[str, ...]
@@ -64,7 +65,7 @@ async def _plan_of(connection: asyncpg.Connection, found: dict[str, Any]) -> Pla
     for node in run:
         weeks[node["Relation Name"].rpartition("_")[0]].add(node["Relation Name"])
     return Plan(
-        rows=sum(_rows_read(node) for node in run),
+        rows=sum(_rows_read(node) for node in run) + sum(_rows_compared(node) for node in _nodes(found["Plan"])),
         scanned_whole=tuple(sorted({node["Relation Name"] for node in run if _is_whole(node)} & large)),
         indexes=frozenset(node["Index Name"] for node in _nodes(found["Plan"]) if "Index Name" in node),
         weeks=max(map(len, weeks.values()), default=0),
@@ -80,6 +81,14 @@ def _is_whole(node: dict[str, Any]) -> bool:
 def _rows_read(node: dict[str, Any]) -> float:
     removed = ("Rows Removed by Filter", "Rows Removed by Index Recheck")
     return float(node["Actual Loops"] * (node["Actual Rows"] + sum(node.get(name, 0) for name in removed)))
+
+
+def _rows_compared(node: dict[str, Any]) -> float:
+    """What a loop in a loop looks at in vain: what a statement has made itself costs nothing to read once, but over and
+    over."""
+    if node["Node Type"] == "CTE Scan" and node["Actual Loops"] > 1:
+        return _rows_read(node)
+    return float(node["Actual Loops"] * node.get("Rows Removed by Join Filter", 0))
 
 
 def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:

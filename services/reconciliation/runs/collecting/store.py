@@ -5,12 +5,19 @@ import asyncpg
 from services.reconciliation.runs.rules import Chunk
 from services.reconciliation.runs.run import Collected, Held
 
+# As many entries as are a chunk's, times this, may lie from its first to its last for their postings to be read in one
+# go: what is read for nothing takes longer, from about there on, than looking each up.
+_AMONG_MAX = 2
 # Served by entry_once_for_delivery or entries_pkey, whichever is narrower for the chunk.
 _ENTRIES = """
 SELECT count(*) AS entries, max(occurred_at) AS last_confirmed_at, min(id::text)::uuid AS first,
   max(id::text)::uuid AS last
 FROM reconciliation.entries
 WHERE delivery_id BETWEEN $1 AND $2 AND id >= $3 AND id < $4 AND kind = 'earnings'
+"""
+# Served by entries_pkey, in whose order it reads no more than it is told.
+_BETWEEN = """
+SELECT count(*) FROM (SELECT FROM reconciliation.entries WHERE id BETWEEN $1 AND $2 LIMIT $3) e
 """
 # Served by reversals, entry_once_for_delivery, postings_pkey and leg_settled_once: what earlier runs have settled and
 # is undone since, to be adjusted. The earlier run may have seen the reversal too, and what another was paid the payee
@@ -31,27 +38,33 @@ DELETE FROM reconciliation.open_legs o USING reconciliation.entries e
 WHERE e.kind = 'reversal' AND e.id >= $1 AND e.id < $2 AND o.delivery_id = e.delivery_id
   AND o.outcome IS DISTINCT FROM 'late_adjustment'
 """
-# Served by run_statements_by_run, statement_lines_by_delivery, open_lines_by_delivery and statement_lines_pkey; by
-# entry_once_for_delivery or entries_pkey; by reversals, postings_pkey, open_legs_pkey and leg_settled_once. Of several
-# lines the one that was paid first settles the leg. What is new and not settled is opened, with whom it is to be looked
-# for. Entries that an earlier run has looked at count only where it did not see them. OFFSET 0 has the postings of the
-# chunk read in one go, and not an entry at a time: a quarter of the reading. What few rows need is read for those few.
-_MATCH_EXACT = """
-WITH undone AS MATERIALIZED (
+# Which postings say what is owed, and to whom: as in `legs`.
+_OWED = "((purpose = 'earnings' AND paise < 0) OR (purpose = 'cash_collected' AND paise > 0))"
+# How rows meet is written so that it does not depend on how many of them are expected, which is one where all are newer
+# than the table's statistics: rows in thousands meet by a full join, which is never a loop in a loop, or are looked up
+# in a hash; and single rows by a key (OFFSET 0).
+_FRESH = """
+undone AS MATERIALIZED (
   SELECT delivery_id FROM reconciliation.entries WHERE kind = 'reversal' AND id >= $5 AND id < $6
 ), fresh AS MATERIALIZED (
   SELECT e.delivery_id, CASE p.purpose WHEN 'earnings' THEN 'payout' ELSE 'cash' END AS leg,
     CASE p.purpose WHEN 'earnings' THEN p.account ELSE 'partner:' || e.partner_id END AS payee, abs(p.paise) AS paise,
     e.occurred_at AS confirmed_at
-  FROM reconciliation.entries e
-  JOIN (SELECT entry_id, purpose, account, paise FROM reconciliation.postings WHERE entry_id BETWEEN $8 AND $9
-    AND ((purpose = 'earnings' AND paise < 0) OR (purpose = 'cash_collected' AND paise > 0)) OFFSET 0
-  ) p ON p.entry_id = e.id
-  WHERE e.delivery_id BETWEEN $3 AND $4 AND e.id >= $5 AND e.id < $6 AND e.kind = 'earnings'
-    AND e.delivery_id NOT IN (SELECT delivery_id FROM undone)
-    AND (e.id >= $7 OR NOT EXISTS (SELECT FROM reconciliation.results r
-        WHERE r.delivery_id = e.delivery_id AND r.is_settling)
-      AND NOT EXISTS (SELECT FROM reconciliation.open_legs o WHERE o.delivery_id = e.delivery_id))
+  FROM (SELECT e.id, e.delivery_id, e.partner_id, e.occurred_at FROM reconciliation.entries e
+    WHERE e.delivery_id BETWEEN $3 AND $4 AND e.id >= $5 AND e.id < $6 AND e.kind = 'earnings'
+      AND e.delivery_id NOT IN (SELECT delivery_id FROM undone)
+      AND (e.id >= $7 OR NOT EXISTS (SELECT FROM reconciliation.results r
+          WHERE r.delivery_id = e.delivery_id AND r.is_settling)
+        AND NOT EXISTS (SELECT FROM reconciliation.open_legs o WHERE o.delivery_id = e.delivery_id))
+  ) e
+"""
+_EACH_BY_ITSELF = f"JOIN reconciliation.postings p ON p.entry_id = e.id AND {_OWED}"
+_IN_ONE_GO = f"""
+  FULL JOIN (SELECT entry_id, purpose, account, paise FROM reconciliation.postings
+    WHERE entry_id BETWEEN $8 AND $9 AND {_OWED}) p ON p.entry_id = e.id
+  WHERE num_nonnulls(e.id, p.entry_id) = 2
+"""  # noqa: S608 - constants
+_MATCHED = """
 ), owed AS (
   SELECT delivery_id, leg, payee, paise FROM fresh
   UNION ALL
@@ -89,17 +102,25 @@ WITH undone AS MATERIALIZED (
   SELECT l.statement_id, l.line, l.leg, l.reference, l.delivery_id, l.payee, l.paise, l.paid_at,
     reconciliation.bucket_key(coalesce((SELECT g.payee FROM reconciliation.legs g
       WHERE g.delivery_id = l.delivery_id AND g.leg = l.leg AND g.entry_id < $6), l.payee))
-  FROM placed JOIN reconciliation.statement_lines l ON l.statement_id = placed.statement_id AND l.line = placed.line
+  FROM placed CROSS JOIN LATERAL (SELECT * FROM reconciliation.statement_lines l
+    WHERE l.statement_id = placed.statement_id AND l.line = placed.line OFFSET 0) l
   WHERE placed.is_new AND NOT placed.is_settling
 ), opened_legs AS (
   INSERT INTO reconciliation.open_legs (delivery_id, leg, payee, paise, confirmed_at, bucket_key)
   SELECT g.delivery_id, g.leg, g.payee, g.paise, g.confirmed_at, reconciliation.bucket_key(g.payee)
-  FROM fresh g JOIN placed ON placed.delivery_id = g.delivery_id AND placed.leg = g.leg AND placed.is_unsettled
+  FROM fresh g WHERE ((g.delivery_id, g.leg) IN (SELECT delivery_id, leg FROM placed WHERE is_unsettled)) IS TRUE
 )
 SELECT count(*) FILTER (WHERE is_settling) AS exact, (SELECT count(*) FROM fresh) AS legs,
   count(*) FILTER (WHERE is_new) AS lines, coalesce(sum(paise) FILTER (WHERE is_new), 0)::bigint AS lines_paise
 FROM placed
 """
+# Served by run_statements_by_run, statement_lines_by_delivery, open_lines_by_delivery and statement_lines_pkey; by
+# entry_once_for_delivery or entries_pkey; by reversals, postings_pkey, open_legs_pkey and leg_settled_once. Of several
+# lines the one that was paid first settles the leg. What is new and not settled is opened, with whom it is to be looked
+# for. Entries that an earlier run has looked at count only where it did not see them. Where a chunk's entries are among
+# themselves, their postings are read in one go: half of the time that it takes to look each up.
+_MATCH_EXACT = f"WITH {_FRESH}{_IN_ONE_GO}{_MATCHED}"
+_MATCH_EXACT_SCATTERED = f"WITH {_FRESH}{_EACH_BY_ITSELF}{_MATCHED}"
 # Served by run_statements_by_run, statement_lines_by_delivery, entry_once_for_delivery and postings_pkey: of a range
 # that could not be matched.
 _OPEN_LINES = """
@@ -150,9 +171,10 @@ async def collect(connection: asyncpg.Connection, held: Held) -> tuple[dict[str,
     chunk = held.chunk
     deliveries = (chunk.delivery_from, chunk.delivery_to)
     row = await connection.fetchrow(_ENTRIES, *deliveries, held.run_from, held.run_until)
-    # Of no entries, an empty range.
-    spread = (row["first"] or held.run_until, row["last"] or held.run_until)
-    return {"entries": row["entries"]}, Collected(*spread, row["last_confirmed_at"])
+    spread, among_max = (row["first"], row["last"]), _AMONG_MAX * row["entries"]
+    are_together = await connection.fetchval(_BETWEEN, *spread, among_max + 1) <= among_max
+    first, last = spread if are_together else (None, None)
+    return {"entries": row["entries"]}, Collected(first, last, row["last_confirmed_at"])
 
 
 async def normalize(connection: asyncpg.Connection, held: Held) -> dict[str, int]:
@@ -169,10 +191,11 @@ async def match_exact(connection: asyncpg.Connection, held: Held) -> dict[str, i
     """Settle what has the same delivery, payee and amount; open the rest, for those who look by whom it pays."""
     chunk = held.chunk
     deliveries = (chunk.delivery_from, chunk.delivery_to)
-    # Where its postings are: their range is read in one go, and not an entry at a time.
-    spread = (held.collected_from, held.collected_to)
-    window = (held.run_from, held.run_until, held.new_from)
-    found = await connection.fetchrow(_MATCH_EXACT, held.run_no, chunk.chunk, *deliveries, *window, *spread)
+    about = (held.run_no, chunk.chunk, *deliveries, held.run_from, held.run_until, held.new_from)
+    if held.collected_from is None:
+        found = await connection.fetchrow(_MATCH_EXACT_SCATTERED, *about)
+    else:
+        found = await connection.fetchrow(_MATCH_EXACT, *about, held.collected_from, held.collected_to)
     tallies = {name: int(found[name]) for name in ("exact", "legs", "lines", "lines_paise")}
     if chunk.chunk == 0:
         nameless = await connection.fetchrow(_OPEN_NAMELESS, held.run_no)

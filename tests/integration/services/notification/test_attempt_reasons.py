@@ -80,6 +80,16 @@ async def test_a_connection_that_ends_before_the_answer_is_lost() -> None:
         assert await end_at(f"http://127.0.0.1:{port}/") == (AttemptEnd.NOT_SENT, "CONNECTION_LOST")
 
 
+async def test_what_is_no_http_is_unreadable() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"220 mail.example.com ESMTP\r\n")
+        await writer.drain()
+
+    async with serving(talk) as port:
+        assert await end_at(f"http://127.0.0.1:{port}/") == (AttemptEnd.NOT_SENT, "ANSWER_UNREADABLE")
+
+
 async def test_an_address_that_is_not_public_is_forbidden(peer: Receiver) -> None:
     assert await end_at(peer.url, private_receivers=False) == (AttemptEnd.NOT_SENT, "ADDRESS_FORBIDDEN")
 

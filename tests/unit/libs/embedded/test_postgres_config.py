@@ -16,6 +16,13 @@ def test_the_standby_allows_everything_that_the_primary_does() -> None:
     assert differing == {"port"}
 
 
+def test_more_is_logged_between_checkpoints_where_more_is_in_memory() -> None:
+    told = {
+        mb: render_config(SETTINGS.model_copy(update={"postgres_shared_buffers_mb": mb}), port=1) for mb in (128, 2048)
+    }
+    assert [config["max_wal_size"] for config in told.values()] == ["2048MB", "4096MB"]
+
+
 def test_the_standby_follows_the_primary_with_a_password_file() -> None:
     config = standby_config(SETTINGS, Path("/run/password"))
     assert "port=1111" in config["primary_conninfo"]
