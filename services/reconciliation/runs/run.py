@@ -39,10 +39,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """The first and the last of a chunk's entries, unless they are scattered among others, and the last hand-over."""
+    """The first and the last of a chunk's entries, and the last hand-over."""
 
-    first: UUID | None
-    last: UUID | None
+    first: UUID
+    last: UUID
     last_confirmed_at: datetime | None
 
 
@@ -60,6 +60,8 @@ class Held:
     new_from: UUID
     collected_from: UUID | None
     collected_to: UUID | None
+    # How many entries were collected.
+    entries: int
     # Whether every chunk has come as far as the later states need, and had when this one asked the rules.
     is_whole: bool
     # Whether the chunk is taken again after its run was closed.

@@ -88,9 +88,8 @@ RETURNING c.run_no, c.chunk, c.state, c.fence, c.attempts
 # transaction ends. What is taken again is missing still; and who began without it must not end as if it had been there.
 _HOLD = """
 SELECT c.chunk, c.entries_from, c.entries_until, c.delivery_from, c.delivery_to, c.bucket_from, c.bucket_until,
-  c.collected_from, c.collected_to, r.tolerance_paise, r.tolerance_min, r.payout_due_min, r.as_of,
-  r.entries_from AS run_from,
-  r.entries_until AS run_until,
+  c.collected_from, c.collected_to, coalesce((c.tallies->>'entries')::bigint, 0) AS entries, r.tolerance_paise,
+  r.tolerance_min, r.payout_due_min, r.as_of, r.entries_from AS run_from, r.entries_until AS run_until,
   coalesce((SELECT b.entries_until FROM reconciliation.runs b WHERE b.run_no = r.run_no - 1), r.entries_from)
     AS new_from,
   NOT c.tallies ? 'undecided' AND NOT EXISTS (SELECT FROM reconciliation.run_chunks o
@@ -218,7 +217,10 @@ async def hold(connection: asyncpg.Connection, claimed: Claim) -> Held | None:
     names = ("chunk", "entries_from", "entries_until", "delivery_from", "delivery_to", "bucket_from", "bucket_until")
     rules = RunRules(row["tolerance_paise"], row["tolerance_min"], row["payout_due_min"])
     chunk = Chunk(*(row[name] for name in names))
-    told = ("as_of", "run_from", "run_until", "new_from", "collected_from", "collected_to", "is_whole", "is_closed")
+    told = (
+        "as_of", "run_from", "run_until", "new_from", "collected_from", "collected_to", "entries", "is_whole",
+        "is_closed",
+    )  # fmt: skip
     return Held(claimed.run_no, chunk, rules, *(row[name] for name in told))
 
 

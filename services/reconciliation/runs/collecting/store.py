@@ -171,10 +171,9 @@ async def collect(connection: asyncpg.Connection, held: Held) -> tuple[dict[str,
     chunk = held.chunk
     deliveries = (chunk.delivery_from, chunk.delivery_to)
     row = await connection.fetchrow(_ENTRIES, *deliveries, held.run_from, held.run_until)
-    spread, among_max = (row["first"], row["last"]), _AMONG_MAX * row["entries"]
-    are_together = await connection.fetchval(_BETWEEN, *spread, among_max + 1) <= among_max
-    first, last = spread if are_together else (None, None)
-    return {"entries": row["entries"]}, Collected(first, last, row["last_confirmed_at"])
+    # Of no entries, an empty range.
+    spread = (row["first"] or held.run_until, row["last"] or held.run_until)
+    return {"entries": row["entries"]}, Collected(*spread, row["last_confirmed_at"])
 
 
 async def normalize(connection: asyncpg.Connection, held: Held) -> dict[str, int]:
@@ -192,10 +191,11 @@ async def match_exact(connection: asyncpg.Connection, held: Held) -> dict[str, i
     chunk = held.chunk
     deliveries = (chunk.delivery_from, chunk.delivery_to)
     about = (held.run_no, chunk.chunk, *deliveries, held.run_from, held.run_until, held.new_from)
-    if held.collected_from is None:
-        found = await connection.fetchrow(_MATCH_EXACT_SCATTERED, *about)
+    spread, among_max = (held.collected_from, held.collected_to), _AMONG_MAX * held.entries
+    if await connection.fetchval(_BETWEEN, *spread, among_max + 1) <= among_max:
+        found = await connection.fetchrow(_MATCH_EXACT, *about, *spread)
     else:
-        found = await connection.fetchrow(_MATCH_EXACT, *about, held.collected_from, held.collected_to)
+        found = await connection.fetchrow(_MATCH_EXACT_SCATTERED, *about)
     tallies = {name: int(found[name]) for name in ("exact", "legs", "lines", "lines_paise")}
     if chunk.chunk == 0:
         nameless = await connection.fetchrow(_OPEN_NAMELESS, held.run_no)
