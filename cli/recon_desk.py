@@ -153,7 +153,7 @@ async def _list_proposed(gateway: Gateway, rows: int) -> None:
             typer.echo(f"the first {rows}; --rows tells more of them")
             return
     if not count:
-        typer.echo("no resolution waits for approval")
+        typer.echo("nothing is proposed")
 
 
 def _tell_case(case: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ STANDBY_SLOT = "standby"
 STANDBY_APPLICATION = "lastmile_standby"
 # Where the standby asks about the slots: a database that holds nothing.
 SLOTS_DATABASE = "postgres"
-# How much is logged between checkpoints, and twice what can be in memory: after each, pages are logged whole again.
+# A checkpoint comes after about half of it, and after each, pages are logged whole again: so it grows with the buffers.
 _WAL_MB_MIN = 2048
 HEADER = "# Written at every start of the platform: changes made here are lost.\n"
 

@@ -88,7 +88,7 @@ def test_a_cycle_is_closed_paid_out_confirmed_and_explained(
     (line,) = ops.get(f"{path}/lines")["lines"]
     explained = settle(running_stack, "explain", f"partner:{partner_id}", line["entryId"])
     assert "agrees" in explained
-    assert "base: 2500 x 1/1 = 2500" in explained
+    assert "base: 2500 paise x 1/1 = 2500 paise" in explained
     assert "held" in settle(running_stack, "hold", f"partner:{partner_id}", line["entryId"], "--reason", "looked into")
     assert "released" in settle(running_stack, "release", f"partner:{partner_id}", line["entryId"], "--reason", "right")
 

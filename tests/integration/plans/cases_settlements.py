@@ -71,7 +71,8 @@ SETTLEMENTS = [
     Case(f"{_HOLD}.SET", lambda w: [PARTNER, ENTRY, "held", 5, 3, w.now], 1, BOOKS_OPERATOR),
     Case(f"{_HOLD}.ADD_CHANGE", lambda w: [
         PARTNER, ENTRY, 3, "hold", "held", "why", w.now, "test"], 0, BOOKS_OPERATOR),
-    Case(f"{_HOLD}.PAID_OUT", lambda w: [ENTRY, PARTNER, None], FEW, BOOKS_OPERATOR),
+    # A line's cycle and its batch are looked for among all of them.
+    Case(f"{_HOLD}.PAID_OUT", lambda w: [ENTRY, PARTNER, None], 4 * FEW, BOOKS_OPERATOR),
     Case(f"{_PAY}.BATCH_OF", lambda w: [CLOSED], FEW, BOOKS_OPERATOR),
     Case(f"{_PAY}.SUPERSEDED_BY", lambda w: [CLOSED], FEW, BOOKS_OPERATOR),
     # Every statement of the cycle, all that is under way, what was paid by others since, and all that is held, of which

@@ -42,7 +42,7 @@ WHERE e.kind = 'reversal' AND e.id >= $1 AND e.id < $2 AND o.delivery_id = e.del
 _OWED = "((purpose = 'earnings' AND paise < 0) OR (purpose = 'cash_collected' AND paise > 0))"
 # How rows meet is written so that it does not depend on how many of them are expected, which is one where all are newer
 # than the table's statistics: rows in thousands meet by a full join, which is never a loop in a loop, or are looked up
-# in a hash; and single rows by a key (OFFSET 0).
+# in a hash, which PostgreSQL makes of what it expects to fit into twice work_mem; and single rows by a key (OFFSET 0).
 _FRESH = """
 undone AS MATERIALIZED (
   SELECT delivery_id FROM reconciliation.entries WHERE kind = 'reversal' AND id >= $5 AND id < $6
