@@ -182,9 +182,9 @@ class CityWorker:
 
     async def _reconcile(self) -> None:
         await self._until_ready()
-        # Cities that were taken together are compared apart.
+        # Cities that were taken together are compared apart, and none whose picture has just been made.
         every_s = self._settings.matcher_picture.reconcile_s
-        wait_s = every_s * (crc32(self.lease.city_code.encode()) % 100) / 100
+        wait_s = every_s * (1 + crc32(self.lease.city_code.encode()) % 100) / 100
         while not self._stop.is_set():
             await self._wait(wait_s)
             wait_s = every_s
