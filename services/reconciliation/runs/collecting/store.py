@@ -43,15 +43,16 @@ _OWED = "((purpose = 'earnings' AND paise < 0) OR (purpose = 'cash_collected' AN
 # How rows meet is written so that it does not depend on how many of them are expected, which is one where all are newer
 # than the table's statistics: rows in thousands meet by a full join, which is never a loop in a loop, or are looked up
 # in a hash, which PostgreSQL makes of what it expects to fit into twice work_mem; and single rows by a key (OFFSET 0).
+# Entries are read from no further apart than they were collected, whichever index serves.
 _FRESH = """
 undone AS MATERIALIZED (
   SELECT delivery_id FROM reconciliation.entries WHERE kind = 'reversal' AND id >= $5 AND id < $6
-), fresh AS MATERIALIZED (
+), fresh AS (
   SELECT e.delivery_id, CASE p.purpose WHEN 'earnings' THEN 'payout' ELSE 'cash' END AS leg,
     CASE p.purpose WHEN 'earnings' THEN p.account ELSE 'partner:' || e.partner_id END AS payee, abs(p.paise) AS paise,
     e.occurred_at AS confirmed_at
   FROM (SELECT e.id, e.delivery_id, e.partner_id, e.occurred_at FROM reconciliation.entries e
-    WHERE e.delivery_id BETWEEN $3 AND $4 AND e.id >= $5 AND e.id < $6 AND e.kind = 'earnings'
+    WHERE e.delivery_id BETWEEN $3 AND $4 AND e.id BETWEEN $8 AND $9 AND e.id < $6 AND e.kind = 'earnings'
       AND e.delivery_id NOT IN (SELECT delivery_id FROM undone)
       AND (e.id >= $7 OR NOT EXISTS (SELECT FROM reconciliation.results r
           WHERE r.delivery_id = e.delivery_id AND r.is_settling)
@@ -66,9 +67,9 @@ _IN_ONE_GO = f"""
 """  # noqa: S608 - constants
 _MATCHED = """
 ), owed AS (
-  SELECT delivery_id, leg, payee, paise FROM fresh
+  SELECT delivery_id, leg, payee, paise, confirmed_at, true AS is_fresh FROM fresh
   UNION ALL
-  SELECT o.delivery_id, o.leg, o.payee, o.paise FROM reconciliation.open_legs o
+  SELECT o.delivery_id, o.leg, o.payee, o.paise, o.confirmed_at, false FROM reconciliation.open_legs o
   WHERE o.delivery_id BETWEEN $3 AND $4 AND o.outcome IS DISTINCT FROM 'late_adjustment'
 ), lines AS (
   SELECT l.statement_id, l.line, l.leg, l.delivery_id, l.payee, l.paise, l.paid_at, true AS is_new
@@ -81,7 +82,8 @@ _MATCHED = """
 ), compared AS (
   SELECT l.statement_id, l.line, coalesce(l.leg, g.leg) AS leg, coalesce(l.delivery_id, g.delivery_id) AS delivery_id,
     l.paise, l.paid_at, coalesce(l.is_new, false) AS is_new,
-    coalesce(g.payee = l.payee AND g.paise = l.paise, false) AS is_same
+    coalesce(g.payee = l.payee AND g.paise = l.paise, false) AS is_same,
+    g.payee AS owed_to, g.paise AS owed_paise, g.confirmed_at, coalesce(g.is_fresh, false) AS is_fresh
   FROM lines l FULL JOIN owed g ON g.delivery_id = l.delivery_id AND g.leg = l.leg
 ), ranked AS (
   SELECT *, row_number() OVER (PARTITION BY delivery_id, leg
@@ -89,7 +91,7 @@ _MATCHED = """
   FROM compared
 ), placed AS MATERIALIZED (
   SELECT statement_id, line, leg, delivery_id, paise, is_new, is_first AND is_same AS is_settling,
-    is_first AND NOT is_same AS is_unsettled
+    is_first AND is_fresh AS is_leg, owed_to, owed_paise, confirmed_at
   FROM ranked
 ), settled AS (
   INSERT INTO reconciliation.results (statement_id, line, delivery_id, leg, outcome, rule, is_settling,
@@ -107,10 +109,10 @@ _MATCHED = """
   WHERE placed.is_new AND NOT placed.is_settling
 ), opened_legs AS (
   INSERT INTO reconciliation.open_legs (delivery_id, leg, payee, paise, confirmed_at, bucket_key)
-  SELECT g.delivery_id, g.leg, g.payee, g.paise, g.confirmed_at, reconciliation.bucket_key(g.payee)
-  FROM fresh g WHERE ((g.delivery_id, g.leg) IN (SELECT delivery_id, leg FROM placed WHERE is_unsettled)) IS TRUE
+  SELECT delivery_id, leg, owed_to, owed_paise, confirmed_at, reconciliation.bucket_key(owed_to)
+  FROM placed WHERE is_leg AND NOT is_settling
 )
-SELECT count(*) FILTER (WHERE is_settling) AS exact, (SELECT count(*) FROM fresh) AS legs,
+SELECT count(*) FILTER (WHERE is_settling) AS exact, count(*) FILTER (WHERE is_leg) AS legs,
   count(*) FILTER (WHERE is_new) AS lines, coalesce(sum(paise) FILTER (WHERE is_new), 0)::bigint AS lines_paise
 FROM placed
 """
@@ -190,12 +192,12 @@ async def match_exact(connection: asyncpg.Connection, held: Held) -> dict[str, i
     """Settle what has the same delivery, payee and amount; open the rest, for those who look by whom it pays."""
     chunk = held.chunk
     deliveries = (chunk.delivery_from, chunk.delivery_to)
-    about = (held.run_no, chunk.chunk, *deliveries, held.run_from, held.run_until, held.new_from)
     spread, among_max = (held.collected_from, held.collected_to), _AMONG_MAX * held.entries
-    if await connection.fetchval(_BETWEEN, *spread, among_max + 1) <= among_max:
-        found = await connection.fetchrow(_MATCH_EXACT, *about, *spread)
-    else:
-        found = await connection.fetchrow(_MATCH_EXACT_SCATTERED, *about)
+    is_among = await connection.fetchval(_BETWEEN, *spread, among_max + 1) <= among_max
+    found = await connection.fetchrow(
+        _MATCH_EXACT if is_among else _MATCH_EXACT_SCATTERED,
+        *(held.run_no, chunk.chunk, *deliveries, held.run_from, held.run_until, held.new_from, *spread),
+    )
     tallies = {name: int(found[name]) for name in ("exact", "legs", "lines", "lines_paise")}
     if chunk.chunk == 0:
         nameless = await connection.fetchrow(_OPEN_NAMELESS, held.run_no)
