@@ -95,7 +95,7 @@ class Books:
             earned = Entry(
                 id=new_id(), kind=EntryKind.EARNINGS, cause_event_id=new_id(), event_ids=made.event_ids,
                 delivery_id=made.delivery_id, merchant_id=self.merchant_id, partner_id=made.partner_id,
-                partner_version=1, rate_card_id=card.id, reverses=None, occurred_at=at, booked_at=at,
+                partner_version=1, rate_card_id=card.id, reverses=None, corrects=None, occurred_at=at, booked_at=at,
                 postings=delivery_postings(made, "", earnings_of(made, card.terms)),
             )  # fmt: skip
             self.entries.append(earned)

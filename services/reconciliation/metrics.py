@@ -6,7 +6,7 @@ from prometheus_client import Counter, Gauge
 
 BOOKED = Counter("lastmile_reconciliation_entries_booked", "Entries booked", ["kind"])
 WAITING = Gauge("lastmile_reconciliation_deliveries_waiting", "Deliveries that cannot be paid yet", ["reason"])
-_KINDS = ("earnings", "reversal")
+_KINDS = ("earnings", "correction", "reversal")
 _REASONS = ("EVENTS_MISSING", "PARTNER_UNKNOWN", "RATE_CARD_MISSING", "STORY_UNREADABLE")
 
 

@@ -1,7 +1,8 @@
 """What is to be booked for a delivery, given all that is known and has been booked of it.
 
 The answer depends on what is known and not on how it came to be known, so it may be asked after every event, and any
-number of times: a delivery is paid once, and a cancellation undoes that once.
+number of times: a delivery is paid once, a corrected hand-over changes that by the difference, and a cancellation
+undoes all of it once.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +22,12 @@ from services.reconciliation.ledger.facts import (
     trip_of,
     version_at,
 )
-from services.reconciliation.ledger.postings import Posting, delivery_postings, reversed_postings
+from services.reconciliation.ledger.postings import (
+    Posting,
+    corrected_postings,
+    delivery_postings,
+    reversed_postings,
+)
 from services.reconciliation.ledger.rates import RateCard, Scope
 
 
@@ -30,6 +36,7 @@ class EntryKind(StrEnum):
 
     EARNINGS = "earnings"
     REVERSAL = "reversal"
+    CORRECTION = "correction"
 
 
 class WaitsFor(StrEnum):
@@ -45,10 +52,16 @@ class WaitsFor(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Booked:
-    """An entry of a delivery's earnings that is in the ledger, and whether another one undoes it."""
+    """An entry of a delivery's earnings that is in the ledger, and what others have made of it since.
+
+    `postings` are what all of them come to, `event_ids` what they were worked out from, and `partner_version` is by
+    which version of its partner it is paid.
+    """
 
     entry_id: UUID
     postings: tuple[Posting, ...]
+    event_ids: frozenset[UUID]
+    partner_version: int
     is_reversed: bool
 
 
@@ -74,8 +87,22 @@ class Pay:
 
 
 @dataclass(frozen=True, slots=True)
+class Correct:
+    """Book by what an entry is wrong, now that the hand-over is known to have been another."""
+
+    right: Pay
+    entry_id: UUID
+    postings: tuple[Posting, ...]
+
+    @property
+    def cause_event_id(self) -> UUID:
+        """The event of the corrected hand-over."""
+        return self.right.cause_event_id
+
+
+@dataclass(frozen=True, slots=True)
 class Undo:
-    """Book the reverse of an entry, because of a cancellation."""
+    """Book the reverse of an entry and its corrections, because of a cancellation."""
 
     cause: Change
     entry_id: UUID
@@ -94,7 +121,7 @@ class Wait:
     reason: WaitsFor
 
 
-Decision = Pay | Undo | Wait | None
+Decision = Pay | Correct | Undo | Wait | None
 CardOf = Callable[[Scope, Trip], RateCard | None]
 
 
@@ -111,14 +138,33 @@ def decide(
         # What undoes an entry needs no more of the story than that.
         is_open = booked is not None and not booked.is_reversed
         return Undo(last, booked.entry_id, reversed_postings(booked.postings)) if booked and is_open else None
-    if booked is not None or last.state != DELIVERED:
+    if not is_to_be_priced(last, booked):
         return None
     if not is_whole(changes):
         return Wait(WaitsFor.EVENTS)
     trip = trip_of(changes)
     if trip is None:
         return Wait(WaitsFor.STORY)
-    return pay(trip, version_at(versions, trip.delivered_at), card_of)
+    if booked is None:
+        return pay(trip, version_at(versions, trip.delivered_at), card_of)
+    return _correct(trip, booked, versions, card_of)
+
+
+def _correct(trip: Trip, booked: Booked, versions: Sequence[PartnerVersion], card_of: CardOf) -> Correct | Wait | None:
+    """Return by what an entry is wrong; nothing for a correction that changes no amount.
+
+    Who was paid stays who is paid, whatever its partner rode, and for whom, at the corrected time.
+    """
+    right = pay(trip, next((v for v in versions if v.version == booked.partner_version), None), card_of)
+    if isinstance(right, Wait):
+        return right
+    postings = corrected_postings(booked.postings, right.postings)
+    return Correct(right, booked.entry_id, postings) if postings else None
+
+
+def is_to_be_priced(last: Change, booked: Booked | None) -> bool:
+    """Return whether the last change of a delivery is a hand-over that nothing was worked out from yet."""
+    return last.state == DELIVERED and (booked is None or last.event_id not in booked.event_ids)
 
 
 def pay(trip: Trip, partner: PartnerVersion | None, card_of: CardOf) -> Pay | Wait:

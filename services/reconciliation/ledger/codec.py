@@ -14,6 +14,7 @@ from services.reconciliation.timestamps import timestamp
 _KINDS = {
     EntryKind.EARNINGS: ledger_pb2.ENTRY_KIND_EARNINGS,
     EntryKind.REVERSAL: ledger_pb2.ENTRY_KIND_REVERSAL,
+    EntryKind.CORRECTION: ledger_pb2.ENTRY_KIND_CORRECTION,
 }
 
 
@@ -29,17 +30,22 @@ def entry_to(entry: Entry, postings: Iterable[Posting], explanation: ledger_pb2.
         cause_event_id=str(entry.cause_event_id),
         event_ids=map(str, entry.event_ids),
         reverses_entry_id=str(entry.reverses or ""),
+        corrects_entry_id=str(entry.corrects or ""),
         occurred_at=timestamp(entry.occurred_at),
         booked_at=timestamp(entry.booked_at),
-        postings=[
-            ledger_pb2.Posting(account=str(p.account), purpose=p.purpose, amount_paise=p.paise) for p in postings
-        ],
+        postings=map(_posting_to, postings),
         explanation=explanation,
     )
 
 
-def explanation_to(explanation: Explanation, lines: Iterable[Line]) -> ledger_pb2.Explanation:
-    """Return an explanation with those of its lines that the caller may see."""
+def _posting_to(posting: Posting) -> ledger_pb2.Posting:
+    return ledger_pb2.Posting(account=str(posting.account), purpose=posting.purpose, amount_paise=posting.paise)
+
+
+def explanation_to(
+    explanation: Explanation, lines: Iterable[Line], before: Iterable[Posting]
+) -> ledger_pb2.Explanation:
+    """Return an explanation with those of its lines, and of what was booked before, that the caller may see."""
     scope = explanation.card.scope
     return ledger_pb2.Explanation(
         rate_card=ledger_pb2.RateCardVersion(
@@ -60,4 +66,5 @@ def explanation_to(explanation: Explanation, lines: Iterable[Line]) -> ledger_pb
             for line in lines
         ],
         agrees=explanation.agrees,
+        booked_before=map(_posting_to, before),
     )

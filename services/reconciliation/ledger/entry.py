@@ -22,6 +22,7 @@ class Entry:
     partner_version: int
     rate_card_id: UUID
     reverses: UUID | None
+    corrects: UUID | None
     occurred_at: datetime
     booked_at: datetime
     postings: tuple[Posting, ...]

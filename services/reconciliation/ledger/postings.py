@@ -135,6 +135,20 @@ def reversed_postings(postings: Iterable[Posting]) -> tuple[Posting, ...]:
     return balanced(*(Posting(p.account, p.purpose, -p.paise) for p in postings))
 
 
+def netted(postings: Iterable[Posting]) -> tuple[Posting, ...]:
+    """Return what postings come to, one of each account and purpose."""
+    sums: dict[tuple[Account, str], int] = {}
+    for posting in postings:
+        key = posting.account, posting.purpose
+        sums[key] = sums.get(key, 0) + posting.paise
+    return balanced(*(Posting(account, purpose, paise) for (account, purpose), paise in sums.items()))
+
+
+def corrected_postings(booked: Iterable[Posting], right: Iterable[Posting]) -> tuple[Posting, ...]:
+    """Return the postings that make what is booked what is right."""
+    return netted((*right, *reversed_postings(booked)))
+
+
 def balanced(*postings: Posting) -> tuple[Posting, ...]:
     """Return the postings that are not of nothing; UnbalancedError unless they sum to zero."""
     if rest := total(fits(posting.paise) for posting in postings):

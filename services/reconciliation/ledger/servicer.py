@@ -1,5 +1,6 @@
 """LedgerService: translates between the calls and the noun's rules and store."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -11,16 +12,14 @@ from libs.grpc_server.call import current_call
 from libs.grpc_server.errors import InvalidArgumentError
 from libs.grpc_server.identity import Principal, Role
 from services.reconciliation.database import Database
-from services.reconciliation.deliveries import store as facts_store
 from services.reconciliation.errors import AccountNotFoundError, DeliveryNotFoundError
 from services.reconciliation.ledger import store
-from services.reconciliation.ledger.booking import EntryKind
 from services.reconciliation.ledger.codec import entry_to, explanation_to
 from services.reconciliation.ledger.entry import Entry
-from services.reconciliation.ledger.explanation import PARTNER_LINES, explain
+from services.reconciliation.ledger.explaining import explanation_of
+from services.reconciliation.ledger.explanation import PARTNER_LINES
 from services.reconciliation.ledger.postings import Account, AccountKind
 from services.reconciliation.ledger.visibility import may_see
-from services.reconciliation.rate_cards import store as rate_cards
 from services.reconciliation.timestamps import datetime_of, problems_of, timestamp
 
 
@@ -64,7 +63,7 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
                 entry_to(
                     entry,
                     (posting for posting in entry.postings if may_see(principal, posting.account)),
-                    await _explanation(connection, entry, principal),
+                    await _explanation(connection, entry, entries, principal),
                 )
                 for entry in entries
             ]
@@ -72,16 +71,15 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
 
 
 async def _explanation(
-    connection: asyncpg.Connection, entry: Entry, principal: Principal
+    connection: asyncpg.Connection, entry: Entry, known: Sequence[Entry], principal: Principal
 ) -> ledger_pb2.Explanation | None:
     """Do an entry's arithmetic again, for those who may see it."""
-    if principal.role is Role.MERCHANT or entry.kind is not EntryKind.EARNINGS:
-        return None
-    changes = (await facts_store.changes_of(connection, [entry.delivery_id])).get(entry.delivery_id, [])
-    partner = await facts_store.version(connection, entry.partner_id, entry.partner_version)
-    card = await rate_cards.get(connection, entry.rate_card_id)
-    found = explain(entry, changes, partner, card) if card else None
+    found = None if principal.role is Role.MERCHANT else await explanation_of(connection, entry, known)
     if found is None:
         return None
     is_ops = principal.role is Role.OPS
-    return explanation_to(found, (line for line in found.lines if is_ops or line.kind in PARTNER_LINES))
+    return explanation_to(
+        found,
+        (line for line in found.lines if is_ops or line.kind in PARTNER_LINES),
+        (posting for posting in found.before if may_see(principal, posting.account)),
+    )

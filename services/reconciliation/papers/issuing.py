@@ -8,7 +8,8 @@ from services.reconciliation.papers.invoice import InvoiceLine
 
 # India has one clock, and no summer time.
 INDIA = timezone(timedelta(minutes=330))
-_UNDONE = "reversal"
+# What is said of entries of other kinds than earnings.
+_WORDS = {"reversal": " taken back", "correction": " corrected"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,10 @@ class Fees:
 
 
 def lines_of(fees: Sequence[Fees]) -> tuple[InvoiceLine, ...]:
-    """Return the lines of an invoice: what was carried, and what was taken back."""
+    """Return the lines of an invoice: what was carried, what of it was corrected, and what was taken back."""
     return tuple(
         InvoiceLine(
-            description=f"Local delivery{' taken back' if one.kind == _UNDONE else ''}, {one.city_code}",
+            description=f"Local delivery{_WORDS.get(one.kind, '')}, {one.city_code}",
             deliveries_count=one.entries,
             taxable_paise=one.fee_paise,
             rate_bp=one.rate_bp,

@@ -13,6 +13,7 @@ _LABELS = {
     LineKind.DELIVERY: "Deliveries",
     LineKind.REVERSAL: "Taken back",
     LineKind.ADJUSTMENT: "Taken back, of an earlier cycle",
+    LineKind.CORRECTION: "Corrected hand-overs",
     LineKind.GUARANTEE: "Hourly guarantee",
     LineKind.PAYMENT: "Paid, as others state",
     LineKind.REMITTANCE: "Cash handed in",
@@ -99,7 +100,8 @@ def _label(kind: str) -> str:
 def _detail(line: SettledLine) -> StatementDetail:
     label = "Delivery" if line.kind == LineKind.DELIVERY else _label(line.kind)
     if line.adjusts_cycle_no:
-        label = f"Taken back, of cycle {line.adjusts_cycle_no}"
+        what = "Corrected hand-over" if line.kind == LineKind.CORRECTION else "Taken back"
+        label = f"{what}, of cycle {line.adjusts_cycle_no}"
     return StatementDetail(
         occurred_at=line.occurred_at.astimezone(INDIA),
         label=label,

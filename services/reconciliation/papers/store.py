@@ -23,7 +23,8 @@ _LAST_SEQUENCE = """
 SELECT sequence FROM reconciliation.invoices WHERE state_code = $1 AND financial_year = $2
 ORDER BY sequence DESC LIMIT 1
 """
-# Served by postings_by_account, and for each posting by the keys of its entry, its order and its rate card.
+# Served by postings_by_account, and for each posting by the keys of its entry, its order and its rate card. A
+# correction is of the delivery that it corrects.
 _FEES = """
 SELECT c.city_code, coalesce((r.terms->>'gst_bp')::integer, 0) AS rate_bp, e.kind::text AS kind,
   count(DISTINCT e.id) AS entries,
@@ -31,7 +32,8 @@ SELECT c.city_code, coalesce((r.terms->>'gst_bp')::integer, 0) AS rate_bp, e.kin
   coalesce(sum(p.paise) FILTER (WHERE p.purpose = 'gst'), 0)::bigint AS gst_paise
 FROM reconciliation.postings p
 JOIN reconciliation.entries e ON e.id = p.entry_id
-JOIN reconciliation.delivery_changes c ON c.delivery_id = e.delivery_id AND c.city_code IS NOT NULL
+JOIN reconciliation.delivery_changes c ON c.city_code IS NOT NULL AND c.delivery_id = coalesce(e.delivery_id,
+  (SELECT o.delivery_id FROM reconciliation.entries o WHERE o.id = e.corrects))
 JOIN reconciliation.rate_cards r ON r.id = e.rate_card_id
 WHERE p.account = $1 AND p.booked_at >= $2 AND p.booked_at < $3 AND p.purpose IN ('fee', 'gst')
   AND c.city_code = ANY ($4)

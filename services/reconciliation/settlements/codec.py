@@ -75,7 +75,7 @@ def line_to(line: StatementLine) -> settlement_pb2.SettlementLine:
 
 def explained_to(found: ExplainedLine) -> settlement_pb2.ExplainSettlementLineResponse:
     """Return where a line comes from as a message."""
-    known, payment, payout = found.known, found.payment, found.payout
+    known, delivery, payment, payout = found.known, found.delivery, found.payment, found.payout
     sent = settlement_pb2.ExplainSettlementLineResponse(
         line=line_to(known.line),
         cycle_no=known.cycle_no,
@@ -85,7 +85,7 @@ def explained_to(found: ExplainedLine) -> settlement_pb2.ExplainSettlementLineRe
         ],
         cause_event_id=str(known.cause_event_id),
         event_ids=map(str, known.event_ids),
-        explanation=explanation_to(found.delivery, found.delivery.lines) if found.delivery else None,
+        explanation=explanation_to(delivery, delivery.lines, delivery.before) if delivery else None,
         guarantee=_guarantee_to(found.guarantee) if found.guarantee else None,
         agrees=found.agrees,
     )

@@ -5,10 +5,10 @@ from uuid import UUID
 
 import asyncpg
 
-from services.reconciliation.deliveries import store as facts_store
 from services.reconciliation.ledger import store as ledger
 from services.reconciliation.ledger.booking import EntryKind
-from services.reconciliation.ledger.explanation import Explanation, explain
+from services.reconciliation.ledger.explaining import explanation_of
+from services.reconciliation.ledger.explanation import Explanation
 from services.reconciliation.ledger.guarantee import Duty, guaranteed_paise, top_up_paise
 from services.reconciliation.ledger.postings import Account
 from services.reconciliation.ledger.rates import RateCard
@@ -68,13 +68,10 @@ async def _delivery(connection: asyncpg.Connection, known: KnownLine) -> Explana
     if known.line.delivery_id is None:
         return None
     entries = await ledger.entries_of(connection, [known.line.delivery_id])
-    earned = next((entry for entry in entries if entry.kind is EntryKind.EARNINGS), None)
-    if earned is None:
-        return None
-    changes = (await facts_store.changes_of(connection, [earned.delivery_id])).get(earned.delivery_id, [])
-    partner = await facts_store.version(connection, earned.partner_id, earned.partner_version)
-    card = await rate_cards.get(connection, earned.rate_card_id)
-    return explain(earned, changes, partner, card) if card else None
+    named = next((entry for entry in entries if entry.id == known.line.entry_id), None)
+    if named is None or named.kind is EntryKind.REVERSAL:
+        named = next((entry for entry in entries if entry.kind is EntryKind.EARNINGS), None)
+    return await explanation_of(connection, named, entries) if named else None
 
 
 async def _guarantee(connection: asyncpg.Connection, entry_id: UUID) -> Guarantee | None:

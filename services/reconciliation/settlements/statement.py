@@ -25,6 +25,8 @@ class LineKind(StrEnum):
     REVERSAL = "reversal"
     # Undoes a delivery of an earlier cycle.
     ADJUSTMENT = "adjustment"
+    # By what a delivery, of this cycle or an earlier one, was wrong.
+    CORRECTION = "correction"
     # What the hourly guarantee adds.
     GUARANTEE = "guarantee"
     # What the statements of others say was paid to the party.
@@ -69,7 +71,7 @@ class StatementLine:
     tax_paise: int
     cash_paise: int
     paid_paise: int
-    # What it undoes, and in which cycle that was when it was not the same.
+    # What it undoes or corrects, and in which cycle that was when it was not the same.
     adjusts_entry_id: UUID | None = None
     adjusts_cycle_no: int | None = None
 

@@ -28,7 +28,7 @@ def changes(w: World) -> Sequence[object]:
 
 def entries(w: World) -> Sequence[object]:
     told = [["{" + str(new_id()) + "}"] * BATCH, new_ids(), new_ids(), new_ids(), [1] * BATCH]
-    card = [[known("card 0 1")] * BATCH, [None] * BATCH, [w.now] * BATCH, [w.now] * BATCH, [0] * BATCH]
+    card = [[known("card 0 1")] * BATCH, [None] * BATCH, [None] * BATCH, [w.now] * BATCH, [w.now] * BATCH, [0] * BATCH]
     return [new_ids(), ["earnings"] * BATCH, new_ids(), *told, *card]
 
 

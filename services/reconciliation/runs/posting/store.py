@@ -17,7 +17,8 @@ SELECT reconciliation.id_of(r.outcome, r.statement_id::text, r.line::text),
   r.statement_id, r.line, l.payee, r.expected_paise, r.paid_paise,
   jsonb_build_object(
     'reference', l.reference, 'paid_at', l.paid_at, 'paid_to', l.payee, 'paid_paise', l.paise, 'owed_to', g.payee,
-    'owed_paise', g.paise, 'confirmed_at', g.confirmed_at, 'entry_id', g.entry_id,
+    'owed_paise', reconciliation.leg_paise(g.entry_id, g.leg, g.payee, g.paise, $4),
+    'confirmed_at', g.confirmed_at, 'entry_id', g.entry_id,
     'reversal_entry_id', CASE WHEN g.reversal_entry_id < $4 THEN g.reversal_entry_id END,
     'settled_by_statement_id', s.statement_id, 'settled_by_line', s.line,
     'tolerance_paise', $3::bigint),
@@ -57,7 +58,8 @@ SELECT reconciliation.id_of(o.outcome, o.delivery_id::text, o.leg),
   coalesce(s.paid_paise + coalesce((SELECT sum(f.paid_paise) FROM reconciliation.results f
     WHERE f.delivery_id = o.delivery_id AND NOT f.is_settling AND f.leg = o.leg
       AND f.outcome IN ('matched', 'underpaid', 'overpaid', 'cash_mismatch')), 0), 0),
-  jsonb_build_object('owed_to', g.payee, 'owed_paise', g.paise, 'confirmed_at', g.confirmed_at,
+  jsonb_build_object('owed_to', g.payee,
+    'owed_paise', reconciliation.leg_paise(g.entry_id, g.leg, g.payee, g.paise, $5), 'confirmed_at', g.confirmed_at,
     'entry_id', g.entry_id, 'reversal_entry_id', CASE WHEN g.reversal_entry_id < $5 THEN g.reversal_entry_id END,
     'settled_by_statement_id', s.statement_id,
     'settled_by_line', s.line, 'payout_due_min', $4::integer)

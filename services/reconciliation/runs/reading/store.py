@@ -38,9 +38,10 @@ _DISCREPANCIES = f"""
 SELECT {_DISCREPANCY_COLUMNS} FROM reconciliation.discrepancies
 WHERE run_no = $1 AND (class, id) > ($3, $4) AND ($2 = '' OR class = $2) ORDER BY class, id LIMIT $5
 """  # noqa: S608 - a constant
-# Served by entry_once_for_delivery and postings_pkey.
+# Served by entry_once_for_delivery, postings_pkey and corrections.
 _LEGS = """
-SELECT leg, payee, paise, confirmed_at, entry_id, reversal_entry_id FROM reconciliation.legs
+SELECT leg, payee, reconciliation.leg_paise(entry_id, leg, payee, paise, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    AS paise, confirmed_at, entry_id, reversal_entry_id FROM reconciliation.legs
 WHERE delivery_id = $1 ORDER BY leg
 """
 # Served by leg_settled_once and results_of_further_lines.

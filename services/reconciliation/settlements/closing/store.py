@@ -12,38 +12,39 @@ from services.reconciliation.settlements.store import OpenCycle
 # Served by entries_pkey.
 _PIECE_END = "SELECT id FROM reconciliation.entries WHERE id > $1 AND id < $2 ORDER BY id OFFSET $3 - 1 LIMIT 1"
 # Served by entries_pkey, rate_cards_pkey, settlement_lines_pkey and postings_pkey. What undoes a line of an earlier
-# cycle is an adjustment. TDS goes with what was earned, which is on the same entry.
+# cycle is an adjustment; what corrects one names it likewise. TDS goes with what was earned, which is on the same
+# entry.
 _GATHER = """
 WITH taken AS MATERIALIZED (
-  SELECT e.id, e.kind::text AS kind, e.reverses
+  SELECT e.id, e.kind::text AS kind, coalesce(e.reverses, e.corrects) AS adjusts
   FROM reconciliation.entries e
   WHERE e.id > $2 AND e.id <= $3
     AND coalesce(e.calendar, (SELECT c.city_code FROM reconciliation.rate_cards c
       WHERE c.id = e.rate_card_id AND c.city_code = ANY ($5::text[])), '') = $4
     AND NOT EXISTS (SELECT FROM reconciliation.settlement_lines l WHERE l.entry_id = e.id)
 ), seen AS (
-  SELECT t.id, t.kind, t.reverses, p.paise, p.merchant_id, CASE WHEN p.account LIKE 'cash:%' THEN 'cash_in_hand'
+  SELECT t.id, t.kind, t.adjusts, p.paise, p.merchant_id, CASE WHEN p.account LIKE 'cash:%' THEN 'cash_in_hand'
       ELSE p.purpose END AS purpose,
     CASE WHEN p.account LIKE 'cash:%' THEN 'partner:' || substr(p.account, 6)
       WHEN p.account ~ '^(partner|network|merchant):' THEN p.account END AS party,
     coalesce(sum(p.paise) FILTER (WHERE p.account = 'tax:tds') OVER (PARTITION BY t.id), 0) AS tds_paise
   FROM taken t JOIN reconciliation.postings p ON p.entry_id = t.id AND p.entry_id > $2 AND p.entry_id <= $3
 ), parts AS (
-  SELECT id, kind, reverses, party, min(merchant_id::text)::uuid AS merchant_id, -sum(paise) AS paise,
+  SELECT id, kind, adjusts, party, min(merchant_id::text)::uuid AS merchant_id, -sum(paise) AS paise,
     coalesce(-sum(paise) FILTER (WHERE purpose = 'gst'), 0)
       + CASE WHEN bool_or(purpose = 'earnings') THEN tds_paise ELSE 0 END AS tax_paise,
     coalesce(-sum(paise) FILTER (WHERE purpose LIKE 'cash%'), 0) AS cash_paise,
     coalesce(-sum(paise) FILTER (WHERE purpose IN ('paid', 'payment')), 0) AS paid_paise
-  FROM seen WHERE party IS NOT NULL GROUP BY id, kind, reverses, party, tds_paise
+  FROM seen WHERE party IS NOT NULL GROUP BY id, kind, adjusts, party, tds_paise
 )
 INSERT INTO reconciliation.settlement_lines (cycle_no, party, entry_id, kind, work_paise, tax_paise, cash_paise,
   paid_paise, paise, adjusts_entry_id, adjusts_cycle_no, merchant_id)
 SELECT $1, p.party, p.id, CASE WHEN p.kind = 'earnings' THEN 'delivery'
     WHEN p.kind = 'reversal' AND o.cycle_no < $1 THEN 'adjustment' ELSE p.kind END,
-  p.paise - p.tax_paise - p.cash_paise - p.paid_paise, p.tax_paise, p.cash_paise, p.paid_paise, p.paise, p.reverses,
+  p.paise - p.tax_paise - p.cash_paise - p.paid_paise, p.tax_paise, p.cash_paise, p.paid_paise, p.paise, p.adjusts,
   CASE WHEN o.cycle_no < $1 THEN o.cycle_no END, p.merchant_id
 FROM parts p
-LEFT JOIN reconciliation.settlement_lines o ON o.entry_id = p.reverses AND o.party = p.party
+LEFT JOIN reconciliation.settlement_lines o ON o.entry_id = p.adjusts AND o.party = p.party
 ORDER BY p.id, p.party
 """
 # Served by payouts_open and settlement_lines_pkey: a statement shows them now.
@@ -93,7 +94,8 @@ CROSS JOIN LATERAL (
 ) c
 LEFT JOIN LATERAL (
   SELECT sum(work_paise) AS earned_paise FROM reconciliation.settlement_lines
-  WHERE cycle_no = $1 AND party = 'partner:' || d.partner_id AND kind IN ('delivery', 'reversal')
+  WHERE cycle_no = $1 AND party = 'partner:' || d.partner_id AND kind IN ('delivery', 'reversal', 'correction')
+    AND adjusts_cycle_no IS NULL
 ) e ON true
 WHERE c.guarantee_paise_per_h > 0
 ORDER BY d.partner_id

@@ -79,7 +79,7 @@ left_of_held AS (
   ) k
   WHERE h.state <> 'released'
     AND NOT coalesce((SELECT true FROM reconciliation.settlement_lines u
-      WHERE u.adjusts_entry_id = h.entry_id AND u.party = h.party LIMIT 1), false)
+      WHERE u.adjusts_entry_id = h.entry_id AND u.party = h.party AND u.kind <> 'correction' LIMIT 1), false)
     AND NOT coalesce((SELECT true FROM reconciliation.discrepancies d
       JOIN reconciliation.cases c ON c.case_id = d.id
       JOIN reconciliation.resolutions x ON x.id = c.resolution_id

@@ -42,9 +42,10 @@ WHERE cycle_no = $1 AND party > $2 ORDER BY party LIMIT $3
 _STATEMENT = f"""
 SELECT party, content_sha256, {_TOTALS} FROM reconciliation.settlement_statements WHERE cycle_no = $1 AND party = $2
 """  # noqa: S608 - a constant
-# Served by settlement_lines_by_party and entries_pkey.
+# Served by settlement_lines_by_party and entries_pkey. A correction is of the delivery that it corrects.
 _LINES = """
-SELECT l.entry_id, l.kind, e.delivery_id, e.occurred_at, l.work_paise, l.tax_paise, l.cash_paise, l.paid_paise,
+SELECT l.entry_id, l.kind, coalesce(e.delivery_id, (SELECT o.delivery_id FROM reconciliation.entries o
+    WHERE o.id = e.corrects)) AS delivery_id, e.occurred_at, l.work_paise, l.tax_paise, l.cash_paise, l.paid_paise,
   l.adjusts_entry_id, l.adjusts_cycle_no
 FROM reconciliation.settlement_lines l JOIN reconciliation.entries e ON e.id = l.entry_id
 WHERE l.cycle_no = $1 AND l.party = $2 AND l.entry_id > $3 ORDER BY l.entry_id LIMIT $4
@@ -52,17 +53,18 @@ WHERE l.cycle_no = $1 AND l.party = $2 AND l.entry_id > $3 ORDER BY l.entry_id L
 # Served by settlement_lines_by_party, entries_pkey and rate_cards_pkey.
 _CHARGES = """
 SELECT c.city_code, coalesce((c.terms->>'gst_bp')::integer, 0) AS gst_bp,
-  (count(*) FILTER (WHERE l.kind = 'delivery') - count(*) FILTER (WHERE l.kind <> 'delivery'))::bigint
+  (count(*) FILTER (WHERE l.kind = 'delivery') - count(*) FILTER (WHERE l.kind IN ('reversal', 'adjustment')))::bigint
     AS deliveries_count, -sum(l.work_paise)::bigint AS fee_paise, -sum(l.tax_paise)::bigint AS gst_paise
 FROM reconciliation.settlement_lines l JOIN reconciliation.entries e ON e.id = l.entry_id
 JOIN reconciliation.rate_cards c ON c.id = e.rate_card_id
-WHERE l.cycle_no = $1 AND l.party = $2 AND l.kind IN ('delivery', 'reversal', 'adjustment')
+WHERE l.cycle_no = $1 AND l.party = $2 AND l.kind IN ('delivery', 'reversal', 'adjustment', 'correction')
 GROUP BY 1, 2 ORDER BY 1, 2
 """
 # Served by settlement_lines_pkey, entries_pkey and settlement_cycles_pkey.
 _LINE = """
-SELECT l.cycle_no, l.kind, l.entry_id, e.delivery_id, e.occurred_at, l.work_paise, l.tax_paise, l.cash_paise,
-  l.paid_paise, l.adjusts_entry_id, l.adjusts_cycle_no, e.cause_event_id, e.event_ids
+SELECT l.cycle_no, l.kind, l.entry_id, coalesce(e.delivery_id, (SELECT o.delivery_id FROM reconciliation.entries o
+    WHERE o.id = e.corrects)) AS delivery_id, e.occurred_at, l.work_paise, l.tax_paise, l.cash_paise, l.paid_paise,
+  l.adjusts_entry_id, l.adjusts_cycle_no, e.cause_event_id, e.event_ids
 FROM reconciliation.settlement_lines l JOIN reconciliation.entries e ON e.id = l.entry_id
 WHERE l.entry_id = $1 AND l.party = $2
 """

@@ -37,9 +37,9 @@ async def test_postings_that_are_read_in_one_go_or_each_by_itself_leave_the_same
         assert await digests(clean) == found
 
 
-@pytest.mark.parametrize("name", ["MATCH_EXACT", "MATCH_EXACT_SCATTERED"])
+@pytest.mark.parametrize(("name", "values"), [("MATCH_EXACT", 9), ("MATCH_EXACT_SCATTERED", 7)])
 async def test_thousands_do_not_meet_in_a_loop_in_a_loop(
-    clean: asyncpg.Connection, pool: asyncpg.Pool, name: str
+    clean: asyncpg.Connection, pool: asyncpg.Pool, name: str, values: int
 ) -> None:
     """Of what is newer than its statistics PostgreSQL expects one row, and one row is best joined by a loop."""
     day = day_of(DELIVERIES, seed=9, every=10)
@@ -51,6 +51,6 @@ async def test_thousands_do_not_meet_in_a_loop_in_a_loop(
     async with clean.transaction():
         await clean.execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
         text = named_statements()[f"reconciliation.runs.collecting.store.{name}"]
-        plan = await explain(clean, text, list(chunk.values()), Mode.CUSTOM)
+        plan = await explain(clean, text, list(chunk.values())[:values], Mode.CUSTOM)
     assert plan.rows <= ROWS_OF_ONE_MAX * DELIVERIES, plan.text
     assert await clean.fetchval("SELECT count(*) FROM reconciliation.results WHERE rule = 'exact'") > DELIVERIES

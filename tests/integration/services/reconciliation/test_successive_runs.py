@@ -1,6 +1,7 @@
 """Runs one after the other on a real server: what a run makes of what earlier ones have concluded."""
 
 import random
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from services.reconciliation.runs.worker import Worker
 from tests.integration.services.reconciliation.test_replay import ONCE, opened, poison
 from tests.integration.services.reconciliation.test_runs import found
 from tests.recon import NOW, Day, Owed, Paid, add_to_ledger, day_of, uuid_at
-from tests.recon_runs import LIMITS, run_once, taken_in
+from tests.recon_runs import LIMITS, RunLimits, run_once, taken_in
 
 _UNDO = """
 INSERT INTO reconciliation.entries (id, kind, cause_event_id, event_ids, delivery_id, merchant_id, partner_id,
@@ -110,3 +111,26 @@ async def test_the_cursor_stays_before_what_a_run_could_not_look_at(
     await clean.execute("DROP TRIGGER poison ON reconciliation.results")
     await run_once(pool, NOW.replace(day=28))
     assert await cursor(clean, 2) == day.owed[-1].at
+
+
+@pytest.mark.parametrize("chunk_rows", [400, 20])
+async def test_what_is_booked_while_a_run_matches_is_looked_at_by_the_next_leg_by_leg(
+    clean: asyncpg.Connection, pool: asyncpg.Pool, chunk_rows: int
+) -> None:
+    limits = RunLimits(chunk_rows=chunk_rows)
+    day = day_of(100, seed=12, every=10_000)
+    late = next(one for one in day.owed[50:] if one.cash_paise)
+    await add_to_ledger(clean, [one for one in day.owed if one is not late])
+    # Its payout is paid, and its cash is never handed in.
+    paid = [row for row in day.paid if row.reference != str(late.delivery_id) or row.leg == "payout"]
+    await taken_in(pool, Day(paid=paid).file())
+    await opened(pool, limits)
+    worker = Worker(pool, limits, ONCE)
+    while await clean.fetchval("SELECT count(*) FROM reconciliation.run_chunks WHERE state = 'collect'"):
+        assert await worker.work_once()
+    handed_over_at = NOW - timedelta(seconds=limits.settle_s + 3)
+    await add_to_ledger(clean, [replace(late, at=handed_over_at)], seed=2)
+    while await worker.work_once():
+        pass
+    await run_once(pool, NOW.replace(day=28), limits)
+    assert await found(clean) == {"cash_mismatch": {str(late.delivery_id)}}

@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from lastmile.common.v1 import access_pb2 as lastmile_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'lastmile/reconciliation/v1/ledger.proto\x12\x1alastmile.reconciliation.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flastmile/common/v1/access.proto\"\xc8\x01\n\x11GetBalanceRequest\x12K\n\x0c\x61\x63\x63ount_kind\x18\x01 \x01(\tB5\xbaH2r02.^(partner|merchant|network|cash|tax|platform)$\x12>\n\raccount_owner\x18\x02 \x01(\tB\'\xbaH$r\"2 ^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"|\n\x12GetBalanceResponse\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x15\n\rbalance_paise\x18\x02 \x01(\x03\x12\x16\n\x0epostings_count\x18\x03 \x01(\x03\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\":\n\x19GetDeliveryEntriesRequest\x12\x1d\n\x0b\x64\x65livery_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"P\n\x1aGetDeliveryEntriesResponse\x12\x32\n\x07\x65ntries\x18\x01 \x03(\x0b\x32!.lastmile.reconciliation.v1.Entry\"\xb7\x03\n\x05\x45ntry\x12\n\n\x02id\x18\x01 \x01(\t\x12\x33\n\x04kind\x18\x02 \x01(\x0e\x32%.lastmile.reconciliation.v1.EntryKind\x12\x13\n\x0b\x64\x65livery_id\x18\x03 \x01(\t\x12\x13\n\x0bmerchant_id\x18\x04 \x01(\t\x12\x12\n\npartner_id\x18\x05 \x01(\t\x12\x14\n\x0crate_card_id\x18\x06 \x01(\t\x12\x16\n\x0e\x63\x61use_event_id\x18\x07 \x01(\t\x12\x11\n\tevent_ids\x18\x08 \x03(\t\x12\x19\n\x11reverses_entry_id\x18\t \x01(\t\x12/\n\x0boccurred_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tbooked_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x08postings\x18\x0c \x03(\x0b\x32#.lastmile.reconciliation.v1.Posting\x12<\n\x0b\x65xplanation\x18\r \x01(\x0b\x32\'.lastmile.reconciliation.v1.Explanation\"A\n\x07Posting\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\x14\n\x0c\x61mount_paise\x18\x03 \x01(\x03\"\x8e\x01\n\x0b\x45xplanation\x12>\n\trate_card\x18\x01 \x01(\x0b\x32+.lastmile.reconciliation.v1.RateCardVersion\x12/\n\x05lines\x18\x02 \x03(\x0b\x32 .lastmile.reconciliation.v1.Line\x12\x0e\n\x06\x61grees\x18\x03 \x01(\x08\"\\\n\x0fRateCardVersion\x12\x11\n\tcity_code\x18\x01 \x01(\t\x12\x0f\n\x07vehicle\x18\x02 \x01(\t\x12\x14\n\x0cnetwork_code\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\x05\"u\n\x04Line\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x10\n\x08of_paise\x18\x02 \x01(\x03\x12\x11\n\tnumerator\x18\x03 \x01(\x03\x12\x13\n\x0b\x64\x65nominator\x18\x04 \x01(\x03\x12\x14\n\x0c\x61mount_paise\x18\x05 \x01(\x03\x12\x0f\n\x07\x62\x65\x63\x61use\x18\x06 \x01(\t*Y\n\tEntryKind\x12\x1a\n\x16\x45NTRY_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45NTRY_KIND_EARNINGS\x10\x01\x12\x17\n\x13\x45NTRY_KIND_REVERSAL\x10\x02\x32\x8e\x03\n\rLedgerService\x12\xb8\x01\n\nGetBalance\x12-.lastmile.reconciliation.v1.GetBalanceRequest\x1a..lastmile.reconciliation.v1.GetBalanceResponse\"K\x8a\xe7\x18\x05\n\x03\x01\x02\x03\x82\xd3\xe4\x93\x02<\x12:/v1/ledger/accounts/{account_kind}/{account_owner}/balance\x12\xc1\x01\n\x12GetDeliveryEntries\x12\x35.lastmile.reconciliation.v1.GetDeliveryEntriesRequest\x1a\x36.lastmile.reconciliation.v1.GetDeliveryEntriesResponse\"<\x8a\xe7\x18\x05\n\x03\x01\x02\x03\x82\xd3\xe4\x93\x02-\x12+/v1/ledger/deliveries/{delivery_id}/entriesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'lastmile/reconciliation/v1/ledger.proto\x12\x1alastmile.reconciliation.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flastmile/common/v1/access.proto\"\xc8\x01\n\x11GetBalanceRequest\x12K\n\x0c\x61\x63\x63ount_kind\x18\x01 \x01(\tB5\xbaH2r02.^(partner|merchant|network|cash|tax|platform)$\x12>\n\raccount_owner\x18\x02 \x01(\tB\'\xbaH$r\"2 ^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"|\n\x12GetBalanceResponse\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x15\n\rbalance_paise\x18\x02 \x01(\x03\x12\x16\n\x0epostings_count\x18\x03 \x01(\x03\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\":\n\x19GetDeliveryEntriesRequest\x12\x1d\n\x0b\x64\x65livery_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"P\n\x1aGetDeliveryEntriesResponse\x12\x32\n\x07\x65ntries\x18\x01 \x03(\x0b\x32!.lastmile.reconciliation.v1.Entry\"\xd2\x03\n\x05\x45ntry\x12\n\n\x02id\x18\x01 \x01(\t\x12\x33\n\x04kind\x18\x02 \x01(\x0e\x32%.lastmile.reconciliation.v1.EntryKind\x12\x13\n\x0b\x64\x65livery_id\x18\x03 \x01(\t\x12\x13\n\x0bmerchant_id\x18\x04 \x01(\t\x12\x12\n\npartner_id\x18\x05 \x01(\t\x12\x14\n\x0crate_card_id\x18\x06 \x01(\t\x12\x16\n\x0e\x63\x61use_event_id\x18\x07 \x01(\t\x12\x11\n\tevent_ids\x18\x08 \x03(\t\x12\x19\n\x11reverses_entry_id\x18\t \x01(\t\x12/\n\x0boccurred_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tbooked_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x08postings\x18\x0c \x03(\x0b\x32#.lastmile.reconciliation.v1.Posting\x12<\n\x0b\x65xplanation\x18\r \x01(\x0b\x32\'.lastmile.reconciliation.v1.Explanation\x12\x19\n\x11\x63orrects_entry_id\x18\x0e \x01(\t\"A\n\x07Posting\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\x14\n\x0c\x61mount_paise\x18\x03 \x01(\x03\"\xca\x01\n\x0b\x45xplanation\x12>\n\trate_card\x18\x01 \x01(\x0b\x32+.lastmile.reconciliation.v1.RateCardVersion\x12/\n\x05lines\x18\x02 \x03(\x0b\x32 .lastmile.reconciliation.v1.Line\x12\x0e\n\x06\x61grees\x18\x03 \x01(\x08\x12:\n\rbooked_before\x18\x04 \x03(\x0b\x32#.lastmile.reconciliation.v1.Posting\"\\\n\x0fRateCardVersion\x12\x11\n\tcity_code\x18\x01 \x01(\t\x12\x0f\n\x07vehicle\x18\x02 \x01(\t\x12\x14\n\x0cnetwork_code\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\x05\"u\n\x04Line\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x10\n\x08of_paise\x18\x02 \x01(\x03\x12\x11\n\tnumerator\x18\x03 \x01(\x03\x12\x13\n\x0b\x64\x65nominator\x18\x04 \x01(\x03\x12\x14\n\x0c\x61mount_paise\x18\x05 \x01(\x03\x12\x0f\n\x07\x62\x65\x63\x61use\x18\x06 \x01(\t*t\n\tEntryKind\x12\x1a\n\x16\x45NTRY_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45NTRY_KIND_EARNINGS\x10\x01\x12\x17\n\x13\x45NTRY_KIND_REVERSAL\x10\x02\x12\x19\n\x15\x45NTRY_KIND_CORRECTION\x10\x03\x32\x8e\x03\n\rLedgerService\x12\xb8\x01\n\nGetBalance\x12-.lastmile.reconciliation.v1.GetBalanceRequest\x1a..lastmile.reconciliation.v1.GetBalanceResponse\"K\x8a\xe7\x18\x05\n\x03\x01\x02\x03\x82\xd3\xe4\x93\x02<\x12:/v1/ledger/accounts/{account_kind}/{account_owner}/balance\x12\xc1\x01\n\x12GetDeliveryEntries\x12\x35.lastmile.reconciliation.v1.GetDeliveryEntriesRequest\x1a\x36.lastmile.reconciliation.v1.GetDeliveryEntriesResponse\"<\x8a\xe7\x18\x05\n\x03\x01\x02\x03\x82\xd3\xe4\x93\x02-\x12+/v1/ledger/deliveries/{delivery_id}/entriesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,8 +45,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEDGERSERVICE'].methods_by_name['GetBalance']._serialized_options = b'\212\347\030\005\n\003\001\002\003\202\323\344\223\002<\022:/v1/ledger/accounts/{account_kind}/{account_owner}/balance'
   _globals['_LEDGERSERVICE'].methods_by_name['GetDeliveryEntries']._loaded_options = None
   _globals['_LEDGERSERVICE'].methods_by_name['GetDeliveryEntries']._serialized_options = b'\212\347\030\005\n\003\001\002\003\202\323\344\223\002-\022+/v1/ledger/deliveries/{delivery_id}/entries'
-  _globals['_ENTRYKIND']._serialized_start=1534
-  _globals['_ENTRYKIND']._serialized_end=1623
+  _globals['_ENTRYKIND']._serialized_start=1621
+  _globals['_ENTRYKIND']._serialized_end=1737
   _globals['_GETBALANCEREQUEST']._serialized_start=197
   _globals['_GETBALANCEREQUEST']._serialized_end=397
   _globals['_GETBALANCERESPONSE']._serialized_start=399
@@ -56,15 +56,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETDELIVERYENTRIESRESPONSE']._serialized_start=585
   _globals['_GETDELIVERYENTRIESRESPONSE']._serialized_end=665
   _globals['_ENTRY']._serialized_start=668
-  _globals['_ENTRY']._serialized_end=1107
-  _globals['_POSTING']._serialized_start=1109
-  _globals['_POSTING']._serialized_end=1174
-  _globals['_EXPLANATION']._serialized_start=1177
-  _globals['_EXPLANATION']._serialized_end=1319
-  _globals['_RATECARDVERSION']._serialized_start=1321
-  _globals['_RATECARDVERSION']._serialized_end=1413
-  _globals['_LINE']._serialized_start=1415
-  _globals['_LINE']._serialized_end=1532
-  _globals['_LEDGERSERVICE']._serialized_start=1626
-  _globals['_LEDGERSERVICE']._serialized_end=2024
+  _globals['_ENTRY']._serialized_end=1134
+  _globals['_POSTING']._serialized_start=1136
+  _globals['_POSTING']._serialized_end=1201
+  _globals['_EXPLANATION']._serialized_start=1204
+  _globals['_EXPLANATION']._serialized_end=1406
+  _globals['_RATECARDVERSION']._serialized_start=1408
+  _globals['_RATECARDVERSION']._serialized_end=1500
+  _globals['_LINE']._serialized_start=1502
+  _globals['_LINE']._serialized_end=1619
+  _globals['_LEDGERSERVICE']._serialized_start=1740
+  _globals['_LEDGERSERVICE']._serialized_end=2138
 # @@protoc_insertion_point(module_scope)

@@ -31,6 +31,8 @@ class _EntryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EntryKind.V
     """What a delivery that was handed over earns and owes."""
     ENTRY_KIND_REVERSAL: _EntryKind.ValueType  # 2
     """Undoes another entry, because of a cancellation."""
+    ENTRY_KIND_CORRECTION: _EntryKind.ValueType  # 3
+    """By what another entry is wrong, because the hand-over is known now to have been at another time."""
 
 class EntryKind(_EntryKind, metaclass=_EntryKindEnumTypeWrapper): ...
 
@@ -39,6 +41,8 @@ ENTRY_KIND_EARNINGS: EntryKind.ValueType  # 1
 """What a delivery that was handed over earns and owes."""
 ENTRY_KIND_REVERSAL: EntryKind.ValueType  # 2
 """Undoes another entry, because of a cancellation."""
+ENTRY_KIND_CORRECTION: EntryKind.ValueType  # 3
+"""By what another entry is wrong, because the hand-over is known now to have been at another time."""
 Global___EntryKind: _TypeAlias = EntryKind  # noqa: Y015
 
 @_typing.final
@@ -161,6 +165,7 @@ class Entry(_message.Message):
     BOOKED_AT_FIELD_NUMBER: _builtins.int
     POSTINGS_FIELD_NUMBER: _builtins.int
     EXPLANATION_FIELD_NUMBER: _builtins.int
+    CORRECTS_ENTRY_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     kind: Global___EntryKind.ValueType
     delivery_id: _builtins.str
@@ -172,6 +177,8 @@ class Entry(_message.Message):
     """The event that caused it, and all the events behind it."""
     reverses_entry_id: _builtins.str
     """The entry that it undoes; empty for none."""
+    corrects_entry_id: _builtins.str
+    """The entry of earnings that it corrects; empty for none."""
     @_builtins.property
     def event_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -204,10 +211,11 @@ class Entry(_message.Message):
         booked_at: _timestamp_pb2.Timestamp | None = ...,
         postings: _abc.Iterable[Global___Posting] | None = ...,
         explanation: Global___Explanation | None = ...,
+        corrects_entry_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["booked_at", b"booked_at", "explanation", b"explanation", "occurred_at", b"occurred_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["booked_at", b"booked_at", "cause_event_id", b"cause_event_id", "delivery_id", b"delivery_id", "event_ids", b"event_ids", "explanation", b"explanation", "id", b"id", "kind", b"kind", "merchant_id", b"merchant_id", "occurred_at", b"occurred_at", "partner_id", b"partner_id", "postings", b"postings", "rate_card_id", b"rate_card_id", "reverses_entry_id", b"reverses_entry_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booked_at", b"booked_at", "cause_event_id", b"cause_event_id", "corrects_entry_id", b"corrects_entry_id", "delivery_id", b"delivery_id", "event_ids", b"event_ids", "explanation", b"explanation", "id", b"id", "kind", b"kind", "merchant_id", b"merchant_id", "occurred_at", b"occurred_at", "partner_id", b"partner_id", "postings", b"postings", "rate_card_id", b"rate_card_id", "reverses_entry_id", b"reverses_entry_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -249,6 +257,7 @@ class Explanation(_message.Message):
     RATE_CARD_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
     AGREES_FIELD_NUMBER: _builtins.int
+    BOOKED_BEFORE_FIELD_NUMBER: _builtins.int
     agrees: _builtins.bool
     """True when the arithmetic gives exactly the postings that are booked."""
     @_builtins.property
@@ -257,16 +266,21 @@ class Explanation(_message.Message):
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___Line]:
         """Each is one step."""
 
+    @_builtins.property
+    def booked_before(self) -> _containers.RepeatedCompositeFieldContainer[Global___Posting]:
+        """Of a correction, what was booked before it: the steps come to both together."""
+
     def __init__(
         self,
         *,
         rate_card: Global___RateCardVersion | None = ...,
         lines: _abc.Iterable[Global___Line] | None = ...,
         agrees: _builtins.bool = ...,
+        booked_before: _abc.Iterable[Global___Posting] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["rate_card", b"rate_card"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agrees", b"agrees", "lines", b"lines", "rate_card", b"rate_card"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agrees", b"agrees", "booked_before", b"booked_before", "lines", b"lines", "rate_card", b"rate_card"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

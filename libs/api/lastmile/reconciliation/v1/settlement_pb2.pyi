@@ -425,8 +425,8 @@ class SettlementLine(_message.Message):
     ADJUSTS_CYCLE_NO_FIELD_NUMBER: _builtins.int
     entry_id: _builtins.str
     kind: _builtins.str
-    """One of delivery, reversal, adjustment, guarantee, payment, remittance, payout, payout_return, or another kind of
-    entry.
+    """One of delivery, reversal, adjustment, correction, guarantee, payment, remittance, payout, payout_return, or another
+    kind of entry.
     """
     delivery_id: _builtins.str
     """Empty for none."""
@@ -437,7 +437,7 @@ class SettlementLine(_message.Message):
     amount_paise: _builtins.int
     """Their sum."""
     adjusts_entry_id: _builtins.str
-    """What it undoes, and the earlier cycle of that; empty and 0 for none."""
+    """What it undoes or corrects, and the earlier cycle of that; empty and 0 for none."""
     adjusts_cycle_no: _builtins.int
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp: ...

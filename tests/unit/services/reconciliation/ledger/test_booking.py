@@ -8,16 +8,20 @@ from uuid import UUID, uuid5
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.reconciliation.ledger.booking import Booked, Pay, Undo, Wait, WaitsFor, decide
+from services.reconciliation.ledger.booking import Booked, Correct, Pay, Undo, Wait, WaitsFor, decide
 from services.reconciliation.ledger.facts import Change, PartnerVersion, Trip
-from services.reconciliation.ledger.postings import Posting
+from services.reconciliation.ledger.postings import Posting, netted
 from services.reconciliation.ledger.rates import RateCard, Scope, in_force
 from tests.ledger import EVENING, NAMES, PARTNER, SCOPE, STORY, card, changes_of, version_of
 
 CANCELLED_LATE = (*STORY, "cancelled")
 CANCELLED_EARLY = ("pending", "cancelled")
+# Its hand-over was late by minutes, and in no surge: that is known last.
+CORRECTED = (*STORY, "delivered")
+CORRECTED_AND_CANCELLED = (*CORRECTED, "delivered", "cancelled")
 RETURNED = (*STORY[:5], "attempt_failed", "returning", "returned")
 ENDINGS = {"paid": STORY, "cancelled late": CANCELLED_LATE, "cancelled early": CANCELLED_EARLY, "returned": RETURNED}
+ENDINGS |= {"corrected": CORRECTED, "corrected and cancelled": CORRECTED_AND_CANCELLED}
 Event = Change | PartnerVersion | RateCard
 
 
@@ -47,10 +51,23 @@ class Ledger:
         versions = list(self.versions.get(PARTNER, {}).values())
         decision = decide(changes, versions, self._card_of, self.booked.get(delivery_id))
         if isinstance(decision, Pay):
-            self.booked[delivery_id] = Booked(uuid5(NAMES, f"entry {delivery_id}"), decision.postings, False)
+            self.booked[delivery_id] = Booked(
+                uuid5(NAMES, f"entry {delivery_id}"),
+                decision.postings,
+                frozenset(decision.event_ids),
+                decision.partner.version,
+                is_reversed=False,
+            )
+        elif isinstance(decision, Correct):
+            known = self.booked[delivery_id]
+            self.booked[delivery_id] = replace(
+                known,
+                postings=netted((*known.postings, *decision.postings)),
+                event_ids=known.event_ids | set(decision.right.event_ids),
+            )
         elif isinstance(decision, Undo):
             self.booked[delivery_id] = replace(self.booked[delivery_id], is_reversed=True)
-        if isinstance(decision, Pay | Undo):
+        if isinstance(decision, Pay | Correct | Undo):
             self.entries.append(decision.postings)
             self.causes[type(decision), decision.cause_event_id] += 1
 
@@ -65,13 +82,20 @@ class Ledger:
         return {account: paise for account, paise in found.items() if paise}
 
 
+def corrected(changes: list[Change]) -> list[Change]:
+    """Changes whose further hand-overs were each a quarter of an hour after the one before."""
+    handed_over = [change for change in changes if change.state == "delivered"]
+    late = {change: timedelta(minutes=15 * place) for place, change in enumerate(handed_over)}
+    return [replace(change, occurred_at=change.occurred_at + late.get(change, timedelta())) for change in changes]
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[list[str], list[Event]]:
     """Some deliveries by how they end, and all their events in any order, some of them twice or more."""
     endings = draw(st.lists(st.sampled_from(sorted(ENDINGS)), min_size=1, max_size=4))
     events: list[Event] = [version_of(), card()]
     for number, ending in enumerate(endings):
-        events += changes_of(ENDINGS[ending], uuid5(NAMES, f"delivery {number}"))
+        events += corrected(changes_of(ENDINGS[ending], uuid5(NAMES, f"delivery {number}")))
     again = draw(st.lists(st.sampled_from(events), max_size=10))
     return endings, draw(st.permutations([*events, *again]))
 
@@ -88,7 +112,7 @@ def test_any_interleaving_leaves_zero_and_each_delivery_paid_once(history: tuple
     assert ledger.balances() == in_order.balances()
     assert set(ledger.causes.values()) <= {1}
     paid = [booked for booked in ledger.booked.values() if not booked.is_reversed]
-    assert len(paid) == endings.count("paid")
+    assert len(paid) == endings.count("paid") + endings.count("corrected")
 
 
 def test_a_late_cancellation_undoes_the_pay_once_however_often_it_comes() -> None:
@@ -100,6 +124,47 @@ def test_a_late_cancellation_undoes_the_pay_once_however_often_it_comes() -> Non
     for _ in range(3):
         ledger.take(cancelled)
     assert len(ledger.entries) == 2
+    assert ledger.balances() == {}
+
+
+def test_a_corrected_hand_over_changes_the_pay_by_the_difference_once_however_often_it_comes() -> None:
+    changes = corrected(changes_of(CORRECTED))
+    ledger, right = Ledger(), Ledger()
+    for event in (version_of(), card(), *changes[:-1]):
+        ledger.take(event)
+    before = ledger.balances()
+    for _ in range(3):
+        ledger.take(changes[-1])
+    assert len(ledger.entries) == 2
+    for event in (version_of(), card(), *changes):
+        right.take(event)
+    assert ledger.balances() == right.balances() != before
+
+
+def test_a_corrected_hand_over_moves_no_pay_to_another_payee() -> None:
+    changes = corrected(changes_of(CORRECTED))
+    ledger = Ledger()
+    for event in (version_of(), card(), *changes[:-1]):
+        ledger.take(event)
+    ledger.take(version_of(version=2, network_code="net-1", changed_at=EVENING + timedelta(minutes=1)))
+    ledger.take(changes[-1])
+    assert len(ledger.entries) == 2
+    assert not [account for account in ledger.balances() if account.startswith("network:")]
+
+
+def test_a_correction_that_changes_no_amount_books_nothing() -> None:
+    changes = changes_of(CORRECTED)
+    ledger = Ledger()
+    for event in (version_of(), card(), *changes):
+        ledger.take(event)
+    assert len(ledger.entries) == 1
+
+
+def test_a_cancellation_undoes_what_was_corrected_too() -> None:
+    ledger = Ledger()
+    for event in (version_of(), card(), *corrected(changes_of(CORRECTED_AND_CANCELLED))):
+        ledger.take(event)
+    assert len(ledger.entries) == 4
     assert ledger.balances() == {}
 
 

@@ -19,7 +19,15 @@ def test_december_is_followed_by_january() -> None:
 
 def test_what_was_taken_back_has_a_line_of_its_own() -> None:
     lines = lines_of(
-        [Fees("BLR", 1_800, "earnings", 3, 300_00, 54_00), Fees("BLR", 1_800, "reversal", 1, -100_00, -18_00)]
+        [
+            Fees("BLR", 1_800, "earnings", 3, 300_00, 54_00),
+            Fees("BLR", 1_800, "reversal", 1, -100_00, -18_00),
+            Fees("BLR", 1_800, "correction", 1, -5_00, -90),
+        ]
     )
-    assert [line.description for line in lines] == ["Local delivery, BLR", "Local delivery taken back, BLR"]
+    assert [line.description for line in lines] == [
+        "Local delivery, BLR",
+        "Local delivery taken back, BLR",
+        "Local delivery corrected, BLR",
+    ]
     assert sum(line.taxable_paise for line in lines) == 200_00
