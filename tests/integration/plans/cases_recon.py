@@ -104,6 +104,7 @@ RECON = [
     Case(f"{_POST}.OF_RESULTS", lambda w: [CLOSED, 1, 0, TO], CHUNK, BOOKS_WORKER),
     Case(f"{_POST}.OF_LINES", lambda w: [OPEN, *BUCKET], CHUNK, BOOKS_WORKER),
     Case(f"{_POST}.OF_LEGS", lambda w: [OPEN, *BUCKET, 0, TO], CHUNK, BOOKS_WORKER),
+    Case(f"{_POST}.JUDGE_CORRECTED", lambda w: [OPEN, *BUCKET, FROM, TO, 0], CHUNK, BOOKS_WORKER),
     Case(f"{_POST}.SETTLE_UNDONE", lambda w: [OPEN, *BUCKET], CHUNK, BOOKS_WORKER),
     Case(f"{_POST}.FORGET_ADJUSTED", lambda w: [*BUCKET], CHUNK, BOOKS_WORKER),
     Case(f"{_POST}.SETTLE", lambda w: [OPEN, *BUCKET], CHUNK, BOOKS_WORKER),

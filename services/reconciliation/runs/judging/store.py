@@ -25,8 +25,10 @@ _CLASSIFY = f"""
 WITH known AS MATERIALIZED (
   SELECT l.*, g.payee AS owed_to, w.paise AS whole_paise, coalesce(g.reversal_entry_id < $5, false) AS is_undone,
     s.delivery_id IS NOT NULL AS is_settled,
-    CASE WHEN s.line IS NOT NULL AND (s.outcome IN ('underpaid', 'cash_mismatch')
-      OR (s.outcome = 'matched' AND w.paise <> g.paise AND s.expected_paise <> w.paise)) AND NOT coalesce((
+    CASE WHEN s.line IS NOT NULL
+      AND (s.outcome IN ('underpaid', 'cash_mismatch')
+        OR (s.outcome IN ('matched', 'overpaid') AND w.paise <> g.paise AND s.expected_paise <> w.paise))
+      AND NOT coalesce((
       SELECT true FROM reconciliation.discrepancies d JOIN reconciliation.cases c ON c.case_id = d.id
       JOIN reconciliation.resolutions x ON x.id = c.resolution_id
       WHERE d.delivery_id = l.delivery_id AND d.leg = l.leg AND d.is_resolved AND d.line IS NOT NULL

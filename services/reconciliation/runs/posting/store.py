@@ -85,6 +85,29 @@ LEFT JOIN reconciliation.results s ON s.delivery_id = o.delivery_id AND s.leg = 
 WHERE o.bucket_key >= $2 AND o.bucket_key < $3 AND o.outcome IS NOT NULL
 ON CONFLICT (id) DO NOTHING RETURNING class
 """
+# Served by corrections_in_order, entries_pkey, postings_pkey, corrections and discrepancies_by_delivery: cases of legs
+# whose hand-over is corrected since they were written down, and on which the desk has not decided. Where it was not
+# paid too little, or too much, by what is owed now, there is nothing left of the case.
+_JUDGE_CORRECTED = """
+UPDATE reconciliation.discrepancies d SET expected_paise = d.expected_paise + n.more_paise,
+  evidence = d.evidence || jsonb_build_object('owed_paise', n.owed_paise),
+  settled_run_no = CASE d.class
+    WHEN 'underpaid' THEN CASE WHEN d.paid_paise >= d.expected_paise + n.more_paise - $6 THEN $1::integer END
+    WHEN 'overpaid' THEN CASE WHEN d.paid_paise <= d.expected_paise + n.more_paise + $6 THEN $1::integer END
+  END
+FROM (
+  SELECT k.id, g.owed_paise, g.owed_paise - (k.evidence->>'owed_paise')::bigint AS more_paise
+  FROM (
+    SELECT DISTINCT g.delivery_id, reconciliation.leg_paise(g.entry_id, g.leg, g.payee, g.paise, $5) AS owed_paise
+    FROM reconciliation.entries c JOIN reconciliation.legs g ON g.entry_id = c.corrects AND g.leg = 'payout'
+    WHERE c.corrects IS NOT NULL AND c.id >= $4 AND c.id < $5
+      AND reconciliation.bucket_key(g.payee) >= $2 AND reconciliation.bucket_key(g.payee) < $3
+  ) g JOIN reconciliation.discrepancies k ON k.delivery_id = g.delivery_id AND k.leg = 'payout'
+    AND k.class IN ('missing_payout', 'underpaid', 'overpaid') AND k.settled_run_no IS NULL AND NOT k.is_resolved
+  ORDER BY k.id FOR UPDATE OF k
+) n
+WHERE d.id = n.id AND n.more_paise <> 0
+"""
 # Served by open_legs_by_bucket and discrepancies_by_delivery. Of what is undone nothing is owed, or to be handed
 # in, and what was too much of it is in the case of the whole.
 _SETTLE_UNDONE = """
@@ -119,6 +142,9 @@ async def post(connection: asyncpg.Connection, held: Held) -> dict[str, int]:
         return dict(Counter(str(row["class"]) for row in rows))
     rows += await connection.fetch(_OF_LINES, held.run_no, *bucket)
     rows += await connection.fetch(_OF_LEGS, held.run_no, *bucket, rules.payout_due_min, held.run_until)
+    await connection.execute(
+        _JUDGE_CORRECTED, held.run_no, *bucket, held.run_from, held.run_until, rules.tolerance_paise
+    )
     await connection.execute(_SETTLE_UNDONE, held.run_no, *bucket)
     await connection.execute(_FORGET_ADJUSTED, *bucket)
     await connection.execute(_SETTLE, held.run_no, *bucket)
