@@ -174,6 +174,9 @@ def explain(party: Party, entry: Entry) -> None:
             # In paise, which is what is rounded.
             sums = f"{step['ofPaise']} paise x {fraction} = {step['amountPaise']} paise"
             typer.echo(f"step    {step['kind']}: {sums} {step['because']}")
+        # A correction is what the steps come to, less this.
+        for posting in found.get("explanation", {}).get("bookedBefore", []):
+            typer.echo(f"booked before {posting['account']} {posting['purpose']} {rupees(posting['amountPaise'])}")
         for name in ("guarantee", "payment", "payout"):
             if name in found:
                 typer.echo(f"{name:<7} " + ", ".join(f"{key} {value}" for key, value in found[name].items()))

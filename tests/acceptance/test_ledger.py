@@ -6,11 +6,11 @@ TERMS = {"basePaise": "2500", "perKmPaise": "800", "merchantMarkupBp": 2_500, "g
 CASH = {"currencyCode": "INR", "amountMinor": "49900"}
 
 
-def rate_card(ops: Rest, city_code: str) -> Json:
+def rate_card(ops: Rest, city_code: str, **terms: object) -> Json:
     body = {
         "scope": {"cityCode": city_code, "vehicle": "VEHICLE_MOTORCYCLE"},
         "effectiveFrom": "2026-01-01T00:00:00Z",
-        "terms": TERMS,
+        "terms": TERMS | terms,
     }
     made: Json = ops.post("/v1/rate-cards", body)["rateCard"]
     return made

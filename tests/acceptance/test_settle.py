@@ -177,3 +177,43 @@ def test_closing_a_cycle_waits_for_its_statements_and_shows_how_far_they_are(run
     assert ran.stdout.startswith("cycle ")
     assert "closed" in ran.stderr
     assert "3/3" in ran.stderr
+
+
+def test_a_corrected_hand_over_is_one_linked_line_of_the_next_statement(ops: Rest, running_stack: RunningStack) -> None:
+    city_code, merchant_id = ops.city(), ops.merchant()
+    partner_id = ops.partner(city_code)
+    delivery_id = handed_over(ops, city_code, merchant_id)
+    at = {change["toState"]: change["occurredAt"] for change in history(ops, delivery_id)}
+    on_its_way, delivered = (at[f"DELIVERY_STATE_{state}"] for state in ("OUT_FOR_DELIVERY", "DELIVERED"))
+    # A surge that begins with the hand-over: a moment earlier there was none.
+    rate_card(ops, city_code, surges=[{"startsAt": delivered, "endsAt": "2100-01-01T00:00:00Z", "extraBp": 5_000}])
+    (earned,) = until(lambda: entries(ops, delivery_id), 60)
+    party = f"partner:{partner_id}"
+    cycle_no = closed_with(ops, party)
+    path = f"statements/{party.replace(':', '/')}"
+    before = ops.get(f"/v1/settlements/{cycle_no}/{path}")
+
+    correct, right = f"/v1/deliveries/{delivery_id}:correctProof", {"deliveredAt": on_its_way, "reason": "WRONG_TIME"}
+    partner = ops.key("partner", partnerId=partner_id)
+    assert partner.ask("POST", correct, right).status_code == 403
+    ops.post(correct, right)
+    _, corrected = until(lambda: found if len(found := entries(ops, delivery_id)) == 2 else None)
+    assert (corrected["kind"], corrected["correctsEntryId"]) == ("ENTRY_KIND_CORRECTION", earned["id"])
+    assert corrected["explanation"]["agrees"]
+    assert [change["occurredAt"] for change in history(ops, delivery_id)][-2:] == [delivered, on_its_way]
+
+    def next_lines() -> list[Json]:
+        next_no = closed_with(ops, party)
+        return list(ops.get(f"/v1/settlements/{next_no}/{path}/lines").get("lines", []))
+
+    (line,) = until(next_lines, 60)
+    assert (line["kind"], line["adjustsEntryId"], line["adjustsCycleNo"]) == ("correction", earned["id"], cycle_no)
+    assert int(line["amountPaise"]) < 0
+    explained = settle(running_stack, "explain", party, line["entryId"])
+    assert "agrees" in explained
+    assert "booked before" in explained
+    assert ops.get(f"/v1/settlements/{cycle_no}/{path}") == before
+
+
+def history(ops: Rest, delivery_id: str) -> list[Json]:
+    return list(ops.get(f"/v1/deliveries/{delivery_id}/history")["changes"])
