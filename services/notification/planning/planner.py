@@ -124,7 +124,8 @@ def _contacts(
 
 
 def _variables(happening: Happening, delivery: KnownDelivery) -> dict[str, str]:
-    return {
+    recorded_at = happening.fact.recorded_at
+    return ({"recorded_at": recorded_at.isoformat()} if recorded_at else {}) | {
         "reference": delivery.reference,
         "city": delivery.city_code,
         "drop_from": delivery.drop_from.isoformat(),

@@ -204,7 +204,7 @@ async def add_messages(
     # In the order of what must be unique: two planners with the same messages wait for each other, not in a circle.
     rows = sorted(
         (
-            m.recipient.id, m.fact.delivery_id, m.fact.status, m.channel, m.recipient.merchant_id, m.recipient.audience,
+            m.recipient.id, m.fact.delivery_id, m.status, m.channel, m.recipient.merchant_id, m.recipient.audience,
             m.recipient.language, json.dumps(dict(m.fact.variables)), m.priority, m.digestible, m.send_after,
             m.expires_at,
         )
