@@ -1,5 +1,6 @@
 """From events to planned messages: once, to the right people, with nothing personal in the clear."""
 
+import json
 import uuid
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -135,6 +136,29 @@ async def test_nobody_but_the_merchants_system_is_told_of_a_corrected_proof(noti
     assert {(row["audience"], row["channel"], row["state"]) for row in added} == {("merchant", "webhook", "planned")}
     # Each of them is told of, once.
     assert sorted(row["status"] for row in added) == [f"corrected:{e.message.sequence}" for e in (first, second)]
+
+
+async def test_a_customer_who_is_not_told_yet_is_told_of_the_time_that_was_corrected(
+    notifications: Notifications,
+) -> None:
+    waits, sent = notifications.story(), notifications.story()
+    for story in (waits, sent):
+        await notifications.plan(story.created(phone_number()), story.became("delivered", before="out_for_delivery"))
+    await notifications.primary.execute(
+        "UPDATE notification.messages SET state = 'sent' WHERE delivery_id = $1", uuid.UUID(sent.delivery_id)
+    )
+    said = {story.delivery_id: (await notifications.messages(story))[0]["variables"] for story in (waits, sent)}
+    for story in (waits, sent):
+        wrong, right = (
+            story.became("delivered", "WRONG_TIME", before="delivered", happened_ago=timedelta(minutes=minutes))
+            for minutes in (9, 3)
+        )
+        await notifications.plan(wrong, right)
+    (waiting,), (gone,) = await notifications.messages(waits), await notifications.messages(sent)
+    assert gone["variables"] == said[sent.delivery_id]
+    before, after = (json.loads(variables)["at"] for variables in (said[waits.delivery_id], waiting["variables"]))
+    ago = datetime.fromisoformat(before) - datetime.fromisoformat(after)
+    assert timedelta(minutes=2) < ago < timedelta(minutes=4)
 
 
 async def test_quiet_hours_hold_back_what_is_not_urgent(notifications: Notifications) -> None:
