@@ -82,14 +82,19 @@ class Story:
             made.delivery_created.sealed_customer = sealed_customer(contact, self.sealer, uuid.UUID(self.delivery_id))
         return self._event(made, f"deliveries/{self.delivery_id}")
 
-    def became(self, state: str, reason: str = "", partner_id: str = "", before: str = "unspecified") -> Event:
+    def became(
+        self, state: str, reason: str = "", partner_id: str = "", before: str = "unspecified",
+        happened_ago: timedelta = timedelta(),
+    ) -> Event:  # fmt: skip
         """It moves on."""
         change = delivery_pb2.DeliveryChange(
             from_state=delivery_pb2.DeliveryState.Value(f"DELIVERY_STATE_{before.upper()}"),
             to_state=delivery_pb2.DeliveryState.Value(f"DELIVERY_STATE_{state.upper()}"),
+            sequence=self._sequence + 1,
             reason=reason,
             partner_id=partner_id,
-            occurred_at=timestamp(datetime.now(UTC)),
+            occurred_at=timestamp(datetime.now(UTC) - happened_ago),
+            recorded_at=timestamp(datetime.now(UTC)),
         )
         moved = event_pb2.DeliveryStateChanged(delivery_id=self.delivery_id, change=change)
         return self._event(event_pb2.Event(delivery_state_changed=moved), f"deliveries/{self.delivery_id}")

@@ -72,6 +72,30 @@ def test_a_delivery_is_followed_from_its_creation_to_its_partner(stack: RunningS
         assert of_partner.of(delivery)[0]["data"]["offer"]["deliveryId"] == delivery
 
 
+def test_a_corrected_proof_is_one_more_event_of_its_delivery(stack: RunningStack, ops: Rest) -> None:
+    city, merchant = ops.city(), ops.merchant()
+    ops.partner(city, acceptance="ACCEPTANCE_AUTOMATIC")
+    delivery = ops.delivery(city, merchant)
+    until(lambda: ops.state(delivery) == "ASSIGNED")
+    for state in ("PICKED_UP", "OUT_FOR_DELIVERY", "DELIVERED"):
+        ops.post(f"/v1/deliveries/{delivery}:recordStatus", {"state": f"DELIVERY_STATE_{state}"})
+    path = f"/v1/deliveries/{delivery}:correctProof"
+    with EventSource(stack.base_url, secret(ops, "MERCHANT", merchantId=merchant)) as of_merchant:
+        at = datetime.now(UTC).isoformat()
+        refused = ops.key("merchant", merchantId=merchant).ask(
+            "POST", path, {"deliveredAt": at, "reason": "WRONG_TIME"}
+        )
+        assert refused.status_code == 403
+        corrected = ops.post(path, {"deliveredAt": at, "reason": "WRONG_TIME"})["delivery"]
+        assert (corrected["state"], corrected["version"]) == ("DELIVERY_STATE_DELIVERED", "6")
+        of_merchant.until(lambda: "6" in {data["sequence"] for data in of_merchant.of(delivery)})
+    (told,) = (data for data in of_merchant.of(delivery) if data["sequence"] == "6")
+    change = told["data"]["change"]
+    assert (told["type"], change["fromState"], change["toState"]) == (MOVED, *2 * ("DELIVERY_STATE_DELIVERED",))
+    assert datetime.fromisoformat(change["occurredAt"]) == datetime.fromisoformat(at)
+    assert (change["reason"], "offer" in told["data"]) == ("WRONG_TIME", False)
+
+
 def test_nobody_gets_what_is_anothers_however_it_asks(stack: RunningStack, ops: Rest) -> None:
     city, own, other = ops.city(), ops.merchant(), ops.merchant()
     ops.partner(city, acceptance="ACCEPTANCE_AUTOMATIC")

@@ -1,8 +1,8 @@
 """The lifecycle of a delivery: a table of states and transitions, with who may make each and what it does to the offer.
 
 Invariants: every state is reachable from PENDING; DELIVERED, RETURNED and CANCELLED are the end, from which ops alone
-may go on, to put right that something was delivered; a delivery holds its partner's capacity from the offer or match
-until a transition whose `offer_becomes` ends the offer.
+may go on, to put right that something was delivered, or when and where; a delivery holds its partner's capacity from
+the offer or match until a transition whose `offer_becomes` ends the offer.
 """
 
 from collections.abc import Mapping
@@ -55,17 +55,23 @@ class Transition:
     offer_becomes: OfferState | None = None
     needs_reason: bool = False
 
+    @property
+    def is_correction(self) -> bool:
+        """Whether it leaves the delivery where it is, and puts right what is known of how it came there."""
+        return self.from_state is self.to_state
+
 
 class IllegalTransitionError(ValueError):
     """The table has no such transition; `legal` names the states that may come next."""
 
-    def __init__(self, from_state: DeliveryState, to_state: DeliveryState, actor: Actor) -> None:
+    def __init__(self, from_state: DeliveryState, to_state: DeliveryState, actor: Actor, *, corrects: bool) -> None:
         self.from_state, self.to_state = from_state, to_state
         # What has ended has ended, but for those who may put it right.
         is_over = from_state in TERMINAL and actor is not Actor.OPS
         self.legal = [] if is_over else legal_next(from_state)
         after = f"may become {', '.join(self.legal)}" if self.legal else "has ended"
-        super().__init__(f"a delivery that is {from_state} cannot become {to_state}: it {after}")
+        refused = f"has no record of being {to_state} to correct" if corrects else f"cannot become {to_state}"
+        super().__init__(f"a delivery that is {from_state} {refused}: it {after}")
 
 
 class NotYourTransitionError(ValueError):
@@ -102,6 +108,8 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(_S.RETURNING, _S.RETURNED, _CARRIER, _O.COMPLETED),
     # The late cancellation: what was said to be handed over was not.
     Transition(_S.DELIVERED, _S.CANCELLED, frozenset({_A.OPS}), needs_reason=True),
+    # The corrected proof: it was handed over at another time, or elsewhere.
+    Transition(_S.DELIVERED, _S.DELIVERED, frozenset({_A.OPS}), needs_reason=True),
 )
 
 _TABLE: Mapping[tuple[DeliveryState, DeliveryState], Transition] = {(t.from_state, t.to_state): t for t in TRANSITIONS}
@@ -110,8 +118,8 @@ TERMINAL = frozenset({_S.DELIVERED, _S.RETURNED, _S.CANCELLED})
 
 
 def legal_next(state: DeliveryState) -> list[DeliveryState]:
-    """Return the states that may come after `state`, in the table's order."""
-    return [t.to_state for t in TRANSITIONS if t.from_state is state]
+    """Return the states that may come after `state`, in the table's order. A correction leads nowhere."""
+    return [t.to_state for t in TRANSITIONS if t.from_state is state and not t.is_correction]
 
 
 def needs_reason(to_state: DeliveryState) -> bool:
@@ -120,11 +128,16 @@ def needs_reason(to_state: DeliveryState) -> bool:
     return bool(ways) and all(t.needs_reason for t in ways)
 
 
-def check_transition(from_state: DeliveryState, to_state: DeliveryState, actor: Actor) -> Transition:
-    """Return the table's row; raise IllegalTransitionError or NotYourTransitionError."""
+def check_transition(
+    from_state: DeliveryState, to_state: DeliveryState, actor: Actor, *, corrects: bool = False
+) -> Transition:
+    """Return the table's row; raise IllegalTransitionError or NotYourTransitionError.
+
+    corrects: whether a correction is asked for. Who says once more that something was delivered corrects nothing.
+    """
     transition = _TABLE.get((from_state, to_state))
-    if transition is None:
-        raise IllegalTransitionError(from_state, to_state, actor)
+    if transition is None or transition.is_correction is not corrects:
+        raise IllegalTransitionError(from_state, to_state, actor, corrects=corrects)
     if actor not in transition.actors:
         raise NotYourTransitionError(transition, actor)
     return transition

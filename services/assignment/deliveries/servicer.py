@@ -3,15 +3,16 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
+from google.protobuf.message import Message
 from lastmile.assignment.v1 import delivery_pb2, delivery_pb2_grpc, partner_pb2
 
 from libs.grpc_server import paging
 from libs.grpc_server.call import Call, current_call
 from libs.grpc_server.errors import FieldViolation, InvalidArgumentError, ServiceError
-from libs.grpc_server.identity import Principal, Role
+from libs.grpc_server.identity import Principal
 from libs.grpc_server.validation import violations_of
 from libs.ids import new_id
 from libs.postgres.errors import translate
@@ -27,22 +28,28 @@ from services.assignment.deliveries.codec import (
     delivery_to,
     details_from,
     optional_time,
-    point_from,
     sealed_customer,
 )
 from services.assignment.deliveries.delivery import Delivery, Details
-from services.assignment.deliveries.lifecycle import Actor, DeliveryState
+from services.assignment.deliveries.lifecycle import DeliveryState
 from services.assignment.deliveries.store import NewDelivery
 from services.assignment.deliveries.writer import Creation, DeliveryWriter, StateMove, finish
 from services.assignment.errors import DeliveryNotFoundError
 from services.assignment.idempotency.command import command_of
+from services.assignment.offers.codec import ACTORS, cancellation, correction, status
 from services.assignment.offers.offer import Move, Moved
 from services.assignment.row_errors import row_error
 from services.assignment.visibility import visibility_of
 
+Answer = TypeVar(
+    "Answer",
+    delivery_pb2.CancelDeliveryResponse,
+    delivery_pb2.RecordDeliveryStatusResponse,
+    delivery_pb2.CorrectProofResponse,
+)
+
 # A batch gives the event loop back this often, so that other calls do not wait for all of its rows.
 _ROWS_AT_ONCE = 50
-_ACTORS = {Role.MERCHANT: Actor.MERCHANT, Role.OPS: Actor.OPS, Role.PARTNER: Actor.PARTNER}
 
 
 class DeliveryServicer(delivery_pb2_grpc.DeliveryServiceServicer):
@@ -144,52 +151,30 @@ class DeliveryServicer(delivery_pb2_grpc.DeliveryServiceServicer):
     ) -> delivery_pb2.CancelDeliveryResponse:
         """Call a delivery off."""
         call = current_call()
-        move = Move(
-            delivery_id=UUID(request.delivery_id),
-            to_state=DeliveryState.CANCELLED,
-            actor=_ACTORS[call.principal.role],
-            reason=request.reason,
-            note=request.note,
-            traceparent=call.traceparent,
-        )
-
-        def respond(moved: Moved) -> bytes:
-            return delivery_pb2.CancelDeliveryResponse(delivery=delivery_to(moved.delivery)).SerializeToString()
-
-        written = await self._writer.move(
-            call.principal, StateMove(move, respond, command_of(call, request), call.principal.merchant_id)
-        )
-        return delivery_pb2.CancelDeliveryResponse.FromString(finish(call, written))
+        return await self._make(cancellation(request, call), call, request, delivery_pb2.CancelDeliveryResponse)
 
     async def RecordDeliveryStatus(  # noqa: N802 - named by the proto
         self, request: delivery_pb2.RecordDeliveryStatusRequest, context: Any
     ) -> delivery_pb2.RecordDeliveryStatusResponse:
         """Record that a delivery has moved on."""
         call = current_call()
-        violations: list[FieldViolation] = []
-        occurred_at = optional_time(request.occurred_at, request.HasField("occurred_at"), "occurred_at", violations)
-        if violations:
-            raise InvalidArgumentError.of(*violations)
-        partner_id = call.principal.partner_id
-        move = Move(
-            delivery_id=UUID(request.delivery_id),
-            to_state=STATES_BY_NUMBER[request.state],
-            actor=_ACTORS[call.principal.role],
-            occurred_at=occurred_at,
-            only_partner_id=UUID(partner_id) if partner_id else None,
-            location=point_from(request.location) if request.HasField("location") else None,
-            reason=request.reason,
-            note=request.note,
-            traceparent=call.traceparent,
-        )
+        return await self._make(status(request, call), call, request, delivery_pb2.RecordDeliveryStatusResponse)
 
+    async def CorrectProof(  # noqa: N802 - named by the proto
+        self, request: delivery_pb2.CorrectProofRequest, context: Any
+    ) -> delivery_pb2.CorrectProofResponse:
+        """Put right when and where a delivery was handed over."""
+        call = current_call()
+        return await self._make(correction(request, call), call, request, delivery_pb2.CorrectProofResponse)
+
+    async def _make(self, move: Move, call: Call, request: Message, answer: type[Answer]) -> Answer:
         def respond(moved: Moved) -> bytes:
-            return delivery_pb2.RecordDeliveryStatusResponse(delivery=delivery_to(moved.delivery)).SerializeToString()
+            return answer(delivery=delivery_to(moved.delivery)).SerializeToString()
 
         written = await self._writer.move(
             call.principal, StateMove(move, respond, command_of(call, request), call.principal.merchant_id)
         )
-        return delivery_pb2.RecordDeliveryStatusResponse.FromString(finish(call, written))
+        return answer.FromString(finish(call, written))
 
     async def _prepare(
         self, request: delivery_pb2.CreateDeliveryRequest, call: Call, now: datetime
@@ -207,7 +192,7 @@ class DeliveryServicer(delivery_pb2_grpc.DeliveryServiceServicer):
         proto = delivery_to(delivery)
         customer = sealed_customer(contact, self._sealer, delivery.id) if contact else b""
         event = created_event(proto, delivery.match_after, now, call.traceparent, customer)
-        return NewDelivery(delivery, _ACTORS[call.principal.role], event), proto
+        return NewDelivery(delivery, ACTORS[call.principal.role], event), proto
 
 
 def _new_delivery(details: Details, horizon: timedelta, now: datetime) -> Delivery:

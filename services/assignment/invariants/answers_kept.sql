@@ -17,7 +17,7 @@ WHERE NOT EXISTS (SELECT FROM assignment.deliveries d WHERE d.id = n.id)
   AND NOT EXISTS (SELECT FROM assignment.merchants m WHERE m.id = n.id)
 UNION ALL
 SELECT scope, key, method, id, 'NO_SUCH_CHANGE' FROM named n
-WHERE method ~ '/(CancelDelivery|RecordDeliveryStatus)$'
+WHERE method ~ '/(CancelDelivery|RecordDeliveryStatus|CorrectProof)$'
   AND EXISTS (SELECT FROM assignment.deliveries d WHERE d.id = n.id)
   AND NOT EXISTS (
     SELECT FROM assignment.delivery_changes c

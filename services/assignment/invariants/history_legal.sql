@@ -19,5 +19,6 @@ WHERE (coalesce(c.from_state::text, ''), c.to_state::text) NOT IN (
   ('attempt_failed', 'out_for_delivery'),
   ('attempt_failed', 'returning'),
   ('returning', 'returned'),
-  ('delivered', 'cancelled')
+  ('delivered', 'cancelled'),
+  ('delivered', 'delivered')
 );

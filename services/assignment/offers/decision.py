@@ -38,8 +38,13 @@ class Decision:
     made_offer: Offer | None
 
 
-def decide(move: Move, delivery: Delivery | None, live: Offer | None, now: datetime) -> Decision:
-    """Return what the move does; raise the ServiceError that refuses it."""
+def decide(
+    move: Move, delivery: Delivery | None, live: Offer | None, now: datetime, followed_at: datetime | None = None
+) -> Decision:
+    """Return what the move does; raise the ServiceError that refuses it.
+
+    followed_at: of a correction, when the change happened that the hand-over followed.
+    """
     if delivery is None or (move.only_partner_id is not None and delivery.partner_id != move.only_partner_id):
         raise DeliveryNotFoundError(f"no delivery that you may see has the id {move.delivery_id}")
     if move.expected_version is not None and delivery.version != move.expected_version:
@@ -51,7 +56,7 @@ def decide(move: Move, delivery: Delivery | None, live: Offer | None, now: datet
         metadata = {"delivery_id": str(delivery.id), "state": live.state.value}
         raise OfferEndedError(f"offer {live.id} is {live.state}", metadata=metadata)
     try:
-        row = check_transition(delivery.state, move.to_state, move.actor)
+        row = check_transition(delivery.state, move.to_state, move.actor, corrects=move.corrects)
     except IllegalTransitionError as error:
         metadata = {"state": error.from_state.value, "legal_next_states": ",".join(error.legal)}
         raise IllegalTransitionRefused(str(error), metadata=metadata) from None
@@ -67,7 +72,7 @@ def decide(move: Move, delivery: Delivery | None, live: Offer | None, now: datet
     if row.needs_reason and not move.reason:
         violation = FieldViolation("reason", f"is required when a delivery becomes {row.to_state}", "reason.required")
         raise InvalidArgumentError.of(violation)
-    occurred_at = _occurred_at(move, delivery, now)
+    occurred_at = _occurred_at(move, followed_at if move.corrects else delivery.state_at, now)
     made = _made_offer(move, delivery, now)
     concerned = _concerned_offer(live, move.offer_becomes or row.offer_becomes, now) or made
     after = _after(move, delivery, made, occurred_at, now)
@@ -93,14 +98,17 @@ def _is_unanswered(move: Move, live: Offer) -> bool:
     return live.state is OfferState.OPEN or (needed_none and move.offer_becomes is OfferState.WITHDRAWN)
 
 
-def _occurred_at(move: Move, delivery: Delivery, now: datetime) -> datetime:
+def _occurred_at(move: Move, followed_at: datetime | None, now: datetime) -> datetime:
     if move.occurred_at is None:
         return now
+    field, before = "occurred_at", "the last change"
+    if move.corrects:
+        field, before = "delivered_at", "the change that the hand-over followed"
     if move.occurred_at > now + CLOCK_SKEW_MAX:
-        raise InvalidArgumentError.of(FieldViolation("occurred_at", "lies in the future", "occurred_at.past"))
-    if move.occurred_at < delivery.state_at:
-        said = f"lies before the last change, at {delivery.state_at.isoformat()}"
-        raise InvalidArgumentError.of(FieldViolation("occurred_at", said, "occurred_at.order"))
+        raise InvalidArgumentError.of(FieldViolation(field, "lies in the future", f"{field}.past"))
+    if followed_at is not None and move.occurred_at < followed_at:
+        said = f"lies before {before}, at {followed_at.isoformat()}"
+        raise InvalidArgumentError.of(FieldViolation(field, said, f"{field}.order"))
     return move.occurred_at
 
 

@@ -48,7 +48,8 @@ class Move:
 
     `only_partner_id`: refuse unless this partner has it. `only_merchant_id`: likewise. `expected_version`: refuse
     when the delivery has changed since. `offer_id`: refuse unless this is the live offer. `offer_becomes` replaces
-    what the lifecycle's table says of the live offer.
+    what the lifecycle's table says of the live offer. `corrects`: put right what is known of the state that the
+    delivery is in, `occurred_at` being when it came there.
     """
 
     delivery_id: UUID
@@ -63,6 +64,7 @@ class Move:
     offer_id: UUID | None = None
     offer_becomes: OfferState | None = None
     expected_version: int | None = None
+    corrects: bool = False
     traceparent: str = ""
 
 

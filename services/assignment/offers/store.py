@@ -30,6 +30,12 @@ _LIVE_OFFERS = f"""
 SELECT live.* FROM unnest($1::uuid[]) AS wanted (id) CROSS JOIN LATERAL (
   SELECT {OFFER_COLUMNS} FROM assignment.offers WHERE delivery_id = wanted.id AND ended_at IS NULL OFFSET 0) AS live
 """  # noqa: S608 - a constant
+# Served by delivery_changes_pkey, each id pruned to one partition. What follows a hand-over is its corrections alone.
+_FOLLOWED = """
+SELECT wanted.id, before.occurred_at FROM unnest($1::uuid[]) AS wanted (id) CROSS JOIN LATERAL (
+  SELECT occurred_at FROM assignment.delivery_changes
+  WHERE delivery_id = wanted.id AND to_state <> 'delivered' ORDER BY sequence DESC LIMIT 1) AS before
+"""
 # Served by partners_pkey.
 _LOCK_PARTNERS = "SELECT id FROM assignment.partners WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE"
 # Served by partners_pkey.
@@ -134,10 +140,13 @@ async def _transition_distinct(
         row["id"]: delivery_from(row) for row in await connection.fetch(_LOCK_DELIVERIES, ids)
     }
     live = {row["delivery_id"]: offer_from(row) for row in await connection.fetch(_LIVE_OFFERS, ids)}
+    corrected = [move.delivery_id for move in moves if move.corrects]
+    followed = dict(await connection.fetch(_FOLLOWED, corrected)) if corrected else {}
     decisions: list[Decision | Exception] = []
     for move in moves:
+        known = deliveries.get(move.delivery_id), live.get(move.delivery_id)
         try:
-            decisions.append(decide(move, deliveries.get(move.delivery_id), live.get(move.delivery_id), now))
+            decisions.append(decide(move, *known, now, followed.get(move.delivery_id)))
         except Exception as error:  # noqa: BLE001 - a refusal is the answer of this move alone
             decisions.append(error)
     decisions = await _admit(connection, decisions)

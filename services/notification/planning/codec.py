@@ -12,7 +12,7 @@ from libs.privacy.sealed_mail import Opener
 from libs.privacy.vault import TamperedError
 from services.notification import metrics
 from services.notification.planning.learnt import Happening, Learnt, NewCustomer, NewDelivery
-from services.notification.planning.rules import EMAIL, SMS, TAKEN_BACK, Fact
+from services.notification.planning.rules import CORRECTED, EMAIL, SMS, TAKEN_BACK, Fact
 from services.notification.timestamps import datetime_of
 
 log = logging.getLogger("notification")
@@ -70,7 +70,11 @@ def _happenings(changed: event_pb2.DeliveryStateChanged) -> Iterator[Happening]:
     status = delivery_pb2.DeliveryState.Name(change.to_state).removeprefix("DELIVERY_STATE_").lower()
     fact = Fact(UUID(changed.delivery_id), status, datetime_of(change.occurred_at), {"reason": change.reason})
     partner_id = UUID(change.partner_id) if change.partner_id else None
-    if change.from_state == delivery_pb2.DELIVERY_STATE_DELIVERED:
+    if change.from_state == change.to_state:
+        # Each one counts: the last says what holds.
+        recorded_at = datetime_of(change.recorded_at)
+        yield Happening(replace(fact, status=CORRECTED, recorded_at=recorded_at, occasion=change.sequence), None)
+    elif change.from_state == delivery_pb2.DELIVERY_STATE_DELIVERED:
         # Whoever says that it handed it over is told something else than who was about to pick it up.
         yield Happening(fact, None)
         yield Happening(replace(fact, status=TAKEN_BACK), partner_id)

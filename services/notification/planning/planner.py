@@ -13,6 +13,7 @@ from services.notification.planning import store
 from services.notification.planning.learnt import Happening, Learnt, NewDelivery
 from services.notification.planning.limits import PlanLimits
 from services.notification.planning.rules import (
+    CORRECTED,
     CUSTOMER,
     EMAIL,
     MERCHANT,
@@ -61,6 +62,9 @@ class Planner:
         await store.take_back(
             connection, {h.fact.delivery_id for h, _ in happenings if h.fact.status == TAKEN_BACK}, now
         )
+        # The last one holds.
+        corrected = {h.fact.delivery_id: h.fact.at for h, _ in happenings if h.fact.status == CORRECTED}
+        await store.put_right(connection, corrected, now)
 
     async def _keep_deliveries(
         self, connection: asyncpg.Connection, deliveries: list[NewDelivery], now: datetime
@@ -124,7 +128,8 @@ def _contacts(
 
 
 def _variables(happening: Happening, delivery: KnownDelivery) -> dict[str, str]:
-    return {
+    recorded_at = happening.fact.recorded_at
+    return ({"recorded_at": recorded_at.isoformat()} if recorded_at else {}) | {
         "reference": delivery.reference,
         "city": delivery.city_code,
         "drop_from": delivery.drop_from.isoformat(),

@@ -16,8 +16,9 @@ CUSTOMER, MERCHANT, PARTNER, OPS = "customer", "merchant", "partner", "ops"
 ALERT_RAISED, ALERT_OVER, OUTAGE_BEGAN, OUTAGE_OVER = "alert_raised", "alert_over", "outage_began", "outage_over"
 # Lower is sent first: what ops must know does not wait behind what an outage has kept from customers.
 FIRST, URGENT, NORMAL, BULK = -1, 0, 1, 2
-# No states of a delivery: what a merchant is told of its webhook, and a partner of a hand-over that was none.
-WEBHOOK_DISABLED, TAKEN_BACK = "webhook_disabled", "taken_back"
+# No states of a delivery: what a merchant is told of its webhook, a partner of a hand-over that was none, and a
+# merchant's system of one that was at another time or elsewhere.
+WEBHOOK_DISABLED, TAKEN_BACK, CORRECTED = "webhook_disabled", "taken_back", "corrected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Rule:
 _SOON = timedelta(hours=4)
 _STATUSES = (
     "created", "assigned", "picked_up", "out_for_delivery", "delivered", "attempt_failed", "returning", "returned",
-    "cancelled",
+    "cancelled", CORRECTED,
 )  # fmt: skip
 RULES: tuple[Rule, ...] = (
     Rule("created", CUSTOMER, (EMAIL,)),
@@ -83,12 +84,18 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something that happened to a delivery, and what is to be said of it. `variables` hold nothing personal."""
+    """Something that happened to a delivery, and what is to be said of it. `variables` hold nothing personal.
+
+    `recorded_at` is set where it may become known long after it happened, and is of use from then on. `occasion` tells
+    apart what is told of each time that it happens; 0 where it is told of once.
+    """
 
     delivery_id: UUID
     status: str
     at: datetime
     variables: Mapping[str, str]
+    recorded_at: datetime | None = None
+    occasion: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +110,11 @@ class PlannedMessage:
     send_after: datetime
     expires_at: datetime
 
+    @property
+    def status(self) -> str:
+        """What it tells of, with the occasion where that is one of several."""
+        return f"{self.fact.status}:{self.fact.occasion}" if self.fact.occasion else self.fact.status
+
 
 def wants(status: str, audience: str) -> bool:
     """Whether any rule tells this audience of this status."""
@@ -114,7 +126,7 @@ def plan(fact: Fact, contacts: Iterable[Contact], now: datetime) -> Iterator[Pla
     by_audience = {contact.audience: contact for contact in contacts}
     for rule in _BY_STATUS.get(fact.status, ()):
         contact = by_audience.get(rule.audience)
-        expires_at = fact.at + rule.useful_for
+        expires_at = (fact.recorded_at or fact.at) + rule.useful_for
         if contact is None or fact.status in contact.muted_statuses or expires_at <= now:
             continue
         send_after = now if rule.priority <= URGENT else contact.quiet_hours.next_allowed(now)

@@ -89,6 +89,12 @@ _TAKE_BACK = """
 UPDATE notification.messages SET state = 'suppressed', reason = 'TAKEN_BACK', updated_at = $2
 WHERE delivery_id = ANY ($1::uuid[]) AND status = 'delivered' AND audience = 'customer' AND state = ANY ($3::text[])
 """
+# Served by messages_by_delivery, likewise.
+_PUT_RIGHT = """
+UPDATE notification.messages m SET variables = m.variables || jsonb_build_object('at', c.at), updated_at = $3
+FROM unnest($1::uuid[], $2::text[]) AS c (delivery_id, at)
+WHERE m.delivery_id = c.delivery_id AND m.status = 'delivered' AND m.audience = 'customer' AND m.state = 'planned'
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +210,7 @@ async def add_messages(
     # In the order of what must be unique: two planners with the same messages wait for each other, not in a circle.
     rows = sorted(
         (
-            m.recipient.id, m.fact.delivery_id, m.fact.status, m.channel, m.recipient.merchant_id, m.recipient.audience,
+            m.recipient.id, m.fact.delivery_id, m.status, m.channel, m.recipient.merchant_id, m.recipient.audience,
             m.recipient.language, json.dumps(dict(m.fact.variables)), m.priority, m.digestible, m.send_after,
             m.expires_at,
         )
@@ -222,3 +228,10 @@ async def take_back(connection: asyncpg.Connection, delivery_ids: Collection[UUI
     if delivery_ids:
         sources = sources_of(MessageState.SUPPRESSED, Mover.PLANNER)
         await connection.execute(_TAKE_BACK, sorted(delivery_ids), now, sources)
+
+
+async def put_right(connection: asyncpg.Connection, delivered_at: Mapping[UUID, datetime], now: datetime) -> None:
+    """Have customers who are still to be told that a delivery was delivered be told of the right time, by delivery."""
+    if delivered_at:
+        rows = sorted((delivery_id, at.isoformat()) for delivery_id, at in delivered_at.items())
+        await connection.execute(_PUT_RIGHT, *map(list, zip(*rows, strict=True)), now)

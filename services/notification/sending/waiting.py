@@ -150,14 +150,16 @@ def _payload(waiting: Waiting) -> str:
         kind, id_name = _OUTAGES[waiting.status]
         news = {id_name: str(waiting.delivery_id), "title": known["reference"], "text": known["reason"]}
         return json.dumps({"type": kind, "timestamp": known["at"], "data": news})
+    status = waiting.status.partition(":")[0]
     data = {
         "deliveryId": str(waiting.delivery_id),
         "merchantReference": known["reference"],
-        "status": waiting.status,
+        "status": status,
         "reason": known.get("reason", ""),
         "occurredAt": known["at"],
     }
-    return json.dumps({"type": f"delivery.{waiting.status}", "timestamp": known["at"], "data": data})
+    # What is put right is news of the moment when it was, whatever it says of the time before.
+    return json.dumps({"type": f"delivery.{status}", "timestamp": known.get("recorded_at", known["at"]), "data": data})
 
 
 def _said(waiting: Waiting) -> dict[str, str]:

@@ -64,6 +64,7 @@ PLANNING = [
     _case("planning.store.CONTACTS", lambda w: [
         w.notification.customers[:BATCH], ["merchant"] * 50, w.notification.merchants[:50]], 4 * BATCH),
     _case("planning.store.ADD_MESSAGES", _messages, 2 * BATCH),
+    _case("planning.store.PUT_RIGHT", lambda w: [w.notification.deliveries[:1], [w.now.isoformat()], w.now], 10),
     _case("planning.store.TAKE_BACK", lambda w: [w.notification.deliveries[:1], w.now, ["planned"]], 10),
 ]  # fmt: skip
 SENDING = [

@@ -76,6 +76,7 @@ OFFERS = [
     Case("assignment.offers.store.LOCK_DELIVERIES", lambda w: [w.pending[:1]], 1, TENANT, 1, "a merchant's"),
     Case("assignment.offers.store.LIVE_OFFERS", _ids, BATCH, weeks_max=2),
     Case("assignment.offers.store.LIVE_OFFERS", lambda w: [w.assigned[:1]], 1, TENANT, 1, "a merchant's"),
+    Case("assignment.offers.store.FOLLOWED", _ids, BATCH, weeks_max=2),
     Case("assignment.offers.store.LOCK_PARTNERS", _partner_ids, BATCH),
     Case("assignment.offers.store.LOCK_PARTNERS", lambda w: [w.online[:1]], 1, TENANT, note="a merchant's"),
     Case("assignment.offers.store.ROOM", _partner_ids, BATCH, OPERATOR),

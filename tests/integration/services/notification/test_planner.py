@@ -1,5 +1,6 @@
 """From events to planned messages: once, to the right people, with nothing personal in the clear."""
 
+import json
 import uuid
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -113,6 +114,51 @@ async def test_who_handed_it_over_is_told_that_it_is_taken_back_and_not_to_stay_
     assert await notifications.states(story) == {
         ("delivered", "sms"): "suppressed", ("cancelled", "sms"): "planned", ("taken_back", "sms"): "planned",
     }  # fmt: skip
+
+
+async def test_nobody_but_the_merchants_system_is_told_of_a_corrected_proof(notifications: Notifications) -> None:
+    story, partner_id = notifications.story(), str(uuid.uuid4())
+    for audience, owner, address, channel in (
+        ("partner", partner_id, phone_number(), "sms"),
+        ("merchant", story.merchant_id, "chai@example.com", "email"),
+        ("merchant", story.merchant_id, "https://chai.example.com/hook", "webhook"),
+    ):
+        await set_contact(notifications.primary, notifications.vault, audience, uuid.UUID(owner), address, channel)
+    await notifications.plan(story.created(phone_number(), "asha@example.com"))
+    await notifications.plan(story.became("delivered", partner_id=partner_id, before="out_for_delivery"))
+    before = await notifications.messages(story)
+    # What it corrects may be older than anything that is still of use.
+    days = timedelta(days=9)
+    first, second = (story.became("delivered", "WRONG_TIME", partner_id, "delivered", days) for _ in range(2))
+    await notifications.plan(first, second)
+    await notifications.plan(second, first)
+    added = (await notifications.messages(story))[len(before) :]
+    assert {(row["audience"], row["channel"], row["state"]) for row in added} == {("merchant", "webhook", "planned")}
+    # Each of them is told of, once.
+    assert sorted(row["status"] for row in added) == [f"corrected:{e.message.sequence}" for e in (first, second)]
+
+
+async def test_a_customer_who_is_not_told_yet_is_told_of_the_time_that_was_corrected(
+    notifications: Notifications,
+) -> None:
+    waits, sent = notifications.story(), notifications.story()
+    for story in (waits, sent):
+        await notifications.plan(story.created(phone_number()), story.became("delivered", before="out_for_delivery"))
+    await notifications.primary.execute(
+        "UPDATE notification.messages SET state = 'sent' WHERE delivery_id = $1", uuid.UUID(sent.delivery_id)
+    )
+    said = {story.delivery_id: (await notifications.messages(story))[0]["variables"] for story in (waits, sent)}
+    for story in (waits, sent):
+        wrong, right = (
+            story.became("delivered", "WRONG_TIME", before="delivered", happened_ago=timedelta(minutes=minutes))
+            for minutes in (9, 3)
+        )
+        await notifications.plan(wrong, right)
+    (waiting,), (gone,) = await notifications.messages(waits), await notifications.messages(sent)
+    assert gone["variables"] == said[sent.delivery_id]
+    before, after = (json.loads(variables)["at"] for variables in (said[waits.delivery_id], waiting["variables"]))
+    ago = datetime.fromisoformat(before) - datetime.fromisoformat(after)
+    assert timedelta(minutes=2) < ago < timedelta(minutes=4)
 
 
 async def test_quiet_hours_hold_back_what_is_not_urgent(notifications: Notifications) -> None:

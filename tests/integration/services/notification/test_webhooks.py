@@ -54,6 +54,24 @@ async def test_a_receiver_is_told_in_a_signed_post(notifications: Notifications,
     assert said["data"]["merchantReference"] == "ORDER-1042"
 
 
+async def test_a_receiver_is_told_of_a_corrected_proof_when_it_was_corrected(
+    notifications: Notifications, peer: Receiver
+) -> None:
+    story = await listening(notifications, peer.url)
+    corrected = story.became("delivered", "WRONG_TIME", before="delivered", happened_ago=timedelta(days=5))
+    await notifications.plan(corrected)
+    status = f"corrected:{corrected.message.sequence}"
+    async with sending(notifications.sender({"webhook": [carrier()]})):
+        await ends_as(notifications, story, "delivered", status)
+    (message,) = (row for row in await notifications.messages(story) if row["status"] == status)
+    said = peer.taken[str(message["id"])]
+    assert (said["type"], said["data"]["status"], said["data"]["reason"]) == (
+        "delivery.corrected", "corrected", "WRONG_TIME",
+    )  # fmt: skip
+    recorded_at, occurred_at = (datetime.fromisoformat(at) for at in (said["timestamp"], said["data"]["occurredAt"]))
+    assert recorded_at - occurred_at > timedelta(days=4)
+
+
 async def test_what_is_not_taken_comes_again_under_the_same_id(notifications: Notifications, peer: Receiver) -> None:
     answers = [204, 500, 302]
     peer.answers = answers.pop

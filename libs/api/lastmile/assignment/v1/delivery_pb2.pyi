@@ -558,7 +558,7 @@ class DeliveryChange(_message.Message):
     note: _builtins.str
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
-        """When it happened, as the actor says."""
+        """When it happened, as the actor says; of a correction, when what it corrects happened."""
 
     @_builtins.property
     def recorded_at(self) -> _timestamp_pb2.Timestamp:
@@ -692,3 +692,61 @@ class RecordDeliveryStatusResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecordDeliveryStatusResponse: _TypeAlias = RecordDeliveryStatusResponse  # noqa: Y015
+
+@_typing.final
+class CorrectProofRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERY_ID_FIELD_NUMBER: _builtins.int
+    DELIVERED_AT_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    delivery_id: _builtins.str
+    reason: _builtins.str
+    """Why it is corrected, such as "WRONG_TIME"."""
+    note: _builtins.str
+    @_builtins.property
+    def delivered_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was handed over."""
+
+    @_builtins.property
+    def location(self) -> _geo_pb2.Location:
+        """Where it was handed over; absent where the place is right as it was recorded."""
+
+    def __init__(
+        self,
+        *,
+        delivery_id: _builtins.str = ...,
+        delivered_at: _timestamp_pb2.Timestamp | None = ...,
+        location: _geo_pb2.Location | None = ...,
+        reason: _builtins.str = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delivered_at", b"delivered_at", "location", b"location"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivered_at", b"delivered_at", "delivery_id", b"delivery_id", "location", b"location", "note", b"note", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CorrectProofRequest: _TypeAlias = CorrectProofRequest  # noqa: Y015
+
+@_typing.final
+class CorrectProofResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def delivery(self) -> Global___Delivery: ...
+    def __init__(
+        self,
+        *,
+        delivery: Global___Delivery | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CorrectProofResponse: _TypeAlias = CorrectProofResponse  # noqa: Y015

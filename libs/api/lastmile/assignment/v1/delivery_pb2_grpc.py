@@ -70,6 +70,11 @@ class DeliveryServiceStub:
                 request_serializer=lastmile_dot_assignment_dot_v1_dot_delivery__pb2.RecordDeliveryStatusRequest.SerializeToString,
                 response_deserializer=lastmile_dot_assignment_dot_v1_dot_delivery__pb2.RecordDeliveryStatusResponse.FromString,
                 _registered_method=True)
+        self.CorrectProof = channel.unary_unary(
+                '/lastmile.assignment.v1.DeliveryService/CorrectProof',
+                request_serializer=lastmile_dot_assignment_dot_v1_dot_delivery__pb2.CorrectProofRequest.SerializeToString,
+                response_deserializer=lastmile_dot_assignment_dot_v1_dot_delivery__pb2.CorrectProofResponse.FromString,
+                _registered_method=True)
 
 
 class DeliveryServiceServicer:
@@ -153,6 +158,20 @@ class DeliveryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CorrectProof(self, request, context):
+        """Puts right when, and where, a delivery was handed over. It stays delivered, and its history gets a further change from
+        delivered to delivered, whose occurred_at is the right time; the last one holds. Nobody is freed or counted again, and
+        neither the customer nor the partner is told; the merchant's webhook is, of the status "corrected". Honours
+        idempotency-key.
+
+        Errors: INVALID_ARGUMENT for a time in the future or before the change that the hand-over followed; NOT_FOUND for an
+        unknown id; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION unless it is delivered, with the legal next states named;
+        the idempotency errors of CreateDelivery.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DeliveryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -190,6 +209,11 @@ def add_DeliveryServiceServicer_to_server(servicer, server):
                     servicer.RecordDeliveryStatus,
                     request_deserializer=lastmile_dot_assignment_dot_v1_dot_delivery__pb2.RecordDeliveryStatusRequest.FromString,
                     response_serializer=lastmile_dot_assignment_dot_v1_dot_delivery__pb2.RecordDeliveryStatusResponse.SerializeToString,
+            ),
+            'CorrectProof': grpc.unary_unary_rpc_method_handler(
+                    servicer.CorrectProof,
+                    request_deserializer=lastmile_dot_assignment_dot_v1_dot_delivery__pb2.CorrectProofRequest.FromString,
+                    response_serializer=lastmile_dot_assignment_dot_v1_dot_delivery__pb2.CorrectProofResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -382,6 +406,33 @@ class DeliveryService:
             '/lastmile.assignment.v1.DeliveryService/RecordDeliveryStatus',
             lastmile_dot_assignment_dot_v1_dot_delivery__pb2.RecordDeliveryStatusRequest.SerializeToString,
             lastmile_dot_assignment_dot_v1_dot_delivery__pb2.RecordDeliveryStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CorrectProof(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lastmile.assignment.v1.DeliveryService/CorrectProof',
+            lastmile_dot_assignment_dot_v1_dot_delivery__pb2.CorrectProofRequest.SerializeToString,
+            lastmile_dot_assignment_dot_v1_dot_delivery__pb2.CorrectProofResponse.FromString,
             options,
             channel_credentials,
             insecure,

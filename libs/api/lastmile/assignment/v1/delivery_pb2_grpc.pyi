@@ -82,6 +82,16 @@ class DeliveryServiceStub:
     states named; PERMISSION_DENIED with reason TRANSITION_NOT_YOURS when another role must record it; the
     idempotency errors of CreateDelivery.
     """
+    CorrectProof: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.CorrectProofRequest, _delivery_pb2.CorrectProofResponse]
+    """Puts right when, and where, a delivery was handed over. It stays delivered, and its history gets a further change from
+    delivered to delivered, whose occurred_at is the right time; the last one holds. Nobody is freed or counted again, and
+    neither the customer nor the partner is told; the merchant's webhook is, of the status "corrected". Honours
+    idempotency-key.
+
+    Errors: INVALID_ARGUMENT for a time in the future or before the change that the hand-over followed; NOT_FOUND for an
+    unknown id; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION unless it is delivered, with the legal next states named;
+    the idempotency errors of CreateDelivery.
+    """
 
 @_typing.type_check_only
 class DeliveryServiceAsyncStub(DeliveryServiceStub):
@@ -136,6 +146,16 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     and for one the caller may not see; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION, with the legal next
     states named; PERMISSION_DENIED with reason TRANSITION_NOT_YOURS when another role must record it; the
     idempotency errors of CreateDelivery.
+    """
+    CorrectProof: _aio.UnaryUnaryMultiCallable[_delivery_pb2.CorrectProofRequest, _delivery_pb2.CorrectProofResponse]  # type: ignore[assignment]
+    """Puts right when, and where, a delivery was handed over. It stays delivered, and its history gets a further change from
+    delivered to delivered, whose occurred_at is the right time; the last one holds. Nobody is freed or counted again, and
+    neither the customer nor the partner is told; the merchant's webhook is, of the status "corrected". Honours
+    idempotency-key.
+
+    Errors: INVALID_ARGUMENT for a time in the future or before the change that the hand-over followed; NOT_FOUND for an
+    unknown id; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION unless it is delivered, with the legal next states named;
+    the idempotency errors of CreateDelivery.
     """
 
 class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -230,6 +250,22 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         and for one the caller may not see; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION, with the legal next
         states named; PERMISSION_DENIED with reason TRANSITION_NOT_YOURS when another role must record it; the
         idempotency errors of CreateDelivery.
+        """
+
+    @_abc_1.abstractmethod
+    def CorrectProof(
+        self,
+        request: _delivery_pb2.CorrectProofRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_delivery_pb2.CorrectProofResponse, _abc.Awaitable[_delivery_pb2.CorrectProofResponse]]:
+        """Puts right when, and where, a delivery was handed over. It stays delivered, and its history gets a further change from
+        delivered to delivered, whose occurred_at is the right time; the last one holds. Nobody is freed or counted again, and
+        neither the customer nor the partner is told; the merchant's webhook is, of the status "corrected". Honours
+        idempotency-key.
+
+        Errors: INVALID_ARGUMENT for a time in the future or before the change that the hand-over followed; NOT_FOUND for an
+        unknown id; FAILED_PRECONDITION with reason ILLEGAL_TRANSITION unless it is delivered, with the legal next states named;
+        the idempotency errors of CreateDelivery.
         """
 
 def add_DeliveryServiceServicer_to_server(servicer: DeliveryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -337,7 +337,9 @@ Global___DeliveryCreated: _TypeAlias = DeliveryCreated  # noqa: Y015
 
 @_typing.final
 class DeliveryStateChanged(_message.Message):
-    """A delivery moved on in its lifecycle."""
+    """A delivery moved on in its lifecycle. From a state to itself: what is known of its coming there was put right, and it did
+    not come there once more.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

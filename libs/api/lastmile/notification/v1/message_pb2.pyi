@@ -91,7 +91,7 @@ class Message(_message.Message):
     audience: _channel_pb2.Audience.ValueType
     channel: _channel_pb2.Channel.ValueType
     status: _builtins.str
-    """What it tells of, such as "out_for_delivery"."""
+    """What it tells of, such as "out_for_delivery", or "corrected:8" of a proof that its delivery's eighth change corrects."""
     state: Global___MessageState.ValueType
     language: _builtins.str
     masked_address: _builtins.str

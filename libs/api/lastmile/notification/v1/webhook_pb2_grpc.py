@@ -26,9 +26,10 @@ if _version_not_supported:
 
 
 class WebhookServiceStub:
-    """Webhooks: a merchant's system is told of every status of its deliveries, signed as Standard Webhooks has it
-    (https://www.standardwebhooks.com). What is not taken with a 2xx is sent again eight times over two days, under the same
-    webhook-id, by which a receiver drops what it has. ResendMessage sends one again on demand.
+    """Webhooks: a merchant's system is told of every status of its deliveries, and of each proof of delivery that is corrected
+    ("delivery.corrected"), signed as Standard Webhooks has it (https://www.standardwebhooks.com). What is not taken with a
+    2xx is sent again eight times over two days, under the same webhook-id, by which a receiver drops what it has.
+    ResendMessage sends one again on demand.
     """
 
     def __init__(self, channel):
@@ -60,9 +61,10 @@ class WebhookServiceStub:
 
 
 class WebhookServiceServicer:
-    """Webhooks: a merchant's system is told of every status of its deliveries, signed as Standard Webhooks has it
-    (https://www.standardwebhooks.com). What is not taken with a 2xx is sent again eight times over two days, under the same
-    webhook-id, by which a receiver drops what it has. ResendMessage sends one again on demand.
+    """Webhooks: a merchant's system is told of every status of its deliveries, and of each proof of delivery that is corrected
+    ("delivery.corrected"), signed as Standard Webhooks has it (https://www.standardwebhooks.com). What is not taken with a
+    2xx is sent again eight times over two days, under the same webhook-id, by which a receiver drops what it has.
+    ResendMessage sends one again on demand.
     """
 
     def SetWebhook(self, request, context):
@@ -134,9 +136,10 @@ def add_WebhookServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class WebhookService:
-    """Webhooks: a merchant's system is told of every status of its deliveries, signed as Standard Webhooks has it
-    (https://www.standardwebhooks.com). What is not taken with a 2xx is sent again eight times over two days, under the same
-    webhook-id, by which a receiver drops what it has. ResendMessage sends one again on demand.
+    """Webhooks: a merchant's system is told of every status of its deliveries, and of each proof of delivery that is corrected
+    ("delivery.corrected"), signed as Standard Webhooks has it (https://www.standardwebhooks.com). What is not taken with a
+    2xx is sent again eight times over two days, under the same webhook-id, by which a receiver drops what it has.
+    ResendMessage sends one again on demand.
     """
 
     @staticmethod

@@ -27,9 +27,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class WebhookServiceStub:
-    """Webhooks: a merchant's system is told of every status of its deliveries, signed as Standard Webhooks has it
-    (https://www.standardwebhooks.com). What is not taken with a 2xx is sent again eight times over two days, under the same
-    webhook-id, by which a receiver drops what it has. ResendMessage sends one again on demand.
+    """Webhooks: a merchant's system is told of every status of its deliveries, and of each proof of delivery that is corrected
+    ("delivery.corrected"), signed as Standard Webhooks has it (https://www.standardwebhooks.com). What is not taken with a
+    2xx is sent again eight times over two days, under the same webhook-id, by which a receiver drops what it has.
+    ResendMessage sends one again on demand.
     """
 
     @_typing.overload
@@ -60,9 +61,10 @@ class WebhookServiceStub:
 
 @_typing.type_check_only
 class WebhookServiceAsyncStub(WebhookServiceStub):
-    """Webhooks: a merchant's system is told of every status of its deliveries, signed as Standard Webhooks has it
-    (https://www.standardwebhooks.com). What is not taken with a 2xx is sent again eight times over two days, under the same
-    webhook-id, by which a receiver drops what it has. ResendMessage sends one again on demand.
+    """Webhooks: a merchant's system is told of every status of its deliveries, and of each proof of delivery that is corrected
+    ("delivery.corrected"), signed as Standard Webhooks has it (https://www.standardwebhooks.com). What is not taken with a
+    2xx is sent again eight times over two days, under the same webhook-id, by which a receiver drops what it has.
+    ResendMessage sends one again on demand.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -89,9 +91,10 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     """
 
 class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Webhooks: a merchant's system is told of every status of its deliveries, signed as Standard Webhooks has it
-    (https://www.standardwebhooks.com). What is not taken with a 2xx is sent again eight times over two days, under the same
-    webhook-id, by which a receiver drops what it has. ResendMessage sends one again on demand.
+    """Webhooks: a merchant's system is told of every status of its deliveries, and of each proof of delivery that is corrected
+    ("delivery.corrected"), signed as Standard Webhooks has it (https://www.standardwebhooks.com). What is not taken with a
+    2xx is sent again eight times over two days, under the same webhook-id, by which a receiver drops what it has.
+    ResendMessage sends one again on demand.
     """
 
     @_abc_1.abstractmethod

@@ -46,3 +46,22 @@ async def test_a_rejection_that_an_accept_overtook_is_to_be_sent_again(
 async def accept(lending: Lending, lent: Lent) -> None:
     """Accept an offer, as its partner does."""
     await lending.move(Move(lent.delivery_id, DeliveryState.ASSIGNED, Actor.PARTNER, offer_id=lent.offer_id))
+
+
+async def test_a_network_is_not_told_of_a_corrected_proof_and_its_own_word_changes_nothing_more(
+    lending: Lending,
+) -> None:
+    lent = await lending.offer(is_automatic=True)
+    for state in (DeliveryState.PICKED_UP, DeliveryState.OUT_FOR_DELIVERY, DeliveryState.DELIVERED):
+        await lending.move(Move(lent.delivery_id, state, Actor.PARTNER))
+    await lending.hear()
+    known, states = await lending.network_offer(lent), await lending.history(lent)
+    proof = Move(lent.delivery_id, DeliveryState.DELIVERED, Actor.OPS, reason="WRONG_TIME", corrects=True)
+    await lending.move(proof)
+    await lending.hear()
+    assert await lending.network_offer(lent) == known
+    update = update_of({"type": "delivery.delivered", "data": {"offer_id": str(lent.offer_id)}}, CallbackMapping())
+    assert update is not None
+    answer = await NetworkUpdates(lending.primary, lending.writer).apply(lending.code, update)
+    assert answer.outcome is Outcome.ALREADY
+    assert await lending.history(lent) == [*states, "delivered"]

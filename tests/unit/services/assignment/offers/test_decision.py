@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from libs.grpc_server.errors import InvalidArgumentError, ServiceError
 from libs.ids import new_id
-from services.assignment.deliveries.delivery import Delivery
-from services.assignment.deliveries.lifecycle import TERMINAL, Actor, DeliveryState, OfferState
+from services.assignment.deliveries.delivery import Delivery, Point
+from services.assignment.deliveries.lifecycle import TERMINAL, Actor, DeliveryState, OfferState, legal_next
 from services.assignment.errors import (
     DeliveryNotFoundError,
     IllegalTransitionError,
@@ -64,6 +64,44 @@ def test_what_was_delivered_is_called_off_by_ops_with_a_reason_alone() -> None:
     decision = decide(Move(done.id, DeliveryState.CANCELLED, Actor.OPS, reason="PROOF_REJECTED"), done, None, NOW)
     assert (decision.moved.change.partner_id, decision.moved.change.reason) == (done.partner_id, "PROOF_REJECTED")
     assert (decision.ended_offer, decision.made_offer, decision.moved.offer) == (None, None, None)
+
+
+def corrected(done: Delivery, at: datetime | None, **changes: object) -> Move:
+    move = Move(done.id, DeliveryState.DELIVERED, Actor.OPS, occurred_at=at, reason="WRONG_TIME", corrects=True)
+    return replace(move, **changes)  # type: ignore[arg-type]  # names are the fields'
+
+
+def test_a_corrected_proof_is_one_change_more_and_touches_no_offer() -> None:
+    done = delivery(DeliveryState.DELIVERED, new_id())
+    followed_at, earlier = NOW - timedelta(hours=3), NOW - timedelta(hours=2)
+    made = decide(corrected(done, earlier, location=Point(12.9, 77.5), note="read wrong"), done, None, NOW, followed_at)
+    change = made.moved.change
+    assert (change.from_state, change.to_state) == (DeliveryState.DELIVERED, DeliveryState.DELIVERED)
+    assert (change.occurred_at, change.recorded_at, change.partner_id) == (earlier, NOW, done.partner_id)
+    assert (change.reason, change.note, change.location) == ("WRONG_TIME", "read wrong", Point(12.9, 77.5))
+    assert (made.ended_offer, made.made_offer, made.moved.offer) == (None, None, None)
+    after = made.moved.delivery
+    assert after == replace(done, version=done.version + 1, state_at=earlier, updated_at=NOW)
+    # The next one is measured by what the hand-over followed, and not by this one.
+    again = decide(corrected(after, followed_at), after, None, NOW, followed_at)
+    assert again.moved.change.sequence == done.version + 2
+
+
+def test_a_hand_over_is_neither_before_what_it_followed_nor_in_the_future() -> None:
+    done = delivery(DeliveryState.DELIVERED, new_id())
+    followed_at = NOW - timedelta(hours=3)
+    for off, rule in ((timedelta(hours=-4), "delivered_at.order"), (timedelta(hours=1), "delivered_at.past")):
+        with pytest.raises(InvalidArgumentError) as refused:
+            decide(corrected(done, NOW + off), done, None, NOW, followed_at)
+        assert [(v.field, v.rule) for v in refused.value.violations] == [("delivered_at", rule)]
+
+
+@pytest.mark.parametrize("state", [state for state in DeliveryState if state is not DeliveryState.DELIVERED])
+def test_there_is_no_proof_to_correct_of_what_is_not_delivered(state: DeliveryState) -> None:
+    other = delivery(state, new_id())
+    with pytest.raises(IllegalTransitionError) as refused:
+        decide(corrected(other, NOW), other, None, NOW, NOW)
+    assert refused.value.metadata == {"state": state, "legal_next_states": ",".join(legal_next(state))}
 
 
 def test_another_partners_delivery_is_not_found() -> None:

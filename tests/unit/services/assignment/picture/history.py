@@ -151,7 +151,7 @@ class History:
         expired = way.from_state is DeliveryState.OFFERED and actor is Actor.MATCHER
         move = Move(
             row.delivery.id, way.to_state, actor, reason="WHY", new_offer=offer,
-            offer_becomes=OfferState.EXPIRED if expired else None,
+            offer_becomes=OfferState.EXPIRED if expired else None, corrects=way.is_correction,
         )  # fmt: skip
         try:
             decision = decide(move, row.delivery, row.live, self.now)

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.ids import new_id
-from services.assignment.deliveries.lifecycle import DeliveryState
+from services.assignment.deliveries.lifecycle import DeliveryState, OfferState
 from services.assignment.picture.city_picture import CityPicture
 from services.assignment.picture.drift import load_drift, suspects
-from services.assignment.picture.facts import Heard, StateChange, live_from
+from services.assignment.picture.facts import ConcernedOffer, Heard, StateChange, live_from
 from services.assignment.picture.telling import OfCity, told
 from tests.factories import CITY, delivery
 from tests.unit.services.assignment.picture.history import BEGAN, History, Read, partner_of
@@ -132,6 +132,22 @@ def test_what_has_ended_may_be_put_right_and_is_not_read_again_for_that() -> Non
     picture.put_delivery(other)
     assert picture.told_change(replace(called_off, id=other.id, version=other.version + 2)) is Heard.MISSED
     assert list(picture.deliveries) == [other.id]
+
+
+def test_a_hand_over_counts_once_and_when_it_was_recorded_however_often_it_is_corrected() -> None:
+    picture, partner_id, recorded_at = CityPicture(CITY), new_id(), datetime.now(UTC)
+    held = live_from(delivery(DeliveryState.OUT_FOR_DELIVERY, partner_id))
+    completed = ConcernedOffer(new_id(), partner_id, OfferState.COMPLETED, None)
+    done = StateChange(held.id, held.version + 1, DeliveryState.DELIVERED, recorded_at, None, completed, None)
+    picture.put_delivery(held)
+    assert picture.told_change(done) is Heard.NEWS
+    for further in (1, 2):
+        later = recorded_at + timedelta(hours=further)
+        corrected = replace(done, version=done.version + further, recorded_at=later, offer=None, is_correction=True)
+        assert [picture.told_change(corrected) for _ in range(2)] == [Heard.NEWS, Heard.KNOWN]
+    assert picture.completed == {partner_id: [recorded_at.timestamp()]}
+    assert picture.delivery_version(held.id) == done.version + 2
+    assert not picture.deliveries
 
 
 def test_what_stays_pending_waits_and_what_has_moved_on_does_not() -> None:
