@@ -12,14 +12,6 @@ ALTER TABLE reconciliation.entries ADD COLUMN corrects uuid REFERENCES reconcili
 CREATE INDEX corrections ON reconciliation.entries (corrects, id) WHERE corrects IS NOT NULL;
 CREATE INDEX corrections_in_order ON reconciliation.entries (id) INCLUDE (corrects) WHERE corrects IS NOT NULL;
 
--- What a leg is owed by what was booked before an entry: as it was first, and as it was corrected since.
-CREATE FUNCTION reconciliation.leg_paise(entry uuid, leg text, payee text, paise bigint, before uuid) RETURNS bigint
-LANGUAGE sql STABLE
-RETURN paise - CASE leg WHEN 'payout' THEN coalesce((
-  SELECT sum(p.paise) FROM reconciliation.entries c
-  JOIN reconciliation.postings p ON p.entry_id = c.id AND p.account = payee AND p.purpose = 'earnings'
-  WHERE c.corrects = entry AND c.id < before), 0)::bigint ELSE 0 END;
-
 -- A line is undone once, and may be corrected before.
 DROP INDEX reconciliation.line_adjusted_once;
 CREATE UNIQUE INDEX line_adjusted_once ON reconciliation.settlement_lines (adjusts_entry_id, party)

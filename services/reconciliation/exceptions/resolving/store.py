@@ -9,6 +9,7 @@ import asyncpg
 
 from services.reconciliation.exceptions.case import Case, Outcome, Resolution
 from services.reconciliation.exceptions.resolutions import ResolutionKind, Worth
+from services.reconciliation.ledger.legs import EVER, as_corrected
 
 # What the desk settles, no run does: nothing that looks at the results of a run sees it.
 NO_RUN, NO_CHUNK = 0, -1
@@ -75,14 +76,14 @@ FROM settled
 _UNDONE = "SELECT count(*) FROM reconciliation.entries WHERE delivery_id = ANY ($1::uuid[]) AND kind = 'reversal'"
 # Served by discrepancies_pkey, entry_once_for_delivery, postings_pkey and corrections: what was judged by another
 # amount than is owed by now. The next run judges it by that.
-_CORRECTED = """
+_CORRECTED = f"""
 SELECT count(*) FROM reconciliation.discrepancies d CROSS JOIN LATERAL (
-  SELECT reconciliation.leg_paise(g.entry_id, g.leg, g.payee, g.paise, 'ffffffff-ffff-ffff-ffff-ffffffffffff') AS paise
+  SELECT {as_corrected(EVER)} AS paise
   FROM reconciliation.legs g WHERE g.delivery_id = d.delivery_id AND g.leg = d.leg LIMIT 1
 ) g
 WHERE d.id = ANY ($1::uuid[]) AND d.leg = 'payout' AND d.class IN ('missing_payout', 'underpaid', 'overpaid')
   AND g.paise <> (d.evidence->>'owed_paise')::bigint
-"""
+"""  # noqa: S608 - an expression of its own
 # Served by entry_once: a resolution is booked once.
 _ADD_ENTRY = """
 INSERT INTO reconciliation.entries (id, kind, cause_event_id, event_ids, calendar, occurred_at, booked_at,

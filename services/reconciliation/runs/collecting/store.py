@@ -2,6 +2,7 @@
 
 import asyncpg
 
+from services.reconciliation.ledger.legs import as_corrected
 from services.reconciliation.runs.rules import Chunk
 from services.reconciliation.runs.run import Collected, Held
 
@@ -22,9 +23,9 @@ SELECT count(*) FROM (SELECT FROM reconciliation.entries WHERE id BETWEEN $1 AND
 # Served by reversals, entry_once_for_delivery, postings_pkey and leg_settled_once: what earlier runs have settled and
 # is undone since, to be adjusted. The earlier run may have seen the reversal too, and what another was paid the payee
 # has not got: both are cases already.
-_ADJUST = """
+_ADJUST = f"""
 INSERT INTO reconciliation.open_legs (delivery_id, leg, payee, paise, confirmed_at, bucket_key, outcome)
-SELECT g.delivery_id, g.leg, g.payee, reconciliation.leg_paise(g.entry_id, g.leg, g.payee, g.paise, $4),
+SELECT g.delivery_id, g.leg, g.payee, {as_corrected("$4")},
   g.confirmed_at, reconciliation.bucket_key(g.payee), 'late_adjustment'
 FROM reconciliation.entries e
 JOIN reconciliation.legs g ON g.delivery_id = e.delivery_id AND g.entry_id < $4
@@ -32,7 +33,7 @@ JOIN reconciliation.results r ON r.delivery_id = g.delivery_id AND r.leg = g.leg
   AND r.outcome NOT IN ('cancelled_after_export', 'wrong_partner')
 WHERE e.kind = 'reversal' AND e.id >= $2 AND e.id < $3
 ON CONFLICT (delivery_id, leg) DO NOTHING
-"""
+"""  # noqa: S608 - an expression of its own
 # Served by reversals and open_legs_pkey: what was never paid and is undone is owed no more.
 _FORGET_UNDONE = """
 DELETE FROM reconciliation.open_legs o USING reconciliation.entries e
@@ -41,9 +42,9 @@ WHERE e.kind = 'reversal' AND e.id >= $1 AND e.id < $2 AND o.delivery_id = e.del
 """
 # Served by corrections_in_order, entries_pkey, postings_pkey, corrections and open_legs_pkey: legs that earlier runs
 # have left open, and whose hand-over is corrected since.
-_CORRECT_OPEN = """
+_CORRECT_OPEN = f"""
 WITH corrected AS (
-  SELECT DISTINCT g.delivery_id, g.leg, reconciliation.leg_paise(g.entry_id, g.leg, g.payee, g.paise, $3) AS paise
+  SELECT DISTINCT g.delivery_id, g.leg, {as_corrected("$3")} AS paise
   FROM reconciliation.entries c JOIN reconciliation.legs g ON g.entry_id = c.corrects AND g.leg = 'payout'
   WHERE c.corrects IS NOT NULL AND c.id >= $1 AND c.id < $2
 ), forgotten AS (
@@ -53,15 +54,15 @@ WITH corrected AS (
 )
 UPDATE reconciliation.open_legs o SET paise = c.paise FROM corrected c
 WHERE o.delivery_id = c.delivery_id AND o.leg = c.leg AND c.paise > 0 AND o.outcome IS DISTINCT FROM 'late_adjustment'
-"""
+"""  # noqa: S608 - an expression of its own
 # Served by corrections_in_order, entries_pkey, postings_pkey, corrections, leg_settled_once and open_legs_pkey: legs of
 # the run's own entries that are corrected already. Whoever looks for lines with their amount has to know it as it is
 # now.
-_OPEN_CORRECTED = """
+_OPEN_CORRECTED = f"""
 INSERT INTO reconciliation.open_legs (delivery_id, leg, payee, paise, confirmed_at, bucket_key)
 SELECT delivery_id, leg, payee, paise, confirmed_at, reconciliation.bucket_key(payee) FROM (
   SELECT DISTINCT g.delivery_id, g.leg, g.payee, g.confirmed_at,
-    reconciliation.leg_paise(g.entry_id, g.leg, g.payee, g.paise, $4) AS paise
+    {as_corrected("$4")} AS paise
   FROM reconciliation.entries c JOIN reconciliation.legs g ON g.entry_id = c.corrects
   WHERE c.corrects IS NOT NULL AND c.id >= $1 AND c.id < $2 AND g.entry_id >= $3 AND g.entry_id < $4
     AND coalesce(g.reversal_entry_id >= $4, true)
@@ -69,7 +70,7 @@ SELECT delivery_id, leg, payee, paise, confirmed_at, reconciliation.bucket_key(p
       WHERE r.delivery_id = g.delivery_id AND r.leg = g.leg AND r.is_settling))
 ) k WHERE paise > 0 ORDER BY delivery_id, leg
 ON CONFLICT (delivery_id, leg) DO NOTHING
-"""
+"""  # noqa: S608 - an expression of its own
 # Which postings say what is owed, and to whom: as in `legs`.
 _OWED = "((purpose = 'earnings' AND paise < 0) OR (purpose = 'cash_collected' AND paise > 0))"
 # How rows meet is written so that it does not depend on how many of them are expected, which is one where all are newer

@@ -2,6 +2,7 @@
 
 import asyncpg
 
+from services.reconciliation.ledger.legs import as_corrected
 from services.reconciliation.runs.finding.store import INTO, once
 from services.reconciliation.runs.run import Held
 
@@ -38,7 +39,7 @@ WITH known AS MATERIALIZED (
         AND f.outcome IN ('matched', 'underpaid', 'overpaid', 'cash_mismatch')), 0) END AS left_paise
   FROM reconciliation.open_lines l
   JOIN reconciliation.legs g ON g.delivery_id = l.delivery_id AND g.leg = l.leg AND g.entry_id < $5
-  CROSS JOIN LATERAL (SELECT reconciliation.leg_paise(g.entry_id, g.leg, g.payee, g.paise, $5) AS paise) w
+  CROSS JOIN LATERAL (SELECT {as_corrected("$5")} AS paise OFFSET 0) w
   LEFT JOIN reconciliation.results s ON s.delivery_id = l.delivery_id AND s.leg = l.leg AND s.is_settling
   WHERE l.bucket_key >= $3 AND l.bucket_key < $4
 ), judged AS (
