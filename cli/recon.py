@@ -21,7 +21,7 @@ STATES = ("collect", "normalize", "match_exact", "match_by_rule", "classify", "p
 LOOK_EVERY_S = 0.2
 REFUSED_SHOWN = 10
 _COUNTS = ("entries", "legs", "lines", "lines_paise", "exact", "by_reference", "mistyped_reference")
-_COUNTS_ALL = (*_COUNTS, "missing_reference", "one_to_many", "settlement", "judged", "adjusted", "corrected")
+_COUNTS_ALL = (*_COUNTS, "missing_reference", "one_to_many", "settlement", "judged", "adjusted")
 
 
 @app.command()

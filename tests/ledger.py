@@ -37,7 +37,9 @@ _MINUTES_BEFORE = {"pending": 60, "offered": 50, "assigned": 45, "picked_up": 20
 
 def trip(**changes: Any) -> Trip:
     """A trip that waited 25 minutes and was handed over in time, in the evening's peak and surge."""
-    made = Trip(DELIVERY, MERCHANT, PARTNER, "BLR", 4_211, 1_250, 49_900, 1_500, 0, EVENING, event_ids("", 1, 3, 4, 6))
+    made = Trip(
+        DELIVERY, MERCHANT, PARTNER, "BLR", 4_211, 1_250, 49_900, 1_500, 0, EVENING, EVENING, event_ids("", 1, 3, 4, 6)
+    )
     return replace(made, **changes)
 
 

@@ -109,8 +109,6 @@ class Desk:
         moved = self._moved(waiting, Command.APPROVE if is_approval else Command.DECLINE)
         if is_approval and len(moved) < made.cases_count:
             raise CaseStateError(f"runs have settled {made.cases_count - len(moved)} of its cases: decline it")
-        if is_approval and resolutions.amount_of(ResolutionKind(made.kind), moved, 0) != made.amount_paise:
-            raise CaseStateError(f"it is not {made.amount_paise} paise any more that are at stake: decline it")
         done = await resolving.decide(self._connection, resolution_id, outcome, self._by, self._now, note)
         if done is None:
             raise ResolutionDecidedError(f"resolution {resolution_id} was decided meanwhile")
@@ -136,7 +134,10 @@ class Desk:
         await settlements.lock(self._connection)
         gives_up = resolutions.gives_up(kind, made.amount_paise)
         if await resolving.resolve(self._connection, cases, kind, gives_up=gives_up):
-            raise SettledMeanwhileError("some of it was settled, corrected, undone or paid out meanwhile; look again")
+            raise SettledMeanwhileError(
+                "some of it was settled, corrected, undone or paid out meanwhile; look again, and dismiss what is put"
+                " right by its party's statement"
+            )
         if not worth.postings:
             return None
         entry_id = new_id()

@@ -146,20 +146,16 @@ def decide(
     if trip is None:
         return Wait(WaitsFor.STORY)
     if booked is None:
-        return pay(trip, version_at(versions, trip.delivered_at), card_of)
+        return pay(trip, version_at(versions, trip.priced_at), card_of)
     return _correct(trip, booked, versions, card_of)
 
 
-def _correct(trip: Trip, booked: Booked, versions: Sequence[PartnerVersion], card_of: CardOf) -> Correct | Wait | None:
-    """Return by what an entry is wrong; nothing for a correction that changes no amount.
-
-    Who was paid stays who is paid, whatever its partner rode, and for whom, at the corrected time.
-    """
+def _correct(trip: Trip, booked: Booked, versions: Sequence[PartnerVersion], card_of: CardOf) -> Correct | Wait:
+    """Return by what an entry is wrong. That may be nothing, and is booked too: it says that it is known."""
     right = pay(trip, next((v for v in versions if v.version == booked.partner_version), None), card_of)
     if isinstance(right, Wait):
         return right
-    postings = corrected_postings(booked.postings, right.postings)
-    return Correct(right, booked.entry_id, postings) if postings else None
+    return Correct(right, booked.entry_id, corrected_postings(booked.postings, right.postings))
 
 
 def is_to_be_priced(last: Change, booked: Booked | None) -> bool:

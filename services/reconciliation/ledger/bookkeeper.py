@@ -51,7 +51,7 @@ async def book(connection: asyncpg.Connection, delivery_ids: Sequence[UUID], now
     cards = await _cards(connection, trips, partners)
 
     def card_of(scope: Scope, trip: Trip) -> RateCard | None:
-        return cards.get((scope, trip.delivered_at))
+        return cards.get((scope, trip.priced_at))
 
     decisions: dict[UUID, Decision] = {
         id_: decide(known, [partners[id_]] if id_ in partners else [], card_of, booked[id_])
@@ -88,12 +88,12 @@ async def _partners(
 ) -> dict[UUID, PartnerVersion]:
     """Return by which version of its partner each trip is paid: as it was paid before, or that of its hand-over."""
     found: dict[UUID, PartnerVersion] = {}
-    new = {id_: (trip.partner_id, trip.delivered_at) for id_, trip in trips.items() if booked[id_] is None}
+    new = {id_: (trip.partner_id, trip.priced_at) for id_, trip in trips.items() if booked[id_] is None}
     versions = await facts_store.versions_at(connection, sorted(set(new.values()))) if new else {}
     for id_, trip in trips.items():
         known = booked[id_]
         if known is None:
-            partner = version_at(versions.get(new[id_], ()), trip.delivered_at)
+            partner = version_at(versions.get(new[id_], ()), trip.priced_at)
         else:
             partner = await facts_store.version(connection, trip.partner_id, known.partner_version)
         if partner is not None:
@@ -106,7 +106,7 @@ async def _cards(
 ) -> Cards:
     """Return the rate cards that were in force for the trips at their hand-overs."""
     wanted = {
-        (Scope(trips[id_].city_code, partner.vehicle, partner.network_code), trips[id_].delivered_at)
+        (Scope(trips[id_].city_code, partner.vehicle, partner.network_code), trips[id_].priced_at)
         for id_, partner in partners.items()
     }
     return await rate_cards.in_force(connection, sorted(wanted)) if wanted else {}

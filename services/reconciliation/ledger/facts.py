@@ -61,7 +61,11 @@ class PartnerVersion:
 
 @dataclass(frozen=True, slots=True)
 class Trip:
-    """A delivery that was handed over: all that its price depends on, and the events that say so, oldest first."""
+    """A delivery that was handed over: all that its price depends on, and the events that say so, oldest first.
+
+    `priced_at` is when its hand-over was said to be first: by the versions of then it is paid, whatever is corrected
+    since, so that a correction moves no pay from one contract to another.
+    """
 
     delivery_id: UUID
     merchant_id: UUID
@@ -73,6 +77,7 @@ class Trip:
     waited_s: int
     late_s: int
     delivered_at: datetime
+    priced_at: datetime
     event_ids: tuple[UUID, ...]
 
 
@@ -96,9 +101,17 @@ def trip_of(changes: Sequence[Change]) -> Trip | None:
     ordered = sorted(changes, key=lambda change: change.sequence)
     order = ordered[0].order if ordered else None
     delivered = _last(ordered, DELIVERED)
+    first = min((c for c in ordered if c.state == DELIVERED), key=lambda c: c.sequence, default=None)
     picked_up = _last(ordered, PICKED_UP)
     assigned = _last([c for c in ordered if picked_up is None or c.sequence < picked_up.sequence], ASSIGNED)
-    if order is None or delivered is None or picked_up is None or assigned is None or assigned.partner_id is None:
+    if (
+        order is None
+        or first is None
+        or delivered is None
+        or picked_up is None
+        or assigned is None
+        or assigned.partner_id is None
+    ):
         return None
     return Trip(
         delivery_id=delivered.delivery_id,
@@ -111,7 +124,8 @@ def trip_of(changes: Sequence[Change]) -> Trip | None:
         waited_s=_seconds(max(order.ready_at, assigned.occurred_at), picked_up.occurred_at),
         late_s=_seconds(order.drop_until, delivered.occurred_at),
         delivered_at=delivered.occurred_at,
-        event_ids=tuple(change.event_id for change in (ordered[0], assigned, picked_up, delivered)),
+        priced_at=first.occurred_at,
+        event_ids=tuple(dict.fromkeys(c.event_id for c in (ordered[0], assigned, picked_up, first, delivered))),
     )
 
 

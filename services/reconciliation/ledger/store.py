@@ -14,13 +14,13 @@ from services.reconciliation.ledger.postings import Account, AccountKind, Postin
 # Served by entry_once: whoever books the same cause again, books nothing.
 _ADD_ENTRIES = """
 INSERT INTO reconciliation.entries (id, kind, cause_event_id, event_ids, delivery_id, merchant_id, partner_id,
-  partner_version, rate_card_id, reverses, corrects, occurred_at, booked_at, postings_count)
+  partner_version, rate_card_id, reverses, occurred_at, booked_at, postings_count)
 SELECT id, kind::reconciliation.entry_kind, cause_event_id, event_ids::uuid[], delivery_id, merchant_id, partner_id,
-  partner_version, rate_card_id, reverses, corrects, occurred_at, booked_at, postings_count
+  partner_version, rate_card_id, reverses, occurred_at, booked_at, postings_count
 FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[], $7::uuid[], $8::bigint[],
-  $9::uuid[], $10::uuid[], $11::uuid[], $12::timestamptz[], $13::timestamptz[], $14::smallint[])
+  $9::uuid[], $10::uuid[], $11::timestamptz[], $12::timestamptz[], $13::smallint[])
   AS e (id, kind, cause_event_id, event_ids, delivery_id, merchant_id, partner_id, partner_version, rate_card_id,
-    reverses, corrects, occurred_at, booked_at, postings_count)
+    reverses, occurred_at, booked_at, postings_count)
 ON CONFLICT ON CONSTRAINT entry_once DO NOTHING RETURNING id
 """
 _ADD_POSTINGS = """
@@ -29,17 +29,24 @@ INSERT INTO reconciliation.postings (entry_id, line, entry_postings_count, accou
 SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::smallint[], $4::text[], $5::text[], $6::bigint[], $7::uuid[],
   $8::timestamptz[])
 """
-# Served by entry_once_for_delivery and corrections. What a correction corrects says of which delivery it is.
+_ADD_CORRECTIONS = """
+INSERT INTO reconciliation.corrections (entry_id, corrects, merchant_id)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[])
+"""
+# Served by entry_once_for_delivery, corrections_of and entries_pkey. What a correction corrects says of which delivery
+# it is.
 _ENTRIES_OF = """
 WITH own AS MATERIALIZED (SELECT * FROM reconciliation.entries WHERE delivery_id = ANY ($1))
 SELECT id, kind::text, cause_event_id, event_ids, delivery_id, merchant_id, partner_id, partner_version, rate_card_id,
-  reverses, corrects, occurred_at, booked_at
+  reverses, NULL::uuid AS corrects, occurred_at, booked_at
 FROM own
 UNION ALL
 SELECT c.id, c.kind::text, c.cause_event_id, c.event_ids, own.delivery_id, c.merchant_id, c.partner_id,
-  c.partner_version, c.rate_card_id, c.reverses, c.corrects, c.occurred_at, c.booked_at
-FROM own CROSS JOIN LATERAL (SELECT * FROM reconciliation.entries WHERE corrects = own.id OFFSET 0) c
-WHERE own.reverses IS NULL
+  c.partner_version, c.rate_card_id, c.reverses, own.id, c.occurred_at, c.booked_at
+FROM own CROSS JOIN LATERAL (
+  SELECT e.* FROM reconciliation.corrections k JOIN reconciliation.entries e ON e.id = k.entry_id
+  WHERE k.corrects = own.id OFFSET 0
+) c
 ORDER BY id
 """
 # Served by postings_pkey.
@@ -59,8 +66,8 @@ async def add(connection: asyncpg.Connection, entries: Sequence[Entry]) -> int:
         return 0
     rows = [
         (e.id, e.kind.value, e.cause_event_id, _array(e.event_ids), None if e.corrects else e.delivery_id,
-         e.merchant_id, e.partner_id, e.partner_version, e.rate_card_id, e.reverses, e.corrects, e.occurred_at,
-         e.booked_at, len(e.postings))
+         e.merchant_id, e.partner_id, e.partner_version, e.rate_card_id, e.reverses, e.occurred_at, e.booked_at,
+         len(e.postings))
         for e in entries
     ]  # fmt: skip
     added = {row["id"] for row in await connection.fetch(_ADD_ENTRIES, *map(list, zip(*rows, strict=True)))}
@@ -72,6 +79,9 @@ async def add(connection: asyncpg.Connection, entries: Sequence[Entry]) -> int:
     ]
     if postings:
         await connection.execute(_ADD_POSTINGS, *map(list, zip(*postings, strict=True)))
+    corrections = [(e.id, e.corrects, e.merchant_id) for e in entries if e.corrects and e.id in added]
+    if corrections:
+        await connection.execute(_ADD_CORRECTIONS, *map(list, zip(*corrections, strict=True)))
     return len(added)
 
 

@@ -1,18 +1,24 @@
 -- Corrections: by what an entry of earnings is wrong, once its hand-over is known to have been at another time.
 
 ALTER TYPE reconciliation.entry_kind ADD VALUE IF NOT EXISTS 'correction';
--- What it corrects says of which delivery it is: so a delivery is still paid once, by the same constraint, and corrected as
--- often as it must be.
-ALTER TABLE reconciliation.entries ADD COLUMN corrects uuid REFERENCES reconciliation.entries (id),
-  ADD CONSTRAINT entry_corrects CHECK (
-    (kind::text = 'correction') = (corrects IS NOT NULL)
-    AND (corrects IS NULL OR (delivery_id IS NULL AND num_nulls(merchant_id, partner_id, partner_version, rate_card_id) = 0))
-  ) NOT VALID;
--- Those of an entry, and those of a time.
-CREATE INDEX corrections ON reconciliation.entries (corrects, id) WHERE corrects IS NOT NULL;
-CREATE INDEX corrections_in_order ON reconciliation.entries (id) INCLUDE (corrects) WHERE corrects IS NOT NULL;
+-- Which entry of earnings an entry corrects. That says of which delivery it is, and the entry itself does not: so a delivery
+-- is still paid once, by the same constraint, and corrected as often as it must be. A table of its own, so that nobody waits
+-- for an index over the whole ledger.
+CREATE TABLE reconciliation.corrections (
+  entry_id uuid PRIMARY KEY REFERENCES reconciliation.entries (id),
+  corrects uuid NOT NULL REFERENCES reconciliation.entries (id),
+  merchant_id uuid NOT NULL
+);
+CREATE INDEX corrections_of ON reconciliation.corrections (corrects);
+CREATE TRIGGER immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON reconciliation.corrections
+  FOR EACH STATEMENT EXECUTE FUNCTION reconciliation.refuse_change();
 
--- A line is undone once, and may be corrected before.
-DROP INDEX reconciliation.line_adjusted_once;
-CREATE UNIQUE INDEX line_adjusted_once ON reconciliation.settlement_lines (adjusts_entry_id, party)
-  WHERE adjusts_entry_id IS NOT NULL AND kind <> 'correction';
+ALTER TABLE reconciliation.corrections ENABLE ROW LEVEL SECURITY;
+CREATE POLICY operator ON reconciliation.corrections FOR SELECT TO reconciliation_operator,
+  reconciliation_operator_reader, reconciliation_worker USING (true);
+CREATE POLICY consumer ON reconciliation.corrections TO reconciliation_consumer USING (true);
+CREATE POLICY tenant_reads ON reconciliation.corrections FOR SELECT TO reconciliation_tenant_reader
+  USING (merchant_id = ANY (reconciliation.current_merchant_ids()));
+GRANT SELECT ON reconciliation.corrections TO reconciliation_operator, reconciliation_operator_reader,
+  reconciliation_worker, reconciliation_tenant_reader;
+GRANT SELECT, INSERT ON reconciliation.corrections TO reconciliation_consumer;

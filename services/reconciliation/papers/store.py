@@ -33,7 +33,8 @@ SELECT c.city_code, coalesce((r.terms->>'gst_bp')::integer, 0) AS rate_bp, e.kin
 FROM reconciliation.postings p
 JOIN reconciliation.entries e ON e.id = p.entry_id
 JOIN reconciliation.delivery_changes c ON c.city_code IS NOT NULL AND c.delivery_id = coalesce(e.delivery_id,
-  (SELECT o.delivery_id FROM reconciliation.entries o WHERE o.id = e.corrects))
+  (SELECT o.delivery_id FROM reconciliation.corrections k JOIN reconciliation.entries o ON o.id = k.corrects
+    WHERE k.entry_id = e.id))
 JOIN reconciliation.rate_cards r ON r.id = e.rate_card_id
 WHERE p.account = $1 AND p.booked_at >= $2 AND p.booked_at < $3 AND p.purpose IN ('fee', 'gst')
   AND c.city_code = ANY ($4)

@@ -56,7 +56,7 @@ DESK = [
         [known("statement 1")], [3], ["unknown_delivery"], "desk", 0, -1], 10, BOOKS_OPERATOR),
     Case(f"{_RESOLVE}.SETTLE_LEGS", lambda w: [
         [known("open delivery 7")], ["payout"], ["matched"], "desk", 0, -1, None, None, False], 10, BOOKS_OPERATOR),
-    Case(f"{_RESOLVE}.CORRECTED", lambda w: [some()], 6 * MANY, BOOKS_OPERATOR),
+    Case(f"{_RESOLVE}.CORRECTED", lambda w: [[known("open delivery 7")]], 4, BOOKS_OPERATOR),
     Case(f"{_RESOLVE}.UNDONE", lambda w: [[known("open delivery 7")]], 2, BOOKS_OPERATOR),
     Case(f"{_RESOLVE}.ADD_ENTRY", lambda w: [
         _ENTRY, known("resolution 7"), some(), w.now, 0, ""], 1, BOOKS_OPERATOR),

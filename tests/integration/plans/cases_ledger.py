@@ -28,7 +28,7 @@ def changes(w: World) -> Sequence[object]:
 
 def entries(w: World) -> Sequence[object]:
     told = [["{" + str(new_id()) + "}"] * BATCH, new_ids(), new_ids(), new_ids(), [1] * BATCH]
-    card = [[known("card 0 1")] * BATCH, [None] * BATCH, [None] * BATCH, [w.now] * BATCH, [w.now] * BATCH, [0] * BATCH]
+    card = [[known("card 0 1")] * BATCH, [None] * BATCH, [w.now] * BATCH, [w.now] * BATCH, [0] * BATCH]
     return [new_ids(), ["earnings"] * BATCH, new_ids(), *told, *card]
 
 
@@ -50,6 +50,8 @@ BOOKKEEPING = [
     Case(f"{_LEDGER}.ADD_ENTRIES", entries, BATCH, BOOKS),
     Case(f"{_LEDGER}.ADD_POSTINGS", lambda w: [
         [known("entry 2")] * 9, list(range(1, 10)), *many(9, "tax:gst", "gst", 5, None, w.now, times=9)], 0, BOOKS),
+    Case(f"{_LEDGER}.ADD_CORRECTIONS", lambda w: [
+        [known("entry 2")], [known("entry 3")], [new_id()]], 0, BOOKS),
     Case(f"{_LEDGER}.ENTRIES_OF", lambda w: [deliveries()], BATCH, BOOKS),
     Case(f"{_LEDGER}.ENTRIES_OF", lambda w: [deliveries(1)], 1, BOOKS_READER, note="of one"),
     Case(f"{_LEDGER}.POSTINGS_OF", lambda w: [

@@ -9,7 +9,6 @@ import asyncpg
 
 from services.reconciliation.exceptions.case import Case, Outcome, Resolution
 from services.reconciliation.exceptions.resolutions import ResolutionKind, Worth
-from services.reconciliation.ledger.legs import EVER, as_corrected
 
 # What the desk settles, no run does: nothing that looks at the results of a run sees it.
 NO_RUN, NO_CHUNK = 0, -1
@@ -74,16 +73,12 @@ FROM settled
 """
 # Served by entry_once_for_delivery.
 _UNDONE = "SELECT count(*) FROM reconciliation.entries WHERE delivery_id = ANY ($1::uuid[]) AND kind = 'reversal'"
-# Served by discrepancies_pkey, entry_once_for_delivery, postings_pkey and corrections: what was judged by another
-# amount than is owed by now. The next run judges it by that.
-_CORRECTED = f"""
-SELECT count(*) FROM reconciliation.discrepancies d CROSS JOIN LATERAL (
-  SELECT {as_corrected(EVER)} AS paise
-  FROM reconciliation.legs g WHERE g.delivery_id = d.delivery_id AND g.leg = d.leg LIMIT 1
-) g
-WHERE d.id = ANY ($1::uuid[]) AND d.leg = 'payout' AND d.class IN ('missing_payout', 'underpaid', 'overpaid')
-  AND g.paise <> (d.evidence->>'owed_paise')::bigint
-"""  # noqa: S608 - an expression of its own
+# Served by entry_once_for_delivery, corrections_of and entries_pkey.
+_CORRECTED = """
+SELECT count(*) FROM reconciliation.entries e JOIN reconciliation.corrections k ON k.corrects = e.id
+JOIN reconciliation.entries c ON c.id = k.entry_id AND c.postings_count > 0
+WHERE e.delivery_id = ANY ($1::uuid[]) AND e.kind = 'earnings'
+"""
 # Served by entry_once: a resolution is booked once.
 _ADD_ENTRY = """
 INSERT INTO reconciliation.entries (id, kind, cause_event_id, event_ids, calendar, occurred_at, booked_at,
@@ -137,8 +132,8 @@ async def resolve(
 ) -> int:
     """Settle what of the cases is open, for good; return of how many that cannot be, which must be none.
 
-    Runs have settled these meanwhile, the ledger has corrected or undone them, or a settlement pays them out: that
-    matters where `gives_up`, which is that some of it is written off.
+    Runs have settled these meanwhile, or the ledger has corrected or undone them, or a settlement pays them out: that
+    matters where `gives_up`, which is that some of it is written off. What is corrected is on its party's statement.
     """
     matched = kind is ResolutionKind.MATCH
     await connection.execute(_RESOLVE, [case.id for case in cases])
@@ -159,9 +154,8 @@ async def resolve(
     parts = [case.delivery_id for case in cases if case.line is not None and case.kind in _OF_A_LEG]
     # The case of the whole leg is about what was paid of it.
     undone: int = await connection.fetchval(_UNDONE, parts) if gives_up and parts else 0
-    # There is nothing to what is dismissed, whatever it would be.
-    is_of_an_amount = kind is not ResolutionKind.DISMISS
-    corrected: int = await connection.fetchval(_CORRECTED, [case.id for case in cases]) if is_of_an_amount else 0
+    owed = [case.delivery_id for case in cases if case.leg == "payout" and not case.is_open_line]
+    corrected: int = await connection.fetchval(_CORRECTED, owed) if gives_up and owed else 0
     return len(lines) + len(legs) - settled + undone + corrected
 
 

@@ -2,7 +2,6 @@
 
 import asyncpg
 
-from services.reconciliation.ledger.legs import as_corrected
 from services.reconciliation.runs.rules import Chunk
 from services.reconciliation.runs.run import Collected, Held
 
@@ -23,73 +22,37 @@ SELECT count(*) FROM (SELECT FROM reconciliation.entries WHERE id BETWEEN $1 AND
 # Served by reversals, entry_once_for_delivery, postings_pkey and leg_settled_once: what earlier runs have settled and
 # is undone since, to be adjusted. The earlier run may have seen the reversal too, and what another was paid the payee
 # has not got: both are cases already.
-_ADJUST = f"""
+_ADJUST = """
 INSERT INTO reconciliation.open_legs (delivery_id, leg, payee, paise, confirmed_at, bucket_key, outcome)
-SELECT g.delivery_id, g.leg, g.payee, {as_corrected("$4")},
-  g.confirmed_at, reconciliation.bucket_key(g.payee), 'late_adjustment'
+SELECT g.delivery_id, g.leg, g.payee, g.paise, g.confirmed_at, reconciliation.bucket_key(g.payee), 'late_adjustment'
 FROM reconciliation.entries e
 JOIN reconciliation.legs g ON g.delivery_id = e.delivery_id AND g.entry_id < $4
 JOIN reconciliation.results r ON r.delivery_id = g.delivery_id AND r.leg = g.leg AND r.is_settling AND r.run_no < $1
   AND r.outcome NOT IN ('cancelled_after_export', 'wrong_partner')
 WHERE e.kind = 'reversal' AND e.id >= $2 AND e.id < $3
 ON CONFLICT (delivery_id, leg) DO NOTHING
-"""  # noqa: S608 - an expression of its own
+"""
 # Served by reversals and open_legs_pkey: what was never paid and is undone is owed no more.
 _FORGET_UNDONE = """
 DELETE FROM reconciliation.open_legs o USING reconciliation.entries e
 WHERE e.kind = 'reversal' AND e.id >= $1 AND e.id < $2 AND o.delivery_id = e.delivery_id
   AND o.outcome IS DISTINCT FROM 'late_adjustment'
 """
-# Served by corrections_in_order, entries_pkey, postings_pkey, corrections and open_legs_pkey: legs that earlier runs
-# have left open, and whose hand-over is corrected since.
-_CORRECT_OPEN = f"""
-WITH corrected AS (
-  SELECT DISTINCT g.delivery_id, g.leg, {as_corrected("$3")} AS paise
-  FROM reconciliation.entries c JOIN reconciliation.legs g ON g.entry_id = c.corrects AND g.leg = 'payout'
-  WHERE c.corrects IS NOT NULL AND c.id >= $1 AND c.id < $2
-), forgotten AS (
-  DELETE FROM reconciliation.open_legs o USING corrected c
-  WHERE o.delivery_id = c.delivery_id AND o.leg = c.leg AND c.paise = 0
-    AND o.outcome IS DISTINCT FROM 'late_adjustment'
-)
-UPDATE reconciliation.open_legs o SET paise = c.paise FROM corrected c
-WHERE o.delivery_id = c.delivery_id AND o.leg = c.leg AND c.paise > 0 AND o.outcome IS DISTINCT FROM 'late_adjustment'
-"""  # noqa: S608 - an expression of its own
-# Served by corrections_in_order, entries_pkey, postings_pkey, corrections, leg_settled_once and open_legs_pkey: legs of
-# the run's own entries that are corrected already. Whoever looks for lines with their amount has to know it as it is
-# now.
-_OPEN_CORRECTED = f"""
-INSERT INTO reconciliation.open_legs (delivery_id, leg, payee, paise, confirmed_at, bucket_key)
-SELECT delivery_id, leg, payee, paise, confirmed_at, reconciliation.bucket_key(payee) FROM (
-  SELECT DISTINCT g.delivery_id, g.leg, g.payee, g.confirmed_at,
-    {as_corrected("$4")} AS paise
-  FROM reconciliation.entries c JOIN reconciliation.legs g ON g.entry_id = c.corrects
-  WHERE c.corrects IS NOT NULL AND c.id >= $1 AND c.id < $2 AND g.entry_id >= $3 AND g.entry_id < $4
-    AND coalesce(g.reversal_entry_id >= $4, true)
-    AND (g.entry_id >= $5 OR NOT EXISTS (SELECT FROM reconciliation.results r
-      WHERE r.delivery_id = g.delivery_id AND r.leg = g.leg AND r.is_settling))
-) k WHERE paise > 0 ORDER BY delivery_id, leg
-ON CONFLICT (delivery_id, leg) DO NOTHING
-"""  # noqa: S608 - an expression of its own
 # Which postings say what is owed, and to whom: as in `legs`.
 _OWED = "((purpose = 'earnings' AND paise < 0) OR (purpose = 'cash_collected' AND paise > 0))"
 # How rows meet is written so that it does not depend on how many of them are expected, which is one where all are newer
 # than the table's statistics: rows in thousands meet by a full join, which is never a loop in a loop, or are looked up
 # in a hash, which PostgreSQL makes of what it expects to fit into twice work_mem; and single rows by a key (OFFSET 0).
 _FRESH = """
-changed AS MATERIALIZED (
+undone AS MATERIALIZED (
   SELECT delivery_id FROM reconciliation.entries WHERE kind = 'reversal' AND id >= $5 AND id < $6
-  UNION ALL
-  SELECT e.delivery_id FROM reconciliation.entries c CROSS JOIN LATERAL (
-    SELECT delivery_id FROM reconciliation.entries WHERE id = c.corrects OFFSET 0) e
-  WHERE c.corrects IS NOT NULL AND c.id >= $5 AND c.id < $6
 ), fresh AS (
   SELECT e.delivery_id, CASE p.purpose WHEN 'earnings' THEN 'payout' ELSE 'cash' END AS leg,
     CASE p.purpose WHEN 'earnings' THEN p.account ELSE 'partner:' || e.partner_id END AS payee, abs(p.paise) AS paise,
     e.occurred_at AS confirmed_at
   FROM (SELECT e.id, e.delivery_id, e.partner_id, e.occurred_at FROM reconciliation.entries e
     WHERE e.delivery_id BETWEEN $3 AND $4 AND e.kind = 'earnings'
-      AND e.delivery_id NOT IN (SELECT delivery_id FROM changed)
+      AND e.delivery_id NOT IN (SELECT delivery_id FROM undone)
 """
 _EACH_BY_ITSELF = f"""
       AND e.id >= $5 AND e.id < $6) e
@@ -159,11 +122,10 @@ SELECT count(*) FILTER (WHERE is_settling) AS exact, count(*) FILTER (WHERE is_l
 FROM placed
 """
 # Served by run_statements_by_run, statement_lines_by_delivery, open_lines_by_delivery and statement_lines_pkey; by
-# entry_once_for_delivery or entries_pkey; by reversals, corrections_in_order, postings_pkey, open_legs_pkey and
-# leg_settled_once. Of several lines the one that was paid first settles the leg. What is new and not settled is opened,
-# with whom it is to be looked for. Of entries that an earlier run has looked at, those legs count that it did not see.
-# Where a chunk's entries are among themselves, their postings are read in one go: half of the time that it takes to
-# look each up.
+# entry_once_for_delivery or entries_pkey; by reversals, postings_pkey, open_legs_pkey and leg_settled_once. Of several
+# lines the one that was paid first settles the leg. What is new and not settled is opened, with whom it is to be looked
+# for. Of entries that an earlier run has looked at, those legs count that it did not see. Where a chunk's entries are
+# among themselves, their postings are read in one go: half of the time that it takes to look each up.
 _MATCH_EXACT = f"WITH {_FRESH}{_IN_ONE_GO}{_MATCHED}"
 _MATCH_EXACT_SCATTERED = f"WITH {_FRESH}{_EACH_BY_ITSELF}{_MATCHED}"
 # Served by run_statements_by_run, statement_lines_by_delivery, entry_once_for_delivery and postings_pkey: of a range
@@ -222,15 +184,13 @@ async def collect(connection: asyncpg.Connection, held: Held) -> tuple[dict[str,
 
 
 async def normalize(connection: asyncpg.Connection, held: Held) -> dict[str, int]:
-    """Note what the chunk's reversals undo, its corrections change, and to whom lines belong that were left open."""
+    """Note what the chunk's reversals undo, and to whom lines belong that earlier runs have left open."""
     chunk = held.chunk
     window = (chunk.entries_from, chunk.entries_until)
     await connection.execute(_FORGET_UNDONE, *window)
     adjusted = await connection.execute(_ADJUST, held.run_no, *window, held.run_until)
-    await connection.execute(_CORRECT_OPEN, *window, held.run_until)
-    corrected = await connection.execute(_OPEN_CORRECTED, *window, held.run_from, held.run_until, held.new_from)
     await connection.execute(_MOVE_LINES, chunk.delivery_from, chunk.delivery_to, held.run_until)
-    return {"adjusted": _count(adjusted), "corrected": _count(corrected)}
+    return {"adjusted": _count(adjusted)}
 
 
 async def match_exact(connection: asyncpg.Connection, held: Held) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 import asyncpg
 
-from services.reconciliation.ledger.legs import as_corrected
 from services.reconciliation.runs.finding.store import INTO, once
 from services.reconciliation.runs.run import Held
 
@@ -17,29 +16,24 @@ WHERE d.settled_run_no IS NULL AND NOT d.is_resolved AND d.id = ANY (ARRAY(
   FROM reconciliation.open_lines l WHERE l.bucket_key >= $1 AND l.bucket_key < $2 AND l.delivery_id IS NOT NULL))
 ORDER BY d.id FOR UPDATE
 """
-# Served by open_lines_by_bucket, entry_once_for_delivery, postings_pkey, corrections, leg_settled_once,
-# results_of_further_lines, discrepancies_by_delivery, cases_pkey, resolutions_pkey and discrepancies_pkey. What a line
-# is judged by is in the order of the cases. Of a leg that was paid too little the rest is owed still, unless the desk
-# has written it off or matched it: further lines are judged by the rest, and take the place of the earlier cases. What
-# a corrected hand-over has added since is such a rest too.
+# Served by open_lines_by_bucket, entry_once_for_delivery, postings_pkey, leg_settled_once, results_of_further_lines,
+# discrepancies_by_delivery, cases_pkey, resolutions_pkey and discrepancies_pkey. What a line is judged by is in the
+# order of the cases. Of a leg that was paid too little the rest is owed still, unless the desk has written it off or
+# matched it: further lines are judged by the rest, and take the place of the earlier cases.
 _CLASSIFY = f"""
 WITH known AS MATERIALIZED (
-  SELECT l.*, g.payee AS owed_to, w.paise AS whole_paise, coalesce(g.reversal_entry_id < $5, false) AS is_undone,
+  SELECT l.*, g.payee AS owed_to, g.paise AS whole_paise, coalesce(g.reversal_entry_id < $5, false) AS is_undone,
     s.delivery_id IS NOT NULL AS is_settled,
-    CASE WHEN s.line IS NOT NULL
-      AND (s.outcome IN ('underpaid', 'cash_mismatch')
-        OR (s.outcome IN ('matched', 'overpaid') AND w.paise <> g.paise AND s.expected_paise <> w.paise))
-      AND NOT coalesce((
+    CASE WHEN s.line IS NOT NULL AND s.outcome IN ('underpaid', 'cash_mismatch') AND NOT coalesce((
       SELECT true FROM reconciliation.discrepancies d JOIN reconciliation.cases c ON c.case_id = d.id
       JOIN reconciliation.resolutions x ON x.id = c.resolution_id
       WHERE d.delivery_id = l.delivery_id AND d.leg = l.leg AND d.is_resolved AND d.line IS NOT NULL
         AND d.class IN ('underpaid', 'cash_mismatch') AND x.kind IN ('write_off', 'match') LIMIT 1), false)
-    THEN w.paise - s.paid_paise - coalesce((SELECT sum(f.paid_paise)::bigint FROM reconciliation.results f
+    THEN g.paise - s.paid_paise - coalesce((SELECT sum(f.paid_paise)::bigint FROM reconciliation.results f
       WHERE f.delivery_id = l.delivery_id AND NOT f.is_settling AND f.leg = l.leg
         AND f.outcome IN ('matched', 'underpaid', 'overpaid', 'cash_mismatch')), 0) END AS left_paise
   FROM reconciliation.open_lines l
   JOIN reconciliation.legs g ON g.delivery_id = l.delivery_id AND g.leg = l.leg AND g.entry_id < $5
-  CROSS JOIN LATERAL (SELECT {as_corrected("$5")} AS paise OFFSET 0) w
   LEFT JOIN reconciliation.results s ON s.delivery_id = l.delivery_id AND s.leg = l.leg AND s.is_settling
   WHERE l.bucket_key >= $3 AND l.bucket_key < $4
 ), judged AS (

@@ -4,13 +4,12 @@ from collections import Counter
 
 import asyncpg
 
-from services.reconciliation.ledger.legs import as_corrected
 from services.reconciliation.runs.run import Held
 
 # Served by results_to_explain, statement_lines_pkey, entry_once_for_delivery, postings_pkey, leg_settled_once and
 # results_of_further_lines: of each result that is no match. A chunk that is taken again after its run was closed may
 # come after a later run has seen what was left of a leg: of further lines that one alone expects anything.
-_OF_RESULTS = f"""
+_OF_RESULTS = """
 INSERT INTO reconciliation.discrepancies (id, run_no, class, leg, delivery_id, statement_id, line, payee,
   expected_paise, paid_paise, evidence, bucket_key, settled_run_no)
 SELECT reconciliation.id_of(r.outcome, r.statement_id::text, r.line::text),
@@ -18,8 +17,7 @@ SELECT reconciliation.id_of(r.outcome, r.statement_id::text, r.line::text),
   r.statement_id, r.line, l.payee, r.expected_paise, r.paid_paise,
   jsonb_build_object(
     'reference', l.reference, 'paid_at', l.paid_at, 'paid_to', l.payee, 'paid_paise', l.paise, 'owed_to', g.payee,
-    'owed_paise', {as_corrected("$4")},
-    'confirmed_at', g.confirmed_at, 'entry_id', g.entry_id,
+    'owed_paise', g.paise, 'confirmed_at', g.confirmed_at, 'entry_id', g.entry_id,
     'reversal_entry_id', CASE WHEN g.reversal_entry_id < $4 THEN g.reversal_entry_id END,
     'settled_by_statement_id', s.statement_id, 'settled_by_line', s.line,
     'tolerance_paise', $3::bigint),
@@ -33,7 +31,7 @@ JOIN reconciliation.legs g ON g.delivery_id = r.delivery_id AND g.leg = r.leg
 LEFT JOIN reconciliation.results s ON s.delivery_id = r.delivery_id AND s.leg = r.leg AND s.is_settling
 WHERE r.run_no = $1 AND r.chunk = $2 AND r.outcome <> 'matched'
 ON CONFLICT (id) DO NOTHING RETURNING class
-"""  # noqa: S608 - an expression of its own
+"""
 # Served by open_lines_by_bucket.
 _OF_LINES = """
 INSERT INTO reconciliation.discrepancies (id, run_no, class, leg, delivery_id, statement_id, line, payee,
@@ -50,7 +48,7 @@ ON CONFLICT (id) DO NOTHING RETURNING class
 # discrepancies_by_delivery, cases_pkey, resolutions_pkey and cases_by_resolution. What was settled before it was undone
 # names that, counts all parts in which it was paid, and what of it the desk has written off in all: nobody has got
 # that. The rest of a match is of its leg, where it has one alone.
-_OF_LEGS = f"""
+_OF_LEGS = """
 INSERT INTO reconciliation.discrepancies (id, run_no, class, leg, delivery_id, payee, expected_paise, paid_paise,
   evidence, bucket_key)
 SELECT reconciliation.id_of(o.outcome, o.delivery_id::text, o.leg),
@@ -59,8 +57,7 @@ SELECT reconciliation.id_of(o.outcome, o.delivery_id::text, o.leg),
   coalesce(s.paid_paise + coalesce((SELECT sum(f.paid_paise) FROM reconciliation.results f
     WHERE f.delivery_id = o.delivery_id AND NOT f.is_settling AND f.leg = o.leg
       AND f.outcome IN ('matched', 'underpaid', 'overpaid', 'cash_mismatch')), 0), 0),
-  jsonb_build_object('owed_to', g.payee,
-    'owed_paise', {as_corrected("$5")}, 'confirmed_at', g.confirmed_at,
+  jsonb_build_object('owed_to', g.payee, 'owed_paise', g.paise, 'confirmed_at', g.confirmed_at,
     'entry_id', g.entry_id, 'reversal_entry_id', CASE WHEN g.reversal_entry_id < $5 THEN g.reversal_entry_id END,
     'settled_by_statement_id', s.statement_id,
     'settled_by_line', s.line, 'payout_due_min', $4::integer)
@@ -78,37 +75,14 @@ SELECT reconciliation.id_of(o.outcome, o.delivery_id::text, o.leg),
       WHERE d.delivery_id = o.delivery_id AND d.leg = o.leg AND d.payee = o.payee
         AND d.class IN ('missing_payout', 'underpaid', 'overpaid', 'cash_mismatch')
       GROUP BY n.id) g))
-  ELSE '{{}}' END,
+  ELSE '{}' END,
   o.bucket_key
 FROM reconciliation.open_legs o
 JOIN reconciliation.legs g ON g.delivery_id = o.delivery_id AND g.leg = o.leg
 LEFT JOIN reconciliation.results s ON s.delivery_id = o.delivery_id AND s.leg = o.leg AND s.is_settling
 WHERE o.bucket_key >= $2 AND o.bucket_key < $3 AND o.outcome IS NOT NULL
 ON CONFLICT (id) DO NOTHING RETURNING class
-"""  # noqa: S608 - an expression of its own
-# Served by corrections_in_order, entries_pkey, postings_pkey, corrections and discrepancies_by_delivery: cases of legs
-# whose hand-over is corrected since they were written down, and on which the desk has not decided. Where it was not
-# paid too little, or too much, by what is owed now, there is nothing left of the case.
-_JUDGE_CORRECTED = f"""
-UPDATE reconciliation.discrepancies d SET expected_paise = d.expected_paise + n.more_paise,
-  evidence = d.evidence || jsonb_build_object('owed_paise', n.owed_paise),
-  settled_run_no = CASE d.class
-    WHEN 'underpaid' THEN CASE WHEN d.paid_paise >= d.expected_paise + n.more_paise - $6 THEN $1::integer END
-    WHEN 'overpaid' THEN CASE WHEN d.paid_paise <= d.expected_paise + n.more_paise + $6 THEN $1::integer END
-  END
-FROM (
-  SELECT k.id, g.owed_paise, g.owed_paise - (k.evidence->>'owed_paise')::bigint AS more_paise
-  FROM (
-    SELECT DISTINCT g.delivery_id, {as_corrected("$5")} AS owed_paise
-    FROM reconciliation.entries c JOIN reconciliation.legs g ON g.entry_id = c.corrects AND g.leg = 'payout'
-    WHERE c.corrects IS NOT NULL AND c.id >= $4 AND c.id < $5
-      AND reconciliation.bucket_key(g.payee) >= $2 AND reconciliation.bucket_key(g.payee) < $3
-  ) g JOIN reconciliation.discrepancies k ON k.delivery_id = g.delivery_id AND k.leg = 'payout'
-    AND k.class IN ('missing_payout', 'underpaid', 'overpaid') AND k.settled_run_no IS NULL AND NOT k.is_resolved
-  ORDER BY k.id FOR UPDATE OF k
-) n
-WHERE d.id = n.id AND n.more_paise <> 0
-"""  # noqa: S608 - an expression of its own
+"""
 # Served by open_legs_by_bucket and discrepancies_by_delivery. Of what is undone nothing is owed, or to be handed
 # in, and what was too much of it is in the case of the whole.
 _SETTLE_UNDONE = """
@@ -143,9 +117,6 @@ async def post(connection: asyncpg.Connection, held: Held) -> dict[str, int]:
         return dict(Counter(str(row["class"]) for row in rows))
     rows += await connection.fetch(_OF_LINES, held.run_no, *bucket)
     rows += await connection.fetch(_OF_LEGS, held.run_no, *bucket, rules.payout_due_min, held.run_until)
-    await connection.execute(
-        _JUDGE_CORRECTED, held.run_no, *bucket, held.run_from, held.run_until, rules.tolerance_paise
-    )
     await connection.execute(_SETTLE_UNDONE, held.run_no, *bucket)
     await connection.execute(_FORGET_ADJUSTED, *bucket)
     await connection.execute(_SETTLE, held.run_no, *bucket)

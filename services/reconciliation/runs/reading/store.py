@@ -6,7 +6,6 @@ from uuid import UUID
 
 import asyncpg
 
-from services.reconciliation.ledger.legs import EVER, as_corrected
 from services.reconciliation.runs.run import Run
 
 _RUN_COLUMNS = """
@@ -39,11 +38,11 @@ _DISCREPANCIES = f"""
 SELECT {_DISCREPANCY_COLUMNS} FROM reconciliation.discrepancies
 WHERE run_no = $1 AND (class, id) > ($3, $4) AND ($2 = '' OR class = $2) ORDER BY class, id LIMIT $5
 """  # noqa: S608 - a constant
-# Served by entry_once_for_delivery, postings_pkey and corrections.
-_LEGS = f"""
-SELECT leg, payee, {as_corrected(EVER)} AS paise, confirmed_at, entry_id, reversal_entry_id FROM reconciliation.legs g
+# Served by entry_once_for_delivery and postings_pkey.
+_LEGS = """
+SELECT leg, payee, paise, confirmed_at, entry_id, reversal_entry_id FROM reconciliation.legs
 WHERE delivery_id = $1 ORDER BY leg
-"""  # noqa: S608 - an expression of its own
+"""
 # Served by leg_settled_once and results_of_further_lines.
 _RESULTS = f"""
 SELECT {_RESULT_COLUMNS}, is_settling, paid_by_statement_id, paid_by_line

@@ -16,35 +16,39 @@ _PIECE_END = "SELECT id FROM reconciliation.entries WHERE id > $1 AND id < $2 OR
 # entry.
 _GATHER = """
 WITH taken AS MATERIALIZED (
-  SELECT e.id, e.kind::text AS kind, coalesce(e.reverses, e.corrects) AS adjusts
+  SELECT e.id, e.kind::text AS kind, CASE e.kind::text WHEN 'correction' THEN
+    (SELECT k.corrects FROM reconciliation.corrections k WHERE k.entry_id = e.id) ELSE e.reverses END AS adjusts
   FROM reconciliation.entries e
   WHERE e.id > $2 AND e.id <= $3
     AND coalesce(e.calendar, (SELECT c.city_code FROM reconciliation.rate_cards c
       WHERE c.id = e.rate_card_id AND c.city_code = ANY ($5::text[])), '') = $4
     AND NOT EXISTS (SELECT FROM reconciliation.settlement_lines l WHERE l.entry_id = e.id)
+), dated AS MATERIALIZED (
+  SELECT t.*, CASE WHEN t.adjusts IS NOT NULL THEN (SELECT l.cycle_no FROM reconciliation.settlement_lines l
+    WHERE l.entry_id = t.adjusts LIMIT 1) END AS adjusts_cycle_no
+  FROM taken t
 ), seen AS (
-  SELECT t.id, t.kind, t.adjusts, p.paise, p.merchant_id, CASE WHEN p.account LIKE 'cash:%' THEN 'cash_in_hand'
-      ELSE p.purpose END AS purpose,
+  SELECT t.id, t.kind, t.adjusts, t.adjusts_cycle_no, p.paise, p.merchant_id,
+    CASE WHEN p.account LIKE 'cash:%' THEN 'cash_in_hand' ELSE p.purpose END AS purpose,
     CASE WHEN p.account LIKE 'cash:%' THEN 'partner:' || substr(p.account, 6)
       WHEN p.account ~ '^(partner|network|merchant):' THEN p.account END AS party,
     coalesce(sum(p.paise) FILTER (WHERE p.account = 'tax:tds') OVER (PARTITION BY t.id), 0) AS tds_paise
-  FROM taken t JOIN reconciliation.postings p ON p.entry_id = t.id AND p.entry_id > $2 AND p.entry_id <= $3
+  FROM dated t JOIN reconciliation.postings p ON p.entry_id = t.id AND p.entry_id > $2 AND p.entry_id <= $3
 ), parts AS (
-  SELECT id, kind, adjusts, party, min(merchant_id::text)::uuid AS merchant_id, -sum(paise) AS paise,
+  SELECT id, kind, adjusts, adjusts_cycle_no, party, min(merchant_id::text)::uuid AS merchant_id, -sum(paise) AS paise,
     coalesce(-sum(paise) FILTER (WHERE purpose = 'gst'), 0)
       + CASE WHEN bool_or(purpose = 'earnings') THEN tds_paise ELSE 0 END AS tax_paise,
     coalesce(-sum(paise) FILTER (WHERE purpose LIKE 'cash%'), 0) AS cash_paise,
     coalesce(-sum(paise) FILTER (WHERE purpose IN ('paid', 'payment')), 0) AS paid_paise
-  FROM seen WHERE party IS NOT NULL GROUP BY id, kind, adjusts, party, tds_paise
+  FROM seen WHERE party IS NOT NULL GROUP BY id, kind, adjusts, adjusts_cycle_no, party, tds_paise
 )
 INSERT INTO reconciliation.settlement_lines (cycle_no, party, entry_id, kind, work_paise, tax_paise, cash_paise,
   paid_paise, paise, adjusts_entry_id, adjusts_cycle_no, merchant_id)
 SELECT $1, p.party, p.id, CASE WHEN p.kind = 'earnings' THEN 'delivery'
-    WHEN p.kind = 'reversal' AND o.cycle_no < $1 THEN 'adjustment' ELSE p.kind END,
+    WHEN p.kind = 'reversal' AND p.adjusts_cycle_no < $1 THEN 'adjustment' ELSE p.kind END,
   p.paise - p.tax_paise - p.cash_paise - p.paid_paise, p.tax_paise, p.cash_paise, p.paid_paise, p.paise, p.adjusts,
-  CASE WHEN o.cycle_no < $1 THEN o.cycle_no END, p.merchant_id
+  CASE WHEN p.adjusts_cycle_no < $1 THEN p.adjusts_cycle_no END, p.merchant_id
 FROM parts p
-LEFT JOIN reconciliation.settlement_lines o ON o.entry_id = p.adjusts AND o.party = p.party
 ORDER BY p.id, p.party
 """
 # Served by payouts_open and settlement_lines_pkey: a statement shows them now.

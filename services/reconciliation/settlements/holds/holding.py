@@ -43,6 +43,10 @@ async def change(connection: asyncpg.Connection, asked: Asked, now: datetime) ->
     paise = await holds.amount(connection, asked.entry_id, accounts_of(asked.party))
     if paise is None:
         raise SettlementLineNotFoundError(f"entry {asked.entry_id} has nothing of {party}")
+    if await holds.is_correction(connection, asked.entry_id):
+        raise HoldTransitionError(
+            "a correction is held with the line that it corrects: hold that", metadata={"state": ""}
+        )
     before = await holds.get(connection, party, asked.entry_id)
     state = before.state if before else HoldState.NONE
     then = held(asked.action, state)

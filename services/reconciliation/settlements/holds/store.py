@@ -14,6 +14,8 @@ _AMOUNT = """
 SELECT count(*) AS postings, coalesce(-sum(paise), 0)::bigint AS paise
 FROM reconciliation.postings WHERE entry_id = $1 AND account = ANY ($2)
 """
+# Served by corrections_pkey.
+_IS_CORRECTION = "SELECT count(*) > 0 FROM reconciliation.corrections WHERE entry_id = $1"
 _COLUMNS = "party, entry_id, state, paise, changes_count, changed_at"
 # Served by settlement_holds_pkey.
 _GET = f"SELECT {_COLUMNS} FROM reconciliation.settlement_holds WHERE entry_id = $1 AND party = $2"  # noqa: S608 - a constant
@@ -48,13 +50,18 @@ JOIN reconciliation.payout_batches b ON b.cycle_no = d.cycle_no
 WHERE l.entry_id = $1 AND l.party = $2 AND coalesce(b.created_at > $3, true) ORDER BY b.batch_no LIMIT 1
 """
 # What is left to be held, by party and calendar, for statements that go on from there. Served by holds_in_force,
-# settlement_lines_pkey, settlement_cycles_pkey, entries_pkey, line_adjusted_once, discrepancies_by_delivery,
-# cases_pkey, resolutions_pkey, entry_once, postings_pkey, leg_settled_once, results_of_further_lines and payment_once:
-# each hold is looked up, of which there are some hundreds. What a line has undone, or the desk has matched, or settled
-# and booked, is held no more, nor is what others have paid of it, once that is booked: payouts take that off.
+# settlement_lines_pkey, settlement_cycles_pkey, entries_pkey, entries_reverses_key, corrections_of,
+# discrepancies_by_delivery, cases_pkey, resolutions_pkey, entry_once, postings_pkey, leg_settled_once,
+# results_of_further_lines and payment_once: each hold is looked up, of which there are some hundreds. Corrections are
+# held with what they correct. What a line has undone, or the desk has matched, or settled and booked, is held no more,
+# nor is what others have paid of it, once that is booked: payouts take that off.
 LEFT_OF_HELD = """
 left_of_held AS (
-  SELECT h.party, h.entry_id, k.calendar, greatest(0, h.paise - coalesce((
+  SELECT h.party, h.entry_id, k.calendar, greatest(0, h.paise + coalesce((
+    SELECT sum(u.paise) FROM reconciliation.corrections k
+    JOIN reconciliation.settlement_lines u ON u.entry_id = k.entry_id AND u.party = h.party
+    WHERE k.corrects = h.entry_id
+  ), 0) - coalesce((
     SELECT sum(r.paid_paise) FROM (
       SELECT run_no, paid_paise FROM reconciliation.results
       WHERE delivery_id = k.delivery_id AND leg = 'payout' AND is_settling AND outcome <> 'wrong_partner'
@@ -78,8 +85,8 @@ left_of_held AS (
     WHERE l.entry_id = h.entry_id AND l.party = h.party LIMIT 1
   ) k
   WHERE h.state <> 'released'
-    AND NOT coalesce((SELECT true FROM reconciliation.settlement_lines u
-      WHERE u.adjusts_entry_id = h.entry_id AND u.party = h.party AND u.kind <> 'correction' LIMIT 1), false)
+    AND NOT coalesce((SELECT true FROM reconciliation.entries u
+      JOIN reconciliation.settlement_lines l ON l.entry_id = u.id WHERE u.reverses = h.entry_id LIMIT 1), false)
     AND NOT coalesce((SELECT true FROM reconciliation.discrepancies d
       JOIN reconciliation.cases c ON c.case_id = d.id
       JOIN reconciliation.resolutions x ON x.id = c.resolution_id
@@ -119,6 +126,12 @@ async def amount(connection: asyncpg.Connection, entry_id: UUID, accounts: Seque
     """Return what an entry adds to what the owner of some accounts is owed; None when it has no postings on them."""
     row = await connection.fetchrow(_AMOUNT, entry_id, accounts)
     return row["paise"] if row["postings"] else None
+
+
+async def is_correction(connection: asyncpg.Connection, entry_id: UUID) -> bool:
+    """Return whether an entry corrects another."""
+    found: bool = await connection.fetchval(_IS_CORRECTION, entry_id)
+    return found
 
 
 async def get(connection: asyncpg.Connection, party: str, entry_id: UUID) -> Hold | None:

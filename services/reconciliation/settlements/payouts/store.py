@@ -22,10 +22,10 @@ SELECT min(d.cycle_no) FROM reconciliation.settlement_cycles c
 JOIN reconciliation.settlement_cycles d ON d.calendar = c.calendar AND d.cycle_no > c.cycle_no WHERE c.cycle_no = $1
 """
 # Served by settlement_statements_pkey, payouts_open, payout_batches_pkey, settlement_cycles_pkey, postings_by_account,
-# entries_pkey, reversals, corrections, settlement_lines_pkey, postings_pkey, and what LEFT_OF_HELD names. Taken off too
-# is what was held, or sent, since the statements were closed, and what others have paid, or the desk has given up: that
-# is on one of two accounts; and what was undone of their lines, but for what of these is held anyway. What payouts have
-# paid is of other kinds of entries. Each is looked up, however many there may be.
+# entries_pkey, reversals, corrections_of, settlement_lines_pkey, postings_pkey, and what LEFT_OF_HELD names. Taken off
+# too is what was held, or sent, since the statements were closed, and what others have paid, or the desk has given up:
+# that is on one of two accounts; and what was undone of their lines, but for what of these is held anyway. What payouts
+# have paid is of other kinds of entries. Each is looked up, however many there may be.
 _CREATE = f"""
 WITH {LEFT_OF_HELD}, cycles AS MATERIALIZED (
   SELECT array_agg(cycle_no) AS cycle_nos FROM reconciliation.settlement_cycles WHERE calendar = $5 AND cycle_no <= $1
@@ -56,7 +56,7 @@ WITH {LEFT_OF_HELD}, cycles AS MATERIALIZED (
     WHERE h.entry_id = l.entry_id AND h.party = l.party), 0)
   FROM undone CROSS JOIN LATERAL (
     SELECT * FROM reconciliation.settlement_lines WHERE entry_id = ANY (ARRAY(SELECT undone.reverses UNION ALL
-      SELECT c.id FROM reconciliation.entries c WHERE c.corrects = undone.reverses)) OFFSET 0
+      SELECT k.entry_id FROM reconciliation.corrections k WHERE k.corrects = undone.reverses)) OFFSET 0
   ) l
   WHERE l.cycle_no = ANY ((SELECT cycle_nos FROM cycles)::integer[])
     AND NOT coalesce((SELECT true FROM reconciliation.settlement_lines u

@@ -42,10 +42,12 @@ WHERE cycle_no = $1 AND party > $2 ORDER BY party LIMIT $3
 _STATEMENT = f"""
 SELECT party, content_sha256, {_TOTALS} FROM reconciliation.settlement_statements WHERE cycle_no = $1 AND party = $2
 """  # noqa: S608 - a constant
-# Served by settlement_lines_by_party and entries_pkey. A correction is of the delivery that it corrects.
+# Served by settlement_lines_by_party, entries_pkey and corrections_pkey. A correction is of the delivery that it
+# corrects.
 _LINES = """
-SELECT l.entry_id, l.kind, coalesce(e.delivery_id, (SELECT o.delivery_id FROM reconciliation.entries o
-    WHERE o.id = e.corrects)) AS delivery_id, e.occurred_at, l.work_paise, l.tax_paise, l.cash_paise, l.paid_paise,
+SELECT l.entry_id, l.kind, coalesce(e.delivery_id, (SELECT o.delivery_id FROM reconciliation.corrections k
+    JOIN reconciliation.entries o ON o.id = k.corrects WHERE k.entry_id = e.id)) AS delivery_id, e.occurred_at,
+  l.work_paise, l.tax_paise, l.cash_paise, l.paid_paise,
   l.adjusts_entry_id, l.adjusts_cycle_no
 FROM reconciliation.settlement_lines l JOIN reconciliation.entries e ON e.id = l.entry_id
 WHERE l.cycle_no = $1 AND l.party = $2 AND l.entry_id > $3 ORDER BY l.entry_id LIMIT $4
@@ -62,8 +64,9 @@ GROUP BY 1, 2 ORDER BY 1, 2
 """
 # Served by settlement_lines_pkey, entries_pkey and settlement_cycles_pkey.
 _LINE = """
-SELECT l.cycle_no, l.kind, l.entry_id, coalesce(e.delivery_id, (SELECT o.delivery_id FROM reconciliation.entries o
-    WHERE o.id = e.corrects)) AS delivery_id, e.occurred_at, l.work_paise, l.tax_paise, l.cash_paise, l.paid_paise,
+SELECT l.cycle_no, l.kind, l.entry_id, coalesce(e.delivery_id, (SELECT o.delivery_id FROM
+    reconciliation.corrections k JOIN reconciliation.entries o ON o.id = k.corrects WHERE k.entry_id = e.id))
+    AS delivery_id, e.occurred_at, l.work_paise, l.tax_paise, l.cash_paise, l.paid_paise,
   l.adjusts_entry_id, l.adjusts_cycle_no, e.cause_event_id, e.event_ids
 FROM reconciliation.settlement_lines l JOIN reconciliation.entries e ON e.id = l.entry_id
 WHERE l.entry_id = $1 AND l.party = $2

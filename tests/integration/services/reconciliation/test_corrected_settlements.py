@@ -1,6 +1,7 @@
 """Hand-overs that are corrected, as statements see them: one linked line of each correction, in the next cycle."""
 
 import random
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -11,14 +12,18 @@ from lastmile.reconciliation.v1 import settlement_pb2 as pb
 
 from libs.embedded.stack import EmbeddedServers
 from libs.grpc_server.identity import Principal, Role
+from libs.ids import new_id
 from services.reconciliation.handlers.ledger import Ledger
 from services.reconciliation.ledger import earnings
 from services.reconciliation.ledger.guarantee import guaranteed_paise
 from services.reconciliation.papers import store as papers
+from services.reconciliation.rate_cards import store as rate_cards
+from services.reconciliation.settlements.statement import StatementLine
 from tests.integration.services.reconciliation.conftest import LedgerApi
 from tests.integration.services.reconciliation.settling import closed, first_line, line_of, paid_out
+from tests.integration.services.reconciliation.test_api import refused
 from tests.invariants import broken_invariants
-from tests.ledger import EVENING, STORY, TERMS, version_of
+from tests.ledger import EVENING, SCOPE, STORY, TERMS, card, version_of
 from tests.ledger_events import Told, partner_event
 from tests.settlements import City, balances, kinds
 
@@ -107,17 +112,59 @@ async def test_a_delivery_may_be_corrected_again_and_then_called_off(
     assert found.totals.closing_paise == 0
     assert set((await balances(owner, [party, merchant])).values()) == {0}
     broken = await broken_invariants(embedded_servers.dsn(), "reconciliation")
-    assert "lines_are_their_postings" not in broken
+    assert not {"lines_are_their_postings", "corrections_are_of_earnings", "ledger_balances"} & set(broken)
 
 
-async def test_a_correction_ends_no_hold_of_what_it_corrects(api: LedgerApi, city: City) -> None:
-    told = await handed_over(city, told_of(city, "delivered", cash_paise=0))
-    entry_id = await first_line(city, await closed(api, city), told)
+async def test_a_correction_is_held_with_what_it_corrects(api: LedgerApi, city: City) -> None:
+    told = await handed_over(city, told_of(city, "delivered", "cancelled", cash_paise=0))
+    other = await handed_over(city, told_of(city, cash_paise=0, partner_id=told.partner_id))
+    party = f"partner:{told.partner_id}"
+    first = await city.statement(await closed(api, city), party)
+    assert first is not None
+    entry_id = str(next(line.entry_id for line in first.lines if line.delivery_id == told.delivery_id))
     await api.ask(api.settlements.HoldLine, pb.HoldLineRequest(**line_of(told, entry_id, reason="wrong parcel")))
     await hear(city, told, 1)
-    found = (await city.statements(await closed(api, city)))[f"partner:{told.partner_id}"].totals
-    assert found.held_paise > found.closing_paise > 0
-    assert found.payable_paise == 0
+    cycle_no = await closed(api, city)
+    found = (await city.statements(cycle_no))[party].totals
+    free_paise = next(line.paise for line in first.lines if line.delivery_id == other.delivery_id)
+    assert found.payable_paise == free_paise
+    assert found.held_paise == found.closing_paise - free_paise > 0
+    correction = pb.HoldLineRequest(**line_of(told, await first_line(city, cycle_no, told), reason="this one"))
+    assert await refused(api, api.settlements.HoldLine, correction) == "HOLD_ILLEGAL_TRANSITION"
+    await hear(city, told, 2)
+    found = (await city.statements(await closed(api, city)))[party].totals
+    assert (found.held_paise, found.payable_paise) == (0, free_paise)
+
+
+async def test_what_is_corrected_to_nothing_holds_nothing_of_others(
+    api: LedgerApi, city: City, owner: asyncpg.Connection
+) -> None:
+    told = await handed_over(city, await worthless_when_late(owner, city, cash_paise=0))
+    other = await handed_over(city, told_of(city, cash_paise=0, partner_id=told.partner_id))
+    party = f"partner:{told.partner_id}"
+    entry_ids = {line.delivery_id: line.entry_id for line in await lines_of(city, await closed(api, city), party)}
+    held = line_of(told, str(entry_ids[told.delivery_id]), reason="wrong parcel")
+    await api.ask(api.settlements.HoldLine, pb.HoldLineRequest(**held))
+    for place in (1, 2):
+        await hear(city, told, place)
+        found = (await city.statements(await closed(api, city)))[party].totals
+        assert found.held_paise == 0
+        assert found.payable_paise == found.closing_paise > 0
+    assert other.partner_id == told.partner_id
+
+
+async def worthless_when_late(owner: asyncpg.Connection, city: City, **told: object) -> Told:
+    """A delivery that is worth nothing once it is known to have been late, and is called off then."""
+    terms, scope = replace(TERMS, late_penalty_paise=1_000_000), replace(SCOPE, city_code=city.city_code)
+    since = EVENING - timedelta(days=1)
+    await rate_cards.create(owner, card(terms, id=new_id(), scope=scope, version=2, effective_from=since))
+    return told_of(city, "delivered", "cancelled", **told)
+
+
+async def lines_of(city: City, cycle_no: int, party: str) -> tuple[StatementLine, ...]:
+    found = await city.statement(cycle_no, party)
+    assert found is not None
+    return found.lines
 
 
 async def test_what_is_undone_before_it_is_paid_out_is_taken_off_as_it_was_corrected(
@@ -148,6 +195,34 @@ async def test_the_guarantee_counts_what_a_delivery_of_its_cycle_was_corrected_t
     assert found is not None
     assert kinds(found) == {"delivery": 1, "correction": 1, "guarantee": 1}
     assert found.totals.work_paise == guaranteed_paise(3 * 3_600, TERMS.guarantee_paise_per_h)
+
+
+async def test_the_guarantee_counts_no_correction_of_what_earned_nothing_in_an_earlier_cycle(
+    city: City, owner: asyncpg.Connection
+) -> None:
+    now = datetime.now(UTC)
+    told = await worthless_when_late(owner, city)
+    # First it was late, and it was not.
+    late, in_time = told.changes[HAND_OVER + 1], told.changes[HAND_OVER]
+    told.events[HAND_OVER] = told.event_of(replace(in_time, occurred_at=late.occurred_at))
+    told.events[HAND_OVER + 1] = told.event_of(replace(late, occurred_at=in_time.occurred_at))
+    party = f"partner:{told.partner_id}"
+    await handed_over(city, told)
+    since = version_of(told.partner_id, version=2, changed_at=now - timedelta(hours=4), is_online=True,
+                       city_code=city.city_code)  # fmt: skip
+    await Ledger(city.books).handle([partner_event(since)])
+    await city.close()
+    for place, kind in ((1, "correction"), (2, "adjustment")):
+        await hear(city, told, place)
+        lines = await lines_of(city, await city.close(), party)
+        assert Counter(line.kind for line in lines) == {kind: 1, "guarantee": 1}
+        (guaranteed,) = (line for line in lines if line.kind == "guarantee")
+        top_up = await owner.fetchrow(
+            "SELECT on_duty_s, earned_paise FROM reconciliation.settlement_top_ups WHERE entry_id = $1",
+            guaranteed.entry_id,
+        )
+        assert top_up["earned_paise"] == 0
+        assert guaranteed.paise == guaranteed_paise(top_up["on_duty_s"], TERMS.guarantee_paise_per_h)
 
 
 async def test_a_correction_is_explained_as_the_whole_less_what_was_booked_before(api: LedgerApi, city: City) -> None:
@@ -206,7 +281,8 @@ async def test_any_interleaving_of_corrections_sums_to_the_ledger(
         pairs = [(f"partner:{told_.partner_id}", f"merchant:{told_.merchant_id}") for told_ in (one, again)]
         found, right = [await balances(owner, pair) for pair in pairs]
         assert sorted(filter(None, found.values())) == sorted(filter(None, right.values()))
-    assert "lines_are_their_postings" not in await broken_invariants(embedded_servers.dsn(), "reconciliation")
+    broken = await broken_invariants(embedded_servers.dsn(), "reconciliation")
+    assert not {"lines_are_their_postings", "corrections_are_of_earnings", "ledger_balances"} & set(broken)
 
 
 async def test_invoices_say_what_was_corrected(city: City, owner: asyncpg.Connection) -> None:

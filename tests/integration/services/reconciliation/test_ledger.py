@@ -99,7 +99,6 @@ async def test_an_entry_without_one_of_its_postings_is_refused_at_the_commit(
         1,
         priced.id,
         None,
-        None,
         EVENING,
         EVENING,
         2,

@@ -12,7 +12,7 @@ from services.reconciliation.ledger.booking import Booked, Correct, Pay, Undo, W
 from services.reconciliation.ledger.facts import Change, PartnerVersion, Trip
 from services.reconciliation.ledger.postings import Posting, netted
 from services.reconciliation.ledger.rates import RateCard, Scope, in_force
-from tests.ledger import EVENING, NAMES, PARTNER, SCOPE, STORY, card, changes_of, version_of
+from tests.ledger import EVENING, NAMES, PARTNER, SCOPE, STORY, TERMS, card, changes_of, version_of
 
 CANCELLED_LATE = (*STORY, "cancelled")
 CANCELLED_EARLY = ("pending", "cancelled")
@@ -72,7 +72,7 @@ class Ledger:
             self.causes[type(decision), decision.cause_event_id] += 1
 
     def _card_of(self, scope: Scope, trip: Trip) -> RateCard | None:
-        return in_force(self.cards, scope, trip.delivered_at)
+        return in_force(self.cards, scope, trip.priced_at)
 
     def balances(self) -> dict[str, int]:
         found = Counter[str]()
@@ -152,12 +152,25 @@ def test_a_corrected_hand_over_moves_no_pay_to_another_payee() -> None:
     assert not [account for account in ledger.balances() if account.startswith("network:")]
 
 
-def test_a_correction_that_changes_no_amount_books_nothing() -> None:
-    changes = changes_of(CORRECTED)
+def test_a_correction_that_changes_no_amount_is_an_entry_without_postings() -> None:
     ledger = Ledger()
-    for event in (version_of(), card(), *changes):
+    for event in (version_of(), card(), *changes_of(CORRECTED)):
         ledger.take(event)
-    assert len(ledger.entries) == 1
+    assert [len(postings) for postings in ledger.entries[1:]] == [0]
+
+
+def test_a_corrected_hand_over_is_priced_by_the_versions_of_its_first_time() -> None:
+    changes = corrected(changes_of(CORRECTED))
+    later = EVENING + timedelta(minutes=5)
+    dearer = card(replace(TERMS, base_paise=9_999), id=uuid5(NAMES, "dearer"), version=2, effective_from=later)
+    moved = version_of(version=2, network_code="net-1", changed_at=later)
+    in_order, at_once = Ledger(), Ledger()
+    for event in (version_of(), card(), *changes[:-1], dearer, moved, changes[-1]):
+        in_order.take(event)
+    for event in (version_of(), card(), dearer, moved, changes[-1], *changes[:-1]):
+        at_once.take(event)
+    assert (len(in_order.entries), len(at_once.entries)) == (2, 1)
+    assert in_order.balances() == at_once.balances()
 
 
 def test_a_cancellation_undoes_what_was_corrected_too() -> None:

@@ -53,7 +53,7 @@ def test_a_correction_is_what_the_arithmetic_gives_less_what_was_booked_before()
     correction = replace(
         entry(),
         kind=EntryKind.CORRECTION,
-        event_ids=event_ids("", 1, 3, 4, 7),
+        event_ids=event_ids("", 1, 3, 4, 6, 7),
         postings=corrected_postings(before, right.postings),
     )
     found = explain(correction, before, changes, version_of(), card())

@@ -30,4 +30,4 @@ def test_what_was_taken_back_has_a_line_of_its_own() -> None:
         "Local delivery taken back, BLR",
         "Local delivery corrected, BLR",
     ]
-    assert sum(line.taxable_paise for line in lines) == 200_00
+    assert sum(line.taxable_paise for line in lines) == 195_00
