@@ -24,7 +24,16 @@ SETTLEMENTS = (
 RUNS = (*RESULTS, "run_chunks", "run_statements", "runs")
 _DESK = ("cases", "resolutions", "audit_trail", "idempotency_keys")
 STATEMENTS = ("refused_rows", "statement_lines", "statements", "mappings")
-_LEDGER = ("postings", "entries", "rate_cards", "deliveries", "delivery_changes", "partner_versions", "seen_events")
+_LEDGER = (
+    "postings",
+    "corrections",
+    "entries",
+    "rate_cards",
+    "deliveries",
+    "delivery_changes",
+    "partner_versions",
+    "seen_events",
+)
 
 
 async def empty(owner: asyncpg.Connection, *tables: str) -> None:

@@ -4,11 +4,13 @@ import random
 from datetime import datetime, timedelta
 
 import asyncpg
+import pytest
 
 from tests.desk_api import KIND, DeskApi, balance, follow, of_class, refused
 from tests.integration.services.reconciliation.conftest import LedgerApi
 from tests.integration.services.reconciliation.test_runs import found
 from tests.integration.services.reconciliation.test_successive_runs import line
+from tests.invariants import FILES
 from tests.recon import NOW, Day, Owed, add_to_ledger, day_of, uuid_at
 from tests.recon_runs import run_once, taken_in
 
@@ -68,3 +70,35 @@ async def test_what_is_corrected_is_not_given_up_by_what_it_was(
         assert await refused(desk.resolve([case], KIND.RESOLUTION_KIND_WRITE_OFF)) == "SETTLED_MEANWHILE"
         await desk.resolve([case], KIND.RESOLUTION_KIND_DISMISS)
     assert await balance(clean, "platform:write_offs") == 0
+
+
+_UNDO_THE_FIRST_ALONE = """
+INSERT INTO reconciliation.entries SELECT (jsonb_populate_record(e, jsonb_build_object('id', gen_random_uuid(),
+  'kind', 'reversal', 'reverses', e.id, 'cause_event_id', gen_random_uuid(), 'postings_count', 0))).*
+FROM reconciliation.entries e JOIN reconciliation.corrections k ON k.corrects = e.id
+"""
+_HAND_OVER_AGAIN = """
+INSERT INTO reconciliation.delivery_changes (delivery_id, sequence, event_id, state, occurred_at)
+SELECT e.delivery_id, 9, gen_random_uuid(), 'delivered', now()
+FROM reconciliation.entries e JOIN reconciliation.corrections k ON k.corrects = e.id
+"""
+_OF_ANOTHER = "UPDATE reconciliation.corrections SET merchant_id = gen_random_uuid()"
+BROKEN = {
+    "a correction of another merchant's": (_OF_ANOTHER, "corrections_are_of_earnings"),
+    "a correction of nothing": ("DELETE FROM reconciliation.corrections", "corrections_are_of_earnings"),
+    "a reversal that forgets the correction": (_UNDO_THE_FIRST_ALONE, "corrections_are_of_earnings"),
+    "a hand-over that nothing was booked for": (_HAND_OVER_AGAIN, "handed_over_is_paid"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+async def test_what_an_invariant_forbids_is_found(clean: asyncpg.Connection, what: str) -> None:
+    day, (change, name) = day_of(3, seed=7, every=1_000), BROKEN[what]
+    await add_to_ledger(clean, day.owed)
+    await correct(clean, day.owed[1], 300, NOW)
+    query = next(file for file in FILES if file.stem == name).read_text()
+    assert await clean.fetch(query) == []
+    await clean.execute("SET session_replication_role = replica")
+    await clean.execute(change)
+    await clean.execute("RESET session_replication_role")
+    assert await clean.fetch(query) != []
