@@ -160,7 +160,9 @@ def _correct(trip: Trip, booked: Booked, versions: Sequence[PartnerVersion], car
 
 def is_to_be_priced(last: Change, booked: Booked | None) -> bool:
     """Return whether the last change of a delivery is a hand-over that nothing was worked out from yet."""
-    return last.state == DELIVERED and (booked is None or last.event_id not in booked.event_ids)
+    if booked is not None and (booked.is_reversed or last.event_id in booked.event_ids):
+        return False
+    return last.state == DELIVERED
 
 
 def pay(trip: Trip, partner: PartnerVersion | None, card_of: CardOf) -> Pay | Wait:

@@ -64,7 +64,7 @@ SETTLEMENTS = [
     Case(f"{_READ}.TOP_UP", lambda w: [known("top-up 7")], 2, BOOKS_READER),
     Case(f"{_READ}.PAYOUT_OF", lambda w: [known("payout 7 7")], 1, BOOKS_READER),
     Case(f"{_HOLD}.AMOUNT", lambda w: [ENTRY, [PARTNER]], 4, BOOKS_OPERATOR),
-    Case(f"{_HOLD}.IS_CORRECTION", lambda w: [ENTRY], 1, BOOKS_OPERATOR),
+    Case(f"{_HOLD}.IS_HELD_WITH_ANOTHER", lambda w: [ENTRY, [PARTNER]], 4, BOOKS_OPERATOR),
     Case(f"{_HOLD}.GET", lambda w: [ENTRY, PARTNER], 1, BOOKS_OPERATOR),
     # All that are held: there are some hundreds.
     Case(f"{_HOLD}.IN_FORCE", lambda w: ["", "", FROM, PAGE], 400, BOOKS_READER),

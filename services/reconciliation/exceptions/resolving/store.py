@@ -15,6 +15,8 @@ NO_RUN, NO_CHUNK = 0, -1
 RULE = "desk"
 # Lines that pay a part of a leg, or more than that.
 _OF_A_LEG = frozenset({"underpaid", "overpaid", "cash_mismatch"})
+# What is about the amount that a leg is owed.
+_OF_WHAT_IS_OWED = frozenset({"missing_payout", "underpaid", "overpaid", "late_adjustment"})
 _COLUMNS = """id, kind, cases_count, amount_paise, limit_paise, note, proposed_by, proposed_at, outcome,
   decided_by, decided_at, decided_note"""
 _ADD = f"""
@@ -73,11 +75,14 @@ FROM settled
 """
 # Served by entry_once_for_delivery.
 _UNDONE = "SELECT count(*) FROM reconciliation.entries WHERE delivery_id = ANY ($1::uuid[]) AND kind = 'reversal'"
-# Served by entry_once_for_delivery, corrections_of and entries_pkey.
+# Served by entry_once_for_delivery, corrections_of and postings_pkey.
 _CORRECTED = """
-SELECT count(*) FROM reconciliation.entries e JOIN reconciliation.corrections k ON k.corrects = e.id
-JOIN reconciliation.entries c ON c.id = k.entry_id AND c.postings_count > 0
-WHERE e.delivery_id = ANY ($1::uuid[]) AND e.kind = 'earnings'
+SELECT count(*) FROM (
+  SELECT FROM reconciliation.entries e JOIN reconciliation.corrections k ON k.corrects = e.id
+  JOIN reconciliation.postings p ON p.entry_id = k.entry_id AND p.purpose = 'earnings'
+  WHERE e.delivery_id = ANY ($1::uuid[]) AND e.kind = 'earnings'
+  GROUP BY e.id, p.account HAVING sum(p.paise) <> 0
+) c
 """
 # Served by entry_once: a resolution is booked once.
 _ADD_ENTRY = """
@@ -154,7 +159,7 @@ async def resolve(
     parts = [case.delivery_id for case in cases if case.line is not None and case.kind in _OF_A_LEG]
     # The case of the whole leg is about what was paid of it.
     undone: int = await connection.fetchval(_UNDONE, parts) if gives_up and parts else 0
-    owed = [case.delivery_id for case in cases if case.leg == "payout" and not case.is_open_line]
+    owed = [case.delivery_id for case in cases if case.leg == "payout" and case.kind in _OF_WHAT_IS_OWED]
     corrected: int = await connection.fetchval(_CORRECTED, owed) if gives_up and owed else 0
     return len(lines) + len(legs) - settled + undone + corrected
 

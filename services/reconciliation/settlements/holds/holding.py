@@ -43,7 +43,7 @@ async def change(connection: asyncpg.Connection, asked: Asked, now: datetime) ->
     paise = await holds.amount(connection, asked.entry_id, accounts_of(asked.party))
     if paise is None:
         raise SettlementLineNotFoundError(f"entry {asked.entry_id} has nothing of {party}")
-    if await holds.is_correction(connection, asked.entry_id):
+    if await holds.is_held_with_another(connection, asked.entry_id, accounts_of(asked.party)):
         raise HoldTransitionError(
             "a correction is held with the line that it corrects: hold that", metadata={"state": ""}
         )

@@ -14,8 +14,11 @@ _AMOUNT = """
 SELECT count(*) AS postings, coalesce(-sum(paise), 0)::bigint AS paise
 FROM reconciliation.postings WHERE entry_id = $1 AND account = ANY ($2)
 """
-# Served by corrections_pkey.
-_IS_CORRECTION = "SELECT count(*) > 0 FROM reconciliation.corrections WHERE entry_id = $1"
+# Served by corrections_pkey and postings_pkey.
+_IS_HELD_WITH_ANOTHER = """
+SELECT count(*) > 0 FROM reconciliation.corrections k
+JOIN reconciliation.postings p ON p.entry_id = k.corrects AND p.account = ANY ($2) WHERE k.entry_id = $1
+"""
 _COLUMNS = "party, entry_id, state, paise, changes_count, changed_at"
 # Served by settlement_holds_pkey.
 _GET = f"SELECT {_COLUMNS} FROM reconciliation.settlement_holds WHERE entry_id = $1 AND party = $2"  # noqa: S608 - a constant
@@ -86,7 +89,9 @@ left_of_held AS (
   ) k
   WHERE h.state <> 'released'
     AND NOT coalesce((SELECT true FROM reconciliation.entries u
-      JOIN reconciliation.settlement_lines l ON l.entry_id = u.id WHERE u.reverses = h.entry_id LIMIT 1), false)
+      JOIN reconciliation.settlement_lines l ON l.entry_id = u.id
+      WHERE u.reverses = coalesce((SELECT k.corrects FROM reconciliation.corrections k WHERE k.entry_id = h.entry_id),
+        h.entry_id) LIMIT 1), false)
     AND NOT coalesce((SELECT true FROM reconciliation.discrepancies d
       JOIN reconciliation.cases c ON c.case_id = d.id
       JOIN reconciliation.resolutions x ON x.id = c.resolution_id
@@ -128,9 +133,9 @@ async def amount(connection: asyncpg.Connection, entry_id: UUID, accounts: Seque
     return row["paise"] if row["postings"] else None
 
 
-async def is_correction(connection: asyncpg.Connection, entry_id: UUID) -> bool:
-    """Return whether an entry corrects another."""
-    found: bool = await connection.fetchval(_IS_CORRECTION, entry_id)
+async def is_held_with_another(connection: asyncpg.Connection, entry_id: UUID, accounts: Sequence[str]) -> bool:
+    """Return whether an entry corrects another that has something of the owner of some accounts itself."""
+    found: bool = await connection.fetchval(_IS_HELD_WITH_ANOTHER, entry_id, accounts)
     return found
 
 

@@ -68,8 +68,12 @@ async def test_what_is_corrected_is_not_given_up_by_what_it_was(
         (case,) = await of_class(desk, kind)
         await correct(clean, one, -100, NOW + timedelta(hours=1))
         assert await refused(desk.resolve([case], KIND.RESOLUTION_KIND_WRITE_OFF)) == "SETTLED_MEANWHILE"
-        await desk.resolve([case], KIND.RESOLUTION_KIND_DISMISS)
+    await desk.resolve([case], KIND.RESOLUTION_KIND_DISMISS)
     assert await balance(clean, "platform:write_offs") == 0
+    # Back to what it was first, it may be given up as ever.
+    await correct(clean, missing, 100, NOW + timedelta(hours=2))
+    await desk.resolve(await of_class(desk, "missing_payout"), KIND.RESOLUTION_KIND_WRITE_OFF)
+    assert await balance(clean, "platform:write_offs") == -missing.payout_paise
 
 
 _UNDO_THE_FIRST_ALONE = """

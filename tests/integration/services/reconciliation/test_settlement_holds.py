@@ -22,6 +22,7 @@ from tests.integration.services.reconciliation.settling import (
     payouts_in,
 )
 from tests.integration.services.reconciliation.test_api import refused
+from tests.integration.services.reconciliation.test_corrected_settlements import handed_over, hear, worthless_at_first
 from tests.ledger import STORY
 from tests.ledger_events import Told
 from tests.recon import Paid
@@ -191,3 +192,20 @@ async def test_the_database_shows_a_merchant_nobody_else_s_statements(
                 assert [row["party"] for row in rows] == [f"merchant:{mine.merchant_id}"]
     finally:
         await connection.close()
+
+
+async def test_a_correction_of_what_had_nothing_of_its_party_is_held_itself(
+    api: LedgerApi, city: City, owner: asyncpg.Connection
+) -> None:
+    told = await handed_over(city, await worthless_at_first(owner, city, cash_paise=0))
+    party = f"partner:{told.partner_id}"
+    await closed(api, city)
+    await hear(city, told, 1)
+    cycle_no = await closed(api, city)
+    hold = pb.HoldLineRequest(**line_of(told, await first_line(city, cycle_no, told), reason="looked into"))
+    await api.ask(api.settlements.HoldLine, hold)
+    totals = (await city.statements(await closed(api, city)))[party].totals
+    assert totals.held_paise == totals.closing_paise > 0
+    await hear(city, told, 2)
+    totals = (await city.statements(await closed(api, city)))[party].totals
+    assert (totals.held_paise, totals.closing_paise) == (0, 0)
