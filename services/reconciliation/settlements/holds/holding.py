@@ -45,7 +45,7 @@ async def change(connection: asyncpg.Connection, asked: Asked, now: datetime) ->
         raise SettlementLineNotFoundError(f"entry {asked.entry_id} has nothing of {party}")
     if await holds.is_held_with_another(connection, asked.entry_id, accounts_of(asked.party)):
         raise HoldTransitionError(
-            "a correction is held with the line that it corrects: hold that", metadata={"state": ""}
+            "a correction is held with the first line of its delivery: hold that", metadata={"state": ""}
         )
     before = await holds.get(connection, party, asked.entry_id)
     state = before.state if before else HoldState.NONE

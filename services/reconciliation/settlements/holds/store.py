@@ -14,10 +14,13 @@ _AMOUNT = """
 SELECT count(*) AS postings, coalesce(-sum(paise), 0)::bigint AS paise
 FROM reconciliation.postings WHERE entry_id = $1 AND account = ANY ($2)
 """
-# Served by corrections_pkey and postings_pkey.
+# Served by corrections_pkey, corrections_of and postings_pkey. The first that has something of its party is held, with
+# all that came after it.
 _IS_HELD_WITH_ANOTHER = """
-SELECT count(*) > 0 FROM reconciliation.corrections k
-JOIN reconciliation.postings p ON p.entry_id = k.corrects AND p.account = ANY ($2) WHERE k.entry_id = $1
+SELECT count(*) > 0 FROM reconciliation.corrections k CROSS JOIN LATERAL (
+  SELECT k.corrects AS entry_id UNION ALL
+  SELECT o.entry_id FROM reconciliation.corrections o WHERE o.corrects = k.corrects AND o.entry_id < k.entry_id
+) o JOIN reconciliation.postings p ON p.entry_id = o.entry_id AND p.account = ANY ($2) WHERE k.entry_id = $1
 """
 _COLUMNS = "party, entry_id, state, paise, changes_count, changed_at"
 # Served by settlement_holds_pkey.
@@ -63,7 +66,8 @@ left_of_held AS (
   SELECT h.party, h.entry_id, k.calendar, greatest(0, h.paise + coalesce((
     SELECT sum(u.paise) FROM reconciliation.corrections k
     JOIN reconciliation.settlement_lines u ON u.entry_id = k.entry_id AND u.party = h.party
-    WHERE k.corrects = h.entry_id
+    WHERE k.entry_id <> h.entry_id AND k.corrects = coalesce((SELECT o.corrects FROM reconciliation.corrections o
+      WHERE o.entry_id = h.entry_id), h.entry_id)
   ), 0) - coalesce((
     SELECT sum(r.paid_paise) FROM (
       SELECT run_no, paid_paise FROM reconciliation.results

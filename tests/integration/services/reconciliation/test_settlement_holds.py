@@ -1,5 +1,6 @@
 """Holds freeze one line, over the api; and each sees its own statements, there and in the database."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import asyncpg
@@ -22,7 +23,14 @@ from tests.integration.services.reconciliation.settling import (
     payouts_in,
 )
 from tests.integration.services.reconciliation.test_api import refused
-from tests.integration.services.reconciliation.test_corrected_settlements import handed_over, hear, worthless_at_first
+from tests.integration.services.reconciliation.test_corrected_settlements import (
+    HAND_OVER,
+    handed_over,
+    hear,
+    lines_of,
+    told_of,
+    worthless_at_first,
+)
 from tests.ledger import STORY
 from tests.ledger_events import Told
 from tests.recon import Paid
@@ -206,6 +214,14 @@ async def test_a_correction_of_what_had_nothing_of_its_party_is_held_itself(
     await api.ask(api.settlements.HoldLine, hold)
     totals = (await city.statements(await closed(api, city)))[party].totals
     assert totals.held_paise == totals.closing_paise > 0
-    await hear(city, told, 2)
-    totals = (await city.statements(await closed(api, city)))[party].totals
-    assert (totals.held_paise, totals.closing_paise) == (0, 0)
+    # Late again, and worth nothing: what the partner earned besides is not held for it.
+    await handed_over(city, told_of(city, cash_paise=0, partner_id=told.partner_id))
+    late_again = replace(told.changes[HAND_OVER + 1], sequence=HAND_OVER + 3)
+    await Ledger(city.books).handle([told.event_of(late_again)])
+    second_no = await closed(api, city)
+    totals = (await city.statements(second_no))[party].totals
+    assert (totals.held_paise, totals.payable_paise) == (0, totals.closing_paise)
+    lines = await lines_of(city, second_no, party)
+    again = next(str(one.entry_id) for one in lines if one.kind == "correction")
+    alone = pb.HoldLineRequest(**line_of(told, again, reason="this one"))
+    assert await refused(api, api.settlements.HoldLine, alone) == "HOLD_ILLEGAL_TRANSITION"

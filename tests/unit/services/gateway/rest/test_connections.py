@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from services.gateway.rest.connections import ConnectionLimits, limited
+from services.gateway.rest.connections import ConnectionLimits, LimitedConnection, limited
 
 LIMITS = ConnectionLimits(
     head_bytes_max=2_000, head_timeout_s=0.4, request_bytes_max=100_000, stall_timeout_s=0.4, connections_max=5
@@ -130,10 +130,20 @@ async def test_what_never_ends_is_ended(connect: Connect, begun: bytes) -> None:
     assert sent_bytes < 50_000_000
 
 
-async def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(connect: Connect) -> None:
+async def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_off = asyncio.Event()
+    lose = LimitedConnection.connection_lost
+
+    def lost(connection: LimitedConnection, exc: Exception | None) -> None:
+        lose(connection, exc)
+        cut_off.set()
+
+    monkeypatch.setattr(LimitedConnection, "connection_lost", lost)
     reader, writer = await connect()
     writer.write(REQUEST.replace(b"small", b"large"))
-    await asyncio.sleep(3 * LIMITS.stall_timeout_s)
+    await asyncio.wait_for(cut_off.wait(), LATE_S)
     with suppress(ConnectionError):
         assert len(await ended(reader)) < 50_000_000
 

@@ -1,0 +1,2 @@
+-- Superseded by line_undone_once.
+DROP INDEX reconciliation.line_adjusted_once;
