@@ -13,7 +13,8 @@ import asyncpg
 import httpx
 import redis.asyncio as redis
 
-from libs.embedded.stack import EmbeddedServers, free_ports
+from libs.embedded.free_ports import free_ports
+from libs.embedded.stack import EmbeddedServers
 from libs.ids import new_id
 from libs.privacy.vault import Vault
 from libs.resilience.board import BoardLimits, CircuitBoard

@@ -9,7 +9,8 @@ from pathlib import Path
 import asyncpg
 import httpx
 
-from libs.embedded.stack import EmbeddedServers, RunningStack, free_ports
+from libs.embedded.free_ports import free_ports
+from libs.embedded.stack import EmbeddedServers, RunningStack
 
 SERVICE = "assignment"
 # All that a new consumer takes. It fails every eleventh event once, and takes effect once for each all the same.

@@ -15,7 +15,8 @@ import httpx
 import redis
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from libs.embedded.stack import EmbeddedServers, free_ports
+from libs.embedded.free_ports import free_ports
+from libs.embedded.stack import EmbeddedServers
 from libs.postgres.log_messages import emit
 from libs.streams.codec import Event, decode
 from libs.streams.names import FIELD, STREAMS, StreamName

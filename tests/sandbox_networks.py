@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from libs.embedded.stack import free_ports
+from libs.embedded.free_ports import free_ports
 from tests.rest import Json
 
 # Quick to notice, quick to heal.

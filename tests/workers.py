@@ -10,7 +10,7 @@ from pathlib import Path
 
 import asyncpg
 
-from libs.embedded.stack import free_ports
+from libs.embedded.free_ports import free_ports
 
 QUICK = {
     "LASTMILE_NOTIFICATION_PLAN__QUIET_FROM_MIN": "0",

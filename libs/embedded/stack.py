@@ -9,7 +9,6 @@ with RunningStack(tmp_path / "home") as stack:
 """
 
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -22,16 +21,15 @@ from types import TracebackType
 from typing import Self
 
 from libs.embedded.errors import NotReadyError
+from libs.embedded.free_ports import free_ports
 from libs.embedded.layout import plan_layout
 from libs.embedded.orphans import end_orphans
 from libs.embedded.postgres import DATABASE
-from libs.embedded.process_info import identify, is_alive, port_is_free
+from libs.embedded.process_info import identify, is_alive
 from libs.embedded.secret_store import OWNER_ROLE, REDIS, SecretStore
 from libs.embedded.settings import POSTGRES_DSN_FIELDS, PlatformSettings, load_settings, variable
 from libs.embedded.state import PlatformState, ProcessState, read_state
 
-# Below what the kernel hands out to outgoing connections.
-PORTS_MIN, PORTS_MAX = 20_000, 32_000
 PORT_FIELDS = (
     "gateway_http_port",
     "gateway_grpc_port",
@@ -66,6 +64,7 @@ PORT_FIELDS = (
     "standby_port",
     "redis_port",
 )
+PROCESS_COUNT_FIELDS = ("matcher_processes", "assignment_api_processes")
 POLL_S = 0.05
 LOG_LINES_SHOWN = 40
 
@@ -78,7 +77,10 @@ class _Stack:
     def __init__(self, home: Path, environment: Mapping[str, str] | None = None) -> None:
         """`environment` adds to or overrides the LASTMILE_* variables; nothing of that name is inherited."""
         self._given = dict(environment or {})
-        self._ports = {variable(field): str(port) for field, port in zip(PORT_FIELDS, free_ports(), strict=True)}
+        # Of what runs in several processes, each has the port after that of the one before.
+        in_a_row = max(int(self._given.get(variable(field), 1)) for field in PROCESS_COUNT_FIELDS)
+        ports = free_ports(len(PORT_FIELDS), in_a_row)
+        self._ports = {variable(field): str(port) for field, port in zip(PORT_FIELDS, ports, strict=True)}
         self._home = home
         self._process: subprocess.Popen[bytes] | None = None
         self.settings: PlatformSettings = self._load()
@@ -289,10 +291,3 @@ class RunningStack(_Stack):
     def ops_api_key(self) -> str:
         """The first ops API key."""
         return self._secrets.ops_api_key_file.read_text().strip()
-
-
-def free_ports(count: int = len(PORT_FIELDS)) -> list[int]:
-    """Ports that are free now, chosen at random so that stacks started at once seldom meet."""
-    candidates = random.SystemRandom().sample(range(PORTS_MIN, PORTS_MAX), 400)
-    free = (port for port in candidates if port_is_free("127.0.0.1", port))
-    return [next(free) for _ in range(count)]

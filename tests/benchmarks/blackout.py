@@ -16,7 +16,8 @@ import asyncpg
 import httpx
 import redis.asyncio as redis
 
-from libs.embedded.stack import RunningStack, free_ports
+from libs.embedded.free_ports import free_ports
+from libs.embedded.stack import RunningStack
 from libs.resilience.board import read_board
 from tests.benchmarks.blackout_load import Load, somewhere
 from tests.benchmarks.blackout_peers import (

@@ -16,7 +16,8 @@ import httpx
 import redis.asyncio as redis
 import uvloop
 
-from libs.embedded.stack import EmbeddedServers, free_ports
+from libs.embedded.free_ports import free_ports
+from libs.embedded.stack import EmbeddedServers
 from tests.benchmarks import bullmq_sends
 from tests.benchmarks.report import Row, higher, report
 from tests.events import Writer

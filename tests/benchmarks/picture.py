@@ -16,7 +16,8 @@ import asyncpg
 import redis.asyncio as redis
 import uvloop
 
-from libs.embedded.stack import EmbeddedServers, free_ports
+from libs.embedded.free_ports import free_ports
+from libs.embedded.stack import EmbeddedServers
 from libs.ids import new_id
 from libs.postgres.pool import PoolLimits, create_pool
 from services.assignment.cities import store as cities_store

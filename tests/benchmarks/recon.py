@@ -13,7 +13,8 @@ from typing import Self
 
 import asyncpg
 
-from libs.embedded.stack import EmbeddedServers, free_ports
+from libs.embedded.free_ports import free_ports
+from libs.embedded.stack import EmbeddedServers
 from libs.ids import new_id
 from libs.postgres.pool import PoolLimits, create_pool
 from services.reconciliation.runs.limits import RunLimits, WorkerLimits

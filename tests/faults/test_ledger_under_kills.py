@@ -15,7 +15,8 @@ import asyncpg
 import pytest
 import redis.asyncio as redis
 
-from libs.embedded.stack import EmbeddedServers, free_ports
+from libs.embedded.free_ports import free_ports
+from libs.embedded.stack import EmbeddedServers
 from libs.ids import new_id
 from services.reconciliation.rate_cards import store as rate_cards
 from tests.events import Writer, new_city

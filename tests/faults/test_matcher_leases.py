@@ -44,13 +44,18 @@ async def holders(stack: RunningStack, city_codes: list[str]) -> dict[str, tuple
     return {row["city_code"]: (row["holder"], row["fence"]) for row in rows}
 
 
-def with_partners(ops: Rest) -> list[str]:
-    """Cities with enough room for the test."""
-    cities = [ops.city() for _ in range(CITIES)]
+@pytest.fixture(scope="module")
+def cities(stack: RunningStack) -> list[str]:
+    """All the cities there are, so that each of two matchers has its fair share of these."""
+    ops = Rest(stack.base_url, stack.ops_api_key)
+    return [ops.city() for _ in range(CITIES)]
+
+
+def add_partners(ops: Rest, cities: list[str]) -> None:
+    """Give each city enough room for the test."""
     for city in cities:
         for _ in range(3):
             ops.partner(city, acceptance="ACCEPTANCE_AUTOMATIC")
-    return cities
 
 
 def assigned_in_every_city(ops: Rest, cities: list[str], merchant: str) -> None:
@@ -72,10 +77,11 @@ async def all_held(stack: RunningStack, cities: list[str], by_at_least: int) -> 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 async def test_the_other_matcher_takes_over_and_nothing_is_assigned_twice(
-    stack: RunningStack, number: signal.Signals
+    stack: RunningStack, cities: list[str], number: signal.Signals
 ) -> None:
     ops = Rest(stack.base_url, stack.ops_api_key)
-    cities, merchant = with_partners(ops), ops.merchant()
+    merchant = ops.merchant()
+    add_partners(ops, cities)
     before = await all_held(stack, cities, by_at_least=2)
     assigned_in_every_city(ops, cities, merchant)
     stack.kill(MATCHERS[0], number)

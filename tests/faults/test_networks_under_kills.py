@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import asyncpg
 import httpx
 
-from libs.embedded.stack import RunningStack, free_ports
+from libs.embedded.free_ports import free_ports
+from libs.embedded.stack import RunningStack
 from tests.acceptance.test_partner_networks import until_well
 from tests.invariants import broken_invariants
 from tests.rest import Json, Rest, until

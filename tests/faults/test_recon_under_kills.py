@@ -15,7 +15,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from libs.embedded.stack import EmbeddedServers, free_ports
+from libs.embedded.free_ports import free_ports
+from libs.embedded.stack import EmbeddedServers
 from libs.postgres.pool import PoolLimits, create_pool
 from services.reconciliation.runs.lifecycle import ORDER
 from services.reconciliation.runs.limits import RunLimits, WorkerLimits

@@ -18,7 +18,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from libs.embedded.stack import EmbeddedServers, free_ports
+from libs.embedded.free_ports import free_ports
+from libs.embedded.stack import EmbeddedServers
 from libs.postgres.pool import PoolLimits, create_pool
 from services.reconciliation.settlements.closing.closer import Closer
 from services.reconciliation.settlements.limits import SettlementLimits

@@ -18,11 +18,12 @@ import asyncpg
 import pytest
 import redis
 
+from libs.embedded.free_ports import free_ports
 from libs.embedded.layout import readable_by
 from libs.embedded.process_info import ProcessIdentity, identify, is_alive, processes_in
 from libs.embedded.secret_store import SERVICE_ROLES
 from libs.embedded.settings import variable
-from libs.embedded.stack import PORT_FIELDS, EmbeddedServers, free_ports
+from libs.embedded.stack import PORT_FIELDS, EmbeddedServers
 from libs.embedded.state import live_orphans
 
 DEADLINE_S = 120.0
@@ -329,7 +330,9 @@ async def test_a_normal_user_runs_it_all_in_a_private_home(servers: EmbeddedServ
     home = Path(tempfile.gettempdir()) / f"lastmile-test-{os.getpid()}"
     home.mkdir(mode=0o700)
     os.chown(home, nobody.uid, nobody.gid)
-    environment = {variable(field): str(port) for field, port in zip(PORT_FIELDS, free_ports(), strict=True)}
+    environment = {
+        variable(field): str(port) for field, port in zip(PORT_FIELDS, free_ports(len(PORT_FIELDS)), strict=True)
+    }
     environment |= {"LASTMILE_HOME": str(home), "PATH": os.environ["PATH"], "HOME": str(home)}
     process = subprocess.Popen(
         [sys.executable, "-m", "cli", "up", "--servers-only"],

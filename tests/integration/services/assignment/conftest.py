@@ -14,7 +14,8 @@ import redis.asyncio as redis
 from lastmile.assignment.v1 import city_pb2
 
 from libs.cache.limits import CacheLimits
-from libs.embedded.stack import EmbeddedServers, free_ports
+from libs.embedded.free_ports import free_ports
+from libs.embedded.stack import EmbeddedServers
 from libs.grpc_server.call import Call, answering
 from libs.grpc_server.identity import Principal, Role, TokenSigner
 from libs.ids import new_id

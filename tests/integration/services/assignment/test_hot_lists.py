@@ -12,7 +12,8 @@ from lastmile.assignment.v1 import partner_pb2
 
 from libs.cache.entries import outdate_command
 from libs.cache.limits import CacheLimits
-from libs.embedded.stack import EmbeddedServers, free_ports
+from libs.embedded.free_ports import free_ports
+from libs.embedded.stack import EmbeddedServers
 from libs.postgres.log_position import number_of
 from services.assignment.app import serve_api
 from services.assignment.cached_queries import partners_tag

@@ -14,7 +14,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from lastmile.assignment.v1 import assignment_pb2, delivery_pb2, partner_pb2
 from prometheus_client import REGISTRY
 
-from libs.embedded.stack import EmbeddedServers, free_ports
+from libs.embedded.free_ports import free_ports
+from libs.embedded.stack import EmbeddedServers
 from services.assignment.matching.assignment import NotOptimalError
 from services.assignment.picture import follower, source
 from services.assignment.picture import store as picture_store

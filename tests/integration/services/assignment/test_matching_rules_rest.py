@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from libs.embedded.stack import EmbeddedServers, free_ports
+from libs.embedded.free_ports import free_ports
+from libs.embedded.stack import EmbeddedServers
 from services.assignment.settings import ApiSettings
 from services.gateway.app import serve_gateway
 from services.gateway.settings import GatewaySettings

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from libs.embedded.stack import free_ports
+from libs.embedded.free_ports import free_ports
 from libs.resilience.errors import CallFailedError, CircuitOpenError, DeadlineExceededError, DependencyError, Outcome
 from libs.resilience.limits import DependencyLimits
 from services.notification.providers.outgoing import Outgoing

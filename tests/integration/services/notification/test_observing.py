@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 import redis.asyncio as redis
 
-from libs.embedded.stack import free_ports
+from libs.embedded.free_ports import free_ports
 from libs.resilience.board import BoardLimits
 from services.notification.alerts.alert import Key, Kind, Symptom
 from services.notification.alerts.observing import store as observing

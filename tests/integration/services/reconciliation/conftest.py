@@ -22,7 +22,8 @@ from lastmile.reconciliation.v1 import (
     statement_pb2_grpc,
 )
 
-from libs.embedded.stack import EmbeddedServers, free_ports
+from libs.embedded.free_ports import free_ports
+from libs.embedded.stack import EmbeddedServers
 from libs.grpc_server.identity import Principal, Role, TokenSigner
 from libs.ids import new_id
 from libs.postgres.pool import PoolLimits, create_pool

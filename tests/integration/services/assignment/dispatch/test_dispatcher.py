@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from cli.sandbox.http_server import Reply, Request, serving
-from libs.embedded.stack import EmbeddedServers, free_ports
+from libs.embedded.free_ports import free_ports
+from libs.embedded.stack import EmbeddedServers
 from libs.postgres.tenancy import visible
 from services.assignment.dispatch.dispatcher import run_dispatcher
 from services.assignment.dispatch.settings import DispatcherSettings, DispatchLimits

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import redis.asyncio as redis
 
-from libs.embedded.stack import EmbeddedServers, free_ports
+from libs.embedded.free_ports import free_ports
+from libs.embedded.stack import EmbeddedServers
 from libs.ids import new_id_text
 from libs.postgres.tenancy import visible
 from libs.resilience.board import BoardLimits, CircuitBoard
