@@ -21,11 +21,15 @@ class AppendOnlyFile:
         self._thread.start()
 
     def cut(self) -> int:
-        """Cut off the writes of the last second, while Redis is dead; return how many bytes went."""
+        """Cut off what was written in the second before the last write, while Redis is dead; return how many bytes.
+
+        So it is as if it had died right after that write, however late this is called.
+        """
         now_s = time.monotonic()
         path = self._path()
         size = path.stat().st_size
-        kept = [known for at_s, known in self._sizes if at_s <= now_s - LOST_S] or [self._sizes[0][1]]
+        died_s = next((at_s for at_s, known in self._sizes if known >= size), now_s)
+        kept = [known for at_s, known in self._sizes if at_s <= died_s - LOST_S] or [self._sizes[0][1]]
         lost = max(0, size - kept[-1])
         with path.open("r+b") as file:
             file.truncate(size - lost)

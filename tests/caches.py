@@ -19,7 +19,9 @@ from libs.postgres.log_position import text_of
 
 OPS = Principal("ops", Role.OPS)
 METHOD = "/test/List"
-LIMITS = CacheLimits(stale_ms=400, negative_ms=300, refresh_ms_max=2_000, uncached_per_s_max=5, redis_timeout_ms=2_000)
+LIMITS = CacheLimits(
+    stale_ms=400, negative_ms=60_000, refresh_ms_max=2_000, uncached_per_s_max=5, redis_timeout_ms=2_000
+)
 WINDOW_MS = 60_000
 
 

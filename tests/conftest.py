@@ -31,6 +31,10 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory, networks: SandboxNet
     """Every server and service, without the demo's traffic."""
     told = {
         "LASTMILE_NETWORKS_FILE": str(networks.file),
+        # A machine that is busy for a moment is no outage, and no reason to leave a search.
+        "LASTMILE_GATEWAY_CACHE__REDIS_TIMEOUT_MS": "2000",
+        "LASTMILE_ASSIGNMENT_CACHE__REDIS_TIMEOUT_MS": "2000",
+        "LASTMILE_MATCHER_REMEDIES_S_MAX": "5",
         "LASTMILE_NOTIFICATION_ALERT_RULES__HEALED_S": "1",
         "LASTMILE_NOTIFICATION_ALERTER__REFRESH_S": "0.5",
         "LASTMILE_RECONCILIATION_COMPANY": COMPANY.model_dump_json(),

@@ -17,14 +17,12 @@ from tests.peers.ses import CREDENTIALS, REGION, SENDER, SET, SesPeer, ses_peer
 from tests.peers.sns import TOPIC
 from tests.texts import LIMITS, ends_as, mailed
 
-# moto is slower than a peer of our own.
-MAIL_LIMITS = LIMITS.model_copy(update={"attempt_ms": 1_500, "deadline_ms": 2_500})
 PATIENT = LIMITS.model_copy(update={"attempt_ms": 60_000, "deadline_ms": 61_000})
 
 OUTGOING = Outgoing(new_id(), new_id(), "email", None, "first@example.com", Words("First", "of all"))
 
 
-def settings(peer_url: str, sns_url: str = "", limits: DependencyLimits = MAIL_LIMITS) -> SesSettings:
+def settings(peer_url: str, sns_url: str = "", limits: DependencyLimits = LIMITS) -> SesSettings:
     """What a sender, or a receiver of receipts, is told."""
     return SesSettings(
         region=REGION, sender=SENDER, configuration_set=SET, endpoint_url=peer_url, topic_arn=TOPIC, sns_url=sns_url,

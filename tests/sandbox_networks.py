@@ -74,7 +74,8 @@ class SandboxNetworks:
         known: Json = {
             "code": code,
             "base_url": f"http://127.0.0.1:{self.ports[code]}",
-            "limits": PATIENT if code == "shared" else QUICK,
+            # That "lent" returns by and by is looked at: for long enough to be seen.
+            "limits": PATIENT if code == "shared" else QUICK | ({"return_ms": 3_000} if code == "lent" else {}),
             "health_ms": 100,
         }
         if code == "polled":

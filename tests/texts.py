@@ -10,7 +10,7 @@ from tests.notifications import Notifications, Story, phone_number
 from tests.peers.twilio import ACCOUNT, CALLBACK_URL, SENDER, TOKEN, TwilioPeer
 
 LIMITS = DependencyLimits(
-    deadline_ms=700, attempt_ms=400, at_once_max=16, waiting_max=64, wait_ms_max=200, failures_max=50, open_ms=200,
+    deadline_ms=2_500, attempt_ms=1_500, at_once_max=16, waiting_max=64, wait_ms_max=200, failures_max=50, open_ms=200,
     backoff_ms=1, backoff_ms_max=5, return_ms=0,
 )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """What a service says of a cached answer, so that whoever passed it on may give it again without asking for it anew.
 
-The rules are the cache's own: an answer is good while its tag is not beyond its position, or has been for a moment
+The rules are the cache's own: an answer is good while its tag is not beyond its position, or while it is a moment old
 only, within its window, and in the history and the run of Redis that it was kept in. Whoever looks needs the same Redis
 and a clock of the same primary; with others it is never good.
 """
@@ -45,7 +45,7 @@ class Reuse:
     """Finds out whether an answer is still good. Run `link` and `clock`."""
 
     def __init__(self, link: CacheLink, clock: LogClock, outdated_ms_max: int) -> None:
-        """`outdated_ms_max` bounds for how long an outdated answer is still good, for who asks for no position."""
+        """`outdated_ms_max` is the age up to which an outdated answer is still good, for who asks for no position."""
         self._link = link
         self._clock = clock
         self._outdated_ms_max = outdated_ms_max
@@ -71,9 +71,11 @@ class Reuse:
     def _is_good(self, position: int, outdated_from: int) -> bool:
         if outdated_from <= position:
             return True
-        # Counted until now, and not until the primary was seen last: while it is away, nothing is good for ever.
-        outdated_for_ms = self._clock.age_ms(outdated_from)
-        return outdated_for_ms is not None and outdated_for_ms <= self._outdated_ms_max
+        # The tag knows the newest change alone, and where there is one every second that is always a moment ago: the
+        # first that the answer lacks may be as old as the answer. Counted until now, and not until the primary was
+        # seen last: while it is away, nothing is good for ever.
+        age_ms = self._clock.age_ms(position)
+        return age_ms is not None and age_ms <= self._outdated_ms_max
 
 
 def era_of(clock: LogClock, link: CacheLink) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from libs.embedded.stack import RunningStack
 from tests.acceptance.test_partner_networks import until_well
 from tests.live import EventSource
-from tests.rest import Json, Rest, until
+from tests.rest import Json, Rest, details, until
 from tests.sandbox_networks import SandboxNetworks
 
 CHANGED, SUBJECT = "lastmile.alert.changed.v1", "network:other"
@@ -67,8 +67,9 @@ def test_an_outage_is_told_to_ops_at_once_and_to_merchants_who_asked(
         network.behave(**HANGING)
         city = ops.city()
         ops.partner(city, networkCode="other")
-        for _ in range(4):
-            ops.delivery(city, merchant_id)
+        # At once: what comes when the circuit is open is offered to nobody.
+        rows = [{"details": details(city, merchantId=merchant_id)} for _ in range(4)]
+        ops.post("/v1/deliveries:batchCreate", {"requests": rows})
         alert = until(lambda: (found := the_alert(ops)) and found != before and found)
         assert "SYMPTOM_CIRCUIT_OPEN" in alert["symptoms"] or "SYMPTOM_SILENT" in alert["symptoms"]
         until(lambda: int((the_alert(ops) or {})["impact"].get("offersWithdrawn", 0)) >= 4)

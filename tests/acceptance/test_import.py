@@ -4,8 +4,10 @@ import csv
 import json
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -38,7 +40,9 @@ def summary(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 async def test_a_real_day_ends_with_every_order_assigned_or_reasoned(
     running_stack: RunningStack, ops: Rest, tmp_path: Path
 ) -> None:
-    arguments = ("rappi", REAL / "rappi" / "16", "--rejects", tmp_path / "rejects.csv")
+    # Told, or midnight could come between the two.
+    day = (datetime.now(ZoneInfo("America/Bogota")) + timedelta(days=1)).date()
+    arguments = ("rappi", REAL / "rappi" / "16", "--rejects", tmp_path / "rejects.csv", "--date", day)
     first = summary(run_import(running_stack, *arguments))
     assert first["deliveries"] == {"read": 538, "created": 538, "there_already": 0, "refused": 0}
     assert first["undecided"] == 0

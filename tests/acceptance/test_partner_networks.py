@@ -113,11 +113,11 @@ def test_updates_out_of_order_wait_for_what_comes_first(
     networks: SandboxNetworks, running_stack: RunningStack, ops: Rest
 ) -> None:
     faults = {"duplicate_share": 0.5, "reorder_share": 0.5}
-    with networks.running("other", running_stack.base_url, answer_ms=20, step_ms=60, seed=7, faults=faults) as network:
-        until_well(running_stack, network, "other")
+    with networks.running("shared", running_stack.base_url, answer_ms=20, step_ms=60, seed=7, faults=faults) as network:
+        until_well(running_stack, network, "shared")
         city = ops.city()
         for _ in range(4):
-            ops.partner(city, networkCode="other")
+            ops.partner(city, networkCode="shared")
         merchant = ops.merchant()
         deliveries = [ops.delivery(city, merchant) for _ in range(6)]
         for delivery_id in deliveries:

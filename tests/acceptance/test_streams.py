@@ -55,7 +55,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def consumer(running_stack: RunningStack, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ConsumerProcess]:
     monkeypatch.setenv("NEWCOMER_FOLDER", str(folder / "hello"))
-    told = {"attempts_max": "2", "lease_ttl_s": "1", "lease_renew_s": "0.2", "backoff_s_max": "0.1"}
+    told = {"attempts_max": "2", "lease_ttl_s": "6", "lease_renew_s": "0.2", "backoff_s_max": "0.1"}
     settings = {f"assignment_consumer__{name}": value for name, value in told.items()}
     process = ConsumerProcess(running_stack, folder / "site", folder / "consumer.log", **settings)
     process.start()

@@ -69,10 +69,14 @@ def test_every_delivery_arrives_and_what_each_side_knows_of_each_offer_is_the_sa
                 running_stack.wait_ready()
         for delivery_id in deliveries:
             until(lambda: ops.state(delivery_id) == "DELIVERED", 60)  # noqa: B023 - looked at within its turn
+        # Which faults there are depends on how many calls there are, and in which order: as many as it takes.
+        while len(set(network.record()["calls"]) - {"none"}) < 2:
+            deliveries.append(more := ops.delivery(city, merchant))
+            until(lambda: ops.state(more) == "DELIVERED", 60)
         network.behave(answers=False)
         offers, record = until(lambda: _settled(running_stack, city)), network.record()
     assert asyncio.run(broken_invariants(running_stack.dsn())) == {}
-    assert sum(row["state"] == "completed" for row in offers) == DELIVERIES
+    assert sum(row["state"] == "completed" for row in offers) == len(deliveries)
     for row in offers:
         known = record["offers"].get(row["id"])
         if row["state"] in ("completed", "rejected"):
@@ -82,8 +86,6 @@ def test_every_delivery_arrives_and_what_each_side_knows_of_each_offer_is_the_sa
             # Taken back: a network that knows of it knows that as well.
             assert known["ended"] >= 1, row
     assert record["given_up"] == 0
-    # Which faults there were depends on how many calls there were, and in which order.
-    assert len(set(record["calls"]) - {"none"}) >= 2
 
 
 SHARED, LEFT_BEHIND = 24, 8
@@ -157,7 +159,7 @@ def test_two_dispatchers_tell_each_offer_once_and_the_work_of_one_that_is_killed
             # Who is first to an offer is up to the machine; with one of them stopped it is the other.
             told_before = second.told() or 0
             arrive([ops.delivery(city, merchant)])
-            assert second.told() == told_before + 1
+            until(lambda: second.told() == told_before + 1)
             network.behave(**behaviour, faults=HANGING)
             left = [ops.delivery(city, merchant) for _ in range(LEFT_BEHIND)]
             until(lambda: sum(row["is_leased"] for row in asyncio.run(rows(running_stack, city))) >= 3)

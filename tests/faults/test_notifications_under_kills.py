@@ -26,6 +26,8 @@ from tests.notifications import Notifications, Story, notifications_on
 from tests.peers.twilio import Fault, TakenMessage, TwilioPeer, twilio_peer
 from tests.workers import LIMITS, QUICK, Worker, counts
 
+# Beside the telling of all events and the start of the servers.
+pytestmark = pytest.mark.timeout(600)
 # Of two events each.
 DELIVERIES, KILLS, DEADLINE_S = 5_000, 12, 240.0
 # The first provider hangs once it has taken so many, until the second has taken so many more.

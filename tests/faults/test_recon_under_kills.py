@@ -96,7 +96,8 @@ async def opened(pool: asyncpg.Pool) -> None:
 async def killed_run(owner: asyncpg.Connection, workers: list[RunWorker], chance: random.Random) -> int:
     """Kill workers at random points of the run until it is closed; return how many were killed."""
     first, last = CHUNKS, CHUNKS * len(ORDER)
-    points = sorted(chance.sample(range(first, last - WORKERS), KILLS)) if last - first > KILLS else []
+    # The last kill comes while there is some work left: it is not to be too late for it.
+    points = sorted(chance.sample(range(first, last - CHUNKS // 2), KILLS)) if last - first > KILLS else []
     kills = 0
     async with asyncio.timeout(DEADLINE_S):
         while await owner.fetchval(_OPEN):

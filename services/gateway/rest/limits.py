@@ -20,7 +20,7 @@ class RestLimits(BaseModel):
         32 * 1024 * 1024, ge=0, description="Answers that may be given again without asking the service; 0 keeps none"
     )
     outdated_ms_max: int = Field(
-        2_000, ge=0, description="Such an answer is given for this long after something outdated it; 0: not at all"
+        2_000, ge=0, description="Such an answer that something outdated is given until it is this old; 0: not at all"
     )
     reads_at_once_max: int = Field(
         64, gt=0, description="Reads that a service is asked at once; commands are never counted, nor wait for them"

@@ -191,7 +191,9 @@ async def test_killing_the_supervisor_ends_its_processes_and_loses_nothing(serve
 async def test_everything_killed_at_once_comes_back(servers: EmbeddedServers) -> None:
     await write_row(servers, 101)
     for process in servers.state().processes:
-        os.kill(process.pid or 0, signal.SIGKILL)
+        # Nought would be this process's own group.
+        assert process.pid, process
+        os.kill(process.pid, signal.SIGKILL)
     servers.kill("supervisor")
     servers.start()
     assert await query(servers.dsn(), "SELECT count(*) FROM public.survivors WHERE value = 101") == 1
@@ -199,7 +201,8 @@ async def test_everything_killed_at_once_comes_back(servers: EmbeddedServers) ->
 
 async def test_a_process_that_could_not_end_is_ended_by_the_next_supervisor(servers: EmbeddedServers) -> None:
     suspended = servers.process("valkey")
-    os.kill(suspended.pid or 0, signal.SIGSTOP)  # the death signal then has no effect
+    assert suspended.pid
+    os.kill(suspended.pid, signal.SIGSTOP)  # the death signal then has no effect
     servers.kill("supervisor")
     await until(lambda: [one.name for one in live_orphans(servers.layout)] == ["valkey"], "the end of the others")
     assert suspended.is_live
@@ -221,7 +224,8 @@ async def test_a_standby_that_can_no_longer_follow_is_copied_again(servers: Embe
     await write_row(servers, 201)
     standby = servers.process("postgres-standby")
     # The sender is ended and its slot dropped before the standby can take it again.
-    os.kill(standby.pid or 0, signal.SIGSTOP)
+    assert standby.pid
+    os.kill(standby.pid, signal.SIGSTOP)
     for pid in processes_in(servers.layout.standby, "postgres"):
         os.kill(pid, signal.SIGSTOP)
     await query(servers.dsn(), "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots")

@@ -16,6 +16,7 @@ from libs.postgres.pool import PoolLimits, create_pool
 from libs.postgres.querying import QueryServers, querying
 from libs.postgres.replica import NoStandbyError, QueryPool, ReplicaLimits
 from libs.postgres.tenancy import Visibility
+from tests.consumers import until
 from tests.standby import replay_paused
 
 VISIBILITY = Visibility("assignment_operator_reader")
@@ -56,12 +57,12 @@ async def primary(embedded_servers: EmbeddedServers) -> AsyncIterator[asyncpg.Po
 
 async def until_known(queries: QueryPool) -> None:
     """Wait until the clock knows an age for what is replayed now."""
-    for _ in range(200):
+
+    async def is_known() -> bool:
         async with queries.reading(VISIBILITY) as reading:
-            if queries.origin_of(reading).age_ms is not None:
-                return
-        await asyncio.sleep(0.02)
-    raise AssertionError("no age is known")
+            return queries.origin_of(reading).age_ms is not None
+
+    await until(is_known)
 
 
 async def write(primary: asyncpg.Pool) -> int:
@@ -78,10 +79,11 @@ async def test_every_query_may_hang_and_commands_go_on(queries: QueryPool, prima
     hanging = [asyncio.create_task(hang()) for _ in range(20)]
     try:
         # Three hang, two wait for no longer than they may, and nobody else even that.
-        refused, _ = await asyncio.wait(hanging, timeout=2)
+        await until(lambda: sum(task.done() for task in hanging) >= 17)
+        refused = [task for task in hanging if task.done()]
         assert len(refused) == 17
         assert all(isinstance(task.exception(), QueriesTooManyError) for task in refused)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             for _ in range(20):
                 await write(primary)
         assert queries.is_up, "a busy standby is not one that is away"
@@ -166,11 +168,12 @@ async def test_a_standby_that_stands_still_says_how_old_it_is(
         while time.monotonic() - stopped_s < 0.6:
             await asyncio.sleep(0.02)
         async with queries.reading(VISIBILITY) as reading:
+            lacks_ms = (time.monotonic() - stopped_s) * 1000
             origin = queries.origin_of(reading)
-        lacks_ms = (time.monotonic() - stopped_s) * 1000
         assert origin.source == "standby"
         assert origin.age_ms is not None
-        assert origin.age_ms >= lacks_ms - 50, "what it lacks is older than it says"
+        # It is told in whole milliseconds.
+        assert origin.age_ms >= lacks_ms - 1, "what it lacks is older than it says"
     wanted = await write(primary)
     async with queries.reading(VISIBILITY, wanted) as reading:
         origin = queries.origin_of(reading)
@@ -200,9 +203,16 @@ async def test_ones_own_write_is_seen_on_the_primary_within_a_budget_and_beyond_
         # Whoever asks for no position is answered as ever.
         async with queries.reading(VISIBILITY) as reading:
             assert reading.position is not None
-    async with queries.reading(VISIBILITY, wanted) as reading:
-        assert reading.position is not None
-        assert reading.position >= wanted
+
+    async def is_replayed() -> bool:
+        try:
+            async with queries.reading(VISIBILITY, wanted) as reading:
+                return reading.position is not None and reading.position >= wanted
+        except PrimaryBudgetSpentError:
+            return False
+
+    # A standby that has yet to catch up is asked again.
+    await until(is_replayed)
 
 
 async def test_a_position_that_nobody_was_given_costs_the_primary_nothing(queries: QueryPool) -> None:

@@ -20,12 +20,12 @@ from libs.resilience.limits import DependencyLimits
 from libs.resilience.verdict import Verdict
 from tests.consumers import until
 
-LIMITS = BoardLimits(beat_ms=20, life_ms=60_000, retry_ms=20, block_ms=200)
+LIMITS = BoardLimits(beat_ms=20, life_ms=60_000, retry_ms=20, block_ms=200, redis_timeout_ms=10_000)
 DOWN = Verdict(counts=True, retryable=False, outcome=Outcome.UNKNOWN)
 
 
-def dependency(name: str) -> Dependency:
-    limits = DependencyLimits(failures_max=1, open_ms=100, return_ms=1_000)
+def dependency(name: str, return_ms: int = 1_000) -> Dependency:
+    limits = DependencyLimits(failures_max=1, open_ms=100, return_ms=return_ms)
     return Dependency(name, limits, lambda error: DOWN if isinstance(error, OSError) else None)
 
 
@@ -60,7 +60,8 @@ async def test_what_one_process_finds_down_is_known_to_all_and_each_heals_by_its
     embedded_servers: EmbeddedServers,
 ) -> None:
     url, name = embedded_servers.redis_url, f"peer-{uuid4().hex}"
-    first, second = dependency(name), dependency(name)
+    # Long enough to be seen, however seldom this process gets to look.
+    first, second = dependency(name, 4_000), dependency(name, 4_000)
     async with redis.from_url(url) as client, process(url, first) as one, process(url, second) as two:
 
         async def states() -> dict[str, CircuitState]:

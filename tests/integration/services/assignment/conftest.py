@@ -162,6 +162,7 @@ async def api_settings(embedded_servers: EmbeddedServers) -> ApiSettings:
         token_public_key_file=Path(known["LASTMILE_TOKEN_PUBLIC_KEY_FILE"]),
         contact_public_key_file=Path(known["LASTMILE_CONTACT_PUBLIC_KEY_FILE"]),
         city_refresh_s=0.2,
+        match_remedies_s_max=5.0,
     )
 
 
@@ -196,6 +197,13 @@ async def keeper_of(pool: asyncpg.Pool, city_code: str) -> CityKeeper:
     return keeper
 
 
+async def all_due(keeper: CityKeeper) -> None:
+    """Wait until all that is pending is due by the picture's clock, which an answer's delay has put back."""
+    async with asyncio.timeout(30):
+        while keeper.picture.pending.count_due(keeper.source.now_s()) < len(keeper.picture.pending):
+            await asyncio.sleep(0.005)
+
+
 @pytest.fixture(scope="module")
 async def matcher(embedded_servers: EmbeddedServers, relay: RelayProcess) -> AsyncIterator[MatcherSettings]:
     """A matcher as it runs in production, in this process, that is quick to take a new city."""
@@ -210,6 +218,8 @@ async def matcher(embedded_servers: EmbeddedServers, relay: RelayProcess) -> Asy
         matcher_retry_s_max=0.2,
         # It leases the cities of all tests before, which are hundreds in the end.
         matcher_picture=PictureLimits(reads_at_once_max=6, read_wait_ms=3_000),
+        # For as long as a busy machine needs: what is cut short is not sought again.
+        matcher_remedies_s_max=5.0,
     )
     stop = asyncio.Event()
     running = asyncio.create_task(run_matcher(settings, stop))

@@ -27,7 +27,7 @@ from services.assignment.partners.positions import PositionBook, PositionLimits
 from services.assignment.windows.settings import MatcherSettings
 from services.assignment.windows.window import WindowRunner
 from tests.assignment_api import AssignmentApi, capacity, details, refusal_of
-from tests.integration.services.assignment.conftest import keeper_of, lease
+from tests.integration.services.assignment.conftest import all_due, keeper_of, lease
 from tests.invariants import broken_invariants
 
 MATCHES = 200
@@ -219,7 +219,9 @@ async def test_a_window_never_waits_for_a_delivery_while_it_holds_its_partners(
         city = next(c for c in await cities_store.every(other) if c.code == city_code)
         await other.execute(LOCK_DELIVERY, UUID(too_heavy))
         runner = WindowRunner(pool, PositionBook(redis_client, PositionLimits()), settings)
-        window = await asyncio.wait_for(runner.run(city, held, await keeper_of(pool, city_code)), 5)
+        keeper = await keeper_of(pool, city_code)
+        await all_due(keeper)
+        window = await asyncio.wait_for(runner.run(city, held, keeper), 5)
     assert window is not None
     assert (window.assigned, window.conflicts) == (1, 0)
     # On the primary: the standby may be a moment behind what no caller has a token of.

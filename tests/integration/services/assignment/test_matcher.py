@@ -219,7 +219,7 @@ async def test_a_bug_in_following_is_waited_for_longer_each_time_though_windows_
 
 @pytest.mark.usefixtures("relay")
 async def test_another_matcher_goes_on_where_one_has_stopped(ops: Caller, embedded_servers: EmbeddedServers) -> None:
-    city, merchant = await ops.city(offer_ttl_s=2), await ops.merchant()
+    city, merchant = await ops.city(offer_ttl_s=5), await ops.merchant()
     first = await ops.partner(city, capacity=capacity(1))
     async with matching(settings_of(embedded_servers)):
         offered = await ops.delivery(city, merchant)

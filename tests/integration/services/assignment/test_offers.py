@@ -132,7 +132,7 @@ async def test_an_accepted_delivery_that_is_handed_back_goes_to_another_partner(
 async def test_an_offer_that_nobody_answers_expires_and_the_delivery_goes_to_another_partner(
     assignment_api: AssignmentApi, ops: Caller
 ) -> None:
-    city, merchant = await ops.city(offer_ttl_s=1), await ops.merchant()
+    city, merchant = await ops.city(offer_ttl_s=5), await ops.merchant()
     near, far = await ops.partner(city), await ops.partner(city, home=ASIDE)
     delivery_id = await ops.delivery(city, merchant)
     first = await ops.open_offer(delivery_id)

@@ -258,6 +258,11 @@ async def test_an_event_that_cannot_be_read_stops_nothing_and_what_it_told_is_fo
         await followed.settled()
         with caplog.at_level(logging.ERROR, "matcher"):
             name = await stream_name(redis_client, city)
+
+            async def is_published() -> bool:
+                return bool(await redis_client.xlen(name))
+
+            await until(is_published)
             newest: Any = (await redis_client.xinfo_stream(name))["last-generated-id"]
             lsn, _, _ = newest.decode().partition("-")
             # Right behind the newest: what the relay appends next lies far above.

@@ -17,7 +17,7 @@ from services.assignment.windows.settings import MatcherSettings
 from services.assignment.windows.store import WindowRow
 from services.assignment.windows.window import WindowRunner
 from tests.assignment_api import AssignmentApi, Caller, capacity, profile
-from tests.integration.services.assignment.conftest import keeper_of, lease
+from tests.integration.services.assignment.conftest import all_due, keeper_of, lease
 
 
 class Stage:
@@ -41,6 +41,7 @@ class Stage:
         """Run one; return how many it assigned, and its conflicts."""
         async with self.pool.acquire() as connection:
             city = next(c for c in await cities_store.every(connection) if c.code == self.city)
+        await all_due(self.keeper)
         made: WindowRow | None = await self._runner.run(city, self._held, self.keeper)
         return None if made is None else (made.assigned, made.conflicts)
 

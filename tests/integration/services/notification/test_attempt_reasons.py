@@ -20,8 +20,8 @@ from tests.peers.receiver import HANGS, Receiver, receiver
 from tests.webhooks import SECRET
 
 QUICK = DependencyLimits(
-    deadline_ms=2_000, attempt_ms=500, at_once_max=2, waiting_max=2, wait_ms_max=200, attempts_max=1, failures_max=100,
-    open_ms=200,
+    deadline_ms=10_000, attempt_ms=1_500, at_once_max=2, waiting_max=2, wait_ms_max=200, attempts_max=1,
+    failures_max=100, open_ms=200,
 )  # fmt: skip
 
 

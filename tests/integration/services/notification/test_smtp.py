@@ -16,7 +16,7 @@ from services.notification.providers.smtp import SmtpProvider, SmtpSettings
 from services.notification.sending.carriers import Carrier
 from services.notification.templates.rendering import Words
 
-LIMITS = DependencyLimits(deadline_ms=3_000, attempt_ms=1_500, wait_ms_max=500, attempts_max=1)
+LIMITS = DependencyLimits(deadline_ms=30_000, attempt_ms=20_000, wait_ms_max=500, attempts_max=1)
 
 
 class Mailbox:

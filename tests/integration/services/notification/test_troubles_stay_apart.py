@@ -30,8 +30,8 @@ from tests.texts import LIMITS, ends_as, mailed, opened, texted, twilio
 from tests.webhooks import SECRET, listening
 
 RECEIVER = DependencyLimits(
-    deadline_ms=800, attempt_ms=300, at_once_max=2, waiting_max=0, wait_ms_max=200, attempts_max=1, failures_max=1,
-    open_ms=600_000,
+    deadline_ms=12_000, attempt_ms=10_000, at_once_max=2, waiting_max=0, wait_ms_max=200, attempts_max=1,
+    failures_max=1, open_ms=600_000,
 )  # fmt: skip
 
 

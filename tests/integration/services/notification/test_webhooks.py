@@ -19,8 +19,8 @@ from tests.webhooks import SECRET, listening
 
 OTHER = "whsec_" + "QkJC" * 11
 QUICK = DependencyLimits(
-    deadline_ms=800, attempt_ms=300, at_once_max=2, waiting_max=2, wait_ms_max=200, attempts_max=1, failures_max=100,
-    open_ms=200,
+    deadline_ms=2_000, attempt_ms=1_500, at_once_max=2, waiting_max=2, wait_ms_max=200, attempts_max=1,
+    failures_max=100, open_ms=200,
 )  # fmt: skip
 
 

@@ -8,9 +8,6 @@ import redis
 
 from libs.embedded.stack import EmbeddedServers
 
-# No acknowledgement may come before this: tests of lost writes cut off less.
-HOLD_BACK_S = "1.5"
-
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServers]:

@@ -64,6 +64,9 @@ async def test_a_promotion_loses_nothing_and_publishes_nothing_that_was_lost(
                 sequence += 1
                 await write(primary, city, sequence)
                 if sequence == BEFORE:
+                    async with asyncio.timeout(60):
+                        while await standby.fetchval("SELECT count(*) FROM public.written") < BEFORE - 1:
+                            await asyncio.sleep(0.01)
                     killing = asyncio.create_task(asyncio.to_thread(servers.kill, "postgres"))
         assert killing is not None
         await killing

@@ -26,7 +26,7 @@ async def test_it_resets_and_hangs_when_told() -> None:
         with pytest.raises(httpx.ReadError):
             await http.get("/reset")
         with pytest.raises(httpx.ReadTimeout):
-            await http.get("/hang", timeout=0.05)
+            await http.get("/hang", timeout=httpx.Timeout(10, read=0.05))
         assert (await http.get("/")).status_code == 200
 
 

@@ -23,7 +23,7 @@ from services.assignment.visibility import OPERATOR
 from tests.consumers import until
 from tests.lending import Lending
 
-BOARD = BoardLimits(beat_ms=20, retry_ms=20, block_ms=200)
+BOARD = BoardLimits(beat_ms=20, retry_ms=20, block_ms=200, redis_timeout_ms=10_000)
 LIMITS = DispatchLimits()
 AGAIN_S = 0.05
 

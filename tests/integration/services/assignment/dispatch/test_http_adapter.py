@@ -18,7 +18,7 @@ from services.assignment.dispatch.adapters.http import HttpNetwork
 from services.assignment.dispatch.mapping import CallMapping
 from services.assignment.dispatch.network import NetworkConfig, NetworkMapping
 
-LIMITS = DependencyLimits(attempt_ms=150, attempts_max=1, failures_max=1_000)
+LIMITS = DependencyLimits(attempt_ms=9_000, attempts_max=1, failures_max=1_000)
 VALUES = {"offer_id": "o1", "delivery_id": "d1", "partner_id": "p1", "needs_answer": True}
 
 
@@ -27,16 +27,17 @@ async def network(
     mapping: NetworkMapping | None = None, **faults: Any
 ) -> AsyncIterator[tuple[SandboxNetwork, HttpNetwork, Dependency]]:
     sandbox = SandboxNetwork(Behaviour(answers=False, faults=Faults(**faults)), Random(1), None)
+    limits = LIMITS.model_copy(update={"attempt_ms": 1_000}) if "hang_share" in faults else LIMITS
     async with serving(sandbox.answer, "127.0.0.1", 0) as port:
         config = NetworkConfig(
             code="lent",
             base_url=f"http://127.0.0.1:{port}",
-            limits=LIMITS,
+            limits=limits,
             answer_bytes_max=10_000,
             mapping=mapping or NetworkMapping(),
         )
         async with HttpNetwork(config, 1.0) as adapter:
-            yield sandbox, adapter, Dependency("network:lent", LIMITS, adapter.verdict)
+            yield sandbox, adapter, Dependency("network:lent", limits, adapter.verdict)
         await sandbox.close()
 
 

@@ -27,10 +27,10 @@ async def answer(request: Request) -> Response:
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[int]:
+async def serving(limits: ConnectionLimits = LIMITS) -> AsyncIterator[int]:
     app = Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST"])])
     config = uvicorn.Config(
-        app, port=0, http=limited(LIMITS), lifespan="off", log_config=None, timeout_keep_alive=KEEP_ALIVE_S
+        app, port=0, http=limited(limits), lifespan="off", log_config=None, timeout_keep_alive=KEEP_ALIVE_S
     )
     server = uvicorn.Server(config)
     server.capture_signals = nullcontext  # type: ignore[method-assign, assignment]  # the hook is a method
@@ -149,12 +149,15 @@ async def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(
 
 
 @pytest.mark.parametrize(("path", "status"), [(b"/small", b"503"), (b"/healthz", b"200"), (b"/readyz", b"200")])
-async def test_a_server_that_is_full_still_says_that_it_lives(connect: Connect, path: bytes, status: bytes) -> None:
-    for _ in range(LIMITS.connections_max):
-        await connect()
-    reader, writer = await connect()
-    writer.write(REQUEST.replace(b"/small", path))
-    assert (await reader.readline()).split(b" ")[1] == status
+async def test_a_server_that_is_full_still_says_that_it_lives(path: bytes, status: bytes) -> None:
+    # None of them is to end before the last is made.
+    async with serving(LIMITS.model_copy(update={"head_timeout_s": 60.0})) as port:
+        opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(LIMITS.connections_max + 1)]
+        reader, writer = opened[-1]
+        writer.write(REQUEST.replace(b"/small", path))
+        assert (await reader.readline()).split(b" ")[1] == status
+        for _, each in opened:
+            each.close()
 
 
 async def test_what_is_no_http_is_refused_in_the_form_of_every_other_problem(connect: Connect) -> None:
