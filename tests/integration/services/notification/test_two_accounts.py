@@ -43,7 +43,7 @@ def told(monkeypatch: pytest.MonkeyPatch, first: TwilioPeer, second: TwilioPeer)
         for name, value in peer.environment.items():
             monkeypatch.setenv(name.replace("TWILIO_", prefix, 1), value)
         monkeypatch.setenv(f"LASTMILE_NOTIFICATION_{prefix}LIMITS", limits)
-        monkeypatch.setenv(f"LASTMILE_NOTIFICATION_{prefix}CONNECT_MS", "3000")
+        monkeypatch.setenv(f"LASTMILE_NOTIFICATION_{prefix}CONNECT_MS", "700")
 
 
 async def providers_of(notifications: Notifications, state: str) -> list[str]:
